@@ -1,0 +1,1 @@
+"""Spatial transformer networks, taken apart: what the chapters of this book import."""

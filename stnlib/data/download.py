@@ -1,0 +1,120 @@
+"""Where data lies on this machine, and how it gets there whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+import platformdirs
+import pooch
+
+from .sets import DataError
+
+__all__ = ["CM_FILE", "CM_SHA256", "CM_URL", "check", "cm_file", "data_dir", "writable"]
+
+CM_FILE = "mnist_sequence1_sample_5distortions5x5.npz"
+CM_URL = f"https://github.com/daviddao/spatial-transformer-tensorflow/raw/master/data/{CM_FILE}"
+CM_SHA256 = "951f81b297226e1ed81a96a544ee14cbf50a5523b4f3cd45f0e99d9565425e3b"
+
+
+def data_dir() -> Path:
+    """The data folder: `STNLIB_DATA` where it is set, else the platform's cache folder."""
+    named = os.environ.get("STNLIB_DATA", "").strip()
+    folder = Path(named).expanduser() if named else Path(platformdirs.user_cache_dir("stnlib"))
+    return folder.absolute()
+
+
+def writable(folder: Path) -> Path:
+    """Create `folder` where it is missing, and make sure that files can be written there.
+
+    Raises
+    ------
+    DataError
+        If not: before anything is downloaded.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise DataError(
+            f"cannot write to the data folder {folder} ({error.strerror or error}): "
+            "set STNLIB_DATA to a folder that you can write to"
+        ) from error
+    return folder
+
+
+def check(path: Path, sha256: str) -> Path:
+    """Return `path` if the file there is the one that is meant.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read, or its SHA-256 is another: the file is damaged or cut short.
+    """
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        size = path.stat().st_size
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+    if found != sha256:
+        raise DataError(
+            f"{path} is damaged or incomplete ({size} bytes, sha256 {found[:12]}…, expected "
+            f"{sha256[:12]}…): delete it, and it is downloaded again"
+        )
+    return path
+
+
+def cm_file() -> Path:
+    """The published Cluttered MNIST file, checked; downloaded where it is missing.
+
+    A file that is there already is used without a network. A download goes to a temporary
+    name, is checked, then renamed, so that an interrupted one never counts.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged, or missing and out of reach, or the folder cannot be
+        written to.
+    """
+    path = data_dir() / CM_FILE
+    if path.exists():
+        return check(path, CM_SHA256)
+    writable(path.parent)
+    download = pooch.HTTPDownloader(progressbar=True, timeout=30)
+    try:
+        with _quiet():
+            pooch.retrieve(CM_URL, f"sha256:{CM_SHA256}", path.name, path.parent, None, download)
+    except (OSError, ValueError) as error:  # network, disk; the wrong hash
+        raise DataError(
+            f"Cluttered MNIST could not be downloaded from {CM_URL} ({_reason(error)}): put the "
+            f"file at {path} or name its folder in STNLIB_DATA, or use data='digits', which "
+            "needs no network"
+        ) from error
+    return path
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, short: network libraries nest a paragraph."""
+    if isinstance(error, ValueError):
+        return "what arrived is damaged or incomplete"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return type(error).__name__
+
+
+@contextmanager
+def _quiet():
+    """Keep pooch from logging what the progress bar shows."""
+    logger = pooch.get_logger()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,155 @@
+"""What a data set is here: three splits, the names of the classes, and a fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["DataError", "DataSet", "Split", "fingerprint", "subset_indices"]
+
+
+class DataError(RuntimeError):
+    """Data that is missing, damaged or out of reach; one line that says what to do."""
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Images, their labels and, where it is known, where the object is.
+
+    Parameters
+    ----------
+    images : Tensor (N, C, H, W), float32 in [0, 1] or uint8
+    labels : Tensor (N,), int64
+    positions : Tensor (N, 2), float32, optional
+        (x, y) of the object's centre, normalised so that -1 and 1 are the centres of the
+        corner pixels (``align_corners=True``). None where nobody knows.
+
+    Raises
+    ------
+    ValueError
+        If shapes, types or lengths do not fit together.
+    """
+
+    images: Tensor
+    labels: Tensor
+    positions: Tensor | None = None
+
+    def __post_init__(self):
+        n = len(self.images)
+        if self.images.ndim != 4 or self.images.dtype not in (torch.float32, torch.uint8):
+            raise ValueError(
+                "images must be (N, C, H, W), float32 or uint8, "
+                f"not {tuple(self.images.shape)}, {self.images.dtype}"
+            )
+        if self.labels.shape != (n,) or self.labels.dtype != torch.int64:
+            raise ValueError(
+                f"labels must be ({n},), int64, not {tuple(self.labels.shape)}, {self.labels.dtype}"
+            )
+        if self.positions is not None and self.positions.shape != (n, 2):
+            raise ValueError(f"positions must be ({n}, 2), not {tuple(self.positions.shape)}")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def take(self, indices: Tensor) -> Split:
+        """The images at `indices` (any index that a tensor takes), in that order."""
+        positions = None if self.positions is None else self.positions[indices]
+        return Split(self.images[indices], self.labels[indices], positions)
+
+    def first(self, n: int) -> Split:
+        """The first `n` images, or all where there are fewer."""
+        return self.take(slice(0, n))
+
+
+@dataclass(frozen=True, eq=False)
+class DataSet:
+    """Training, validation and test images of one task.
+
+    Parameters
+    ----------
+    name : str
+        As `load` knows it.
+    train, val, test : Split
+    classes : tuple of str
+        ``classes[label]`` is what a label means.
+    source : str
+        One line for readers: what this is and where it came from.
+    fingerprint : str
+        First 16 hexadecimal digits of a SHA-256: of the file where there is one, else of
+        the tensors (see `fingerprint`). It is that of the whole set, also where `n_train`
+        took a part.
+    """
+
+    name: str
+    train: Split
+    val: Split
+    test: Split
+    classes: tuple[str, ...]
+    source: str
+    fingerprint: str
+
+    @property
+    def channels(self) -> int:
+        """Number of channels of an image."""
+        return self.train.images.shape[1]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of an image, in pixels."""
+        return tuple(self.train.images.shape[2:])
+
+    def with_n_train(self, n_train: int | None) -> DataSet:
+        """The same set with `n_train` training images, chosen by `subset_indices`."""
+        if n_train is None:
+            return self
+        chosen = subset_indices(self.train.labels, n_train)
+        return replace(self, train=self.train.take(chosen))
+
+
+def subset_indices(labels: Tensor, n: int) -> Tensor:
+    """Choose `n` images, every class in its proportion, always the same ones.
+
+    Each class is put in a random but fixed order, then the classes are interleaved in
+    proportion to their sizes; the choice is the first `n` of that sequence. So subsets are
+    nested (the 500 are among the 1000), each class is within about one image of its share,
+    and all of the images are all of the images.
+
+    Parameters
+    ----------
+    labels : Tensor (N,), int64
+    n : int
+        From 1 to N.
+
+    Returns
+    -------
+    Tensor (n,), int64
+        Indices, ascending.
+
+    Raises
+    ------
+    ValueError
+        If `n` is no whole number in that range.
+    """
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or not 1 <= n <= len(labels):
+        raise ValueError(f"n_train must be a whole number from 1 to {len(labels)}, not {n!r}")
+    values = labels.numpy()
+    shuffled = np.random.default_rng(0).permutation(len(values))
+    place = np.empty(len(values))  # where in its class an image stands, from 0 to 1
+    for label in np.unique(values):
+        members = shuffled[values[shuffled] == label]
+        place[members] = (np.arange(len(members)) + 0.5) / len(members)
+    sequence = shuffled[np.argsort(place[shuffled], kind="stable")]
+    return torch.from_numpy(np.sort(sequence[:n]))
+
+
+def fingerprint(*splits: Split) -> str:
+    """First 16 hexadecimal digits of the SHA-256 over the images and labels of `splits`."""
+    digest = hashlib.sha256()
+    for split in splits:
+        digest.update(split.images.contiguous().numpy().data)
+        digest.update(split.labels.contiguous().numpy().data)
+    return digest.hexdigest()[:16]
