@@ -1,0 +1,245 @@
+"""Sampling an image at the points of a grid: four forms of one equation.
+
+`sample_loop` is the equation, `sample` the same vectorised, `sample_native` PyTorch's own
+and `sample_clipped` the form that most Keras and TensorFlow transformers of 2016 to 2018 share,
+which differs. The first three agree in value and gradient; ``book/sampler.ipynb`` derives all four.
+
+Shapes, the same for all of them:
+
+- image: (N, C, H, W), floating point;
+- grid: (N, h, w, 2), same dtype; the last axis is (x, y), x to the right and y down, normalised;
+- result: (N, C, h, w).
+
+With ``align_corners=True``, -1 and 1 are the centres of the outermost pixels; with False they
+are the outer edges of the image.
+
+Source: Jaderberg et al., "Spatial Transformer Networks" (2015), equations 3 to 7.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = [
+    "KERNELS",
+    "PADDINGS",
+    "SAMPLERS",
+    "sample",
+    "sample_clipped",
+    "sample_loop",
+    "sample_native",
+    "to_pixels",
+]
+
+PADDINGS = ("zeros", "border", "reflection")
+KERNELS = ("bilinear", "integer")
+
+
+def sample_loop(
+    image: Tensor,
+    grid: Tensor,
+    *,
+    padding: str = "zeros",
+    align_corners: bool = True,
+    kernel: str = "bilinear",
+) -> Tensor:
+    """Sum over every pixel of the image, for every output pixel: the equation as it stands.
+
+    For reading and for checking: its cost is h·w·H·W.
+
+    Parameters
+    ----------
+    image, grid
+        Shapes in the module's docstring.
+    padding
+        What lies outside of the image: "zeros", "border" (the nearest pixel) or "reflection".
+    align_corners
+        Whether -1 and 1 are the centres (True) or the outer edges (False) of the corner pixels.
+    kernel
+        "bilinear" (equation 5) or "integer" (equation 4, the nearest pixel).
+
+    Returns
+    -------
+    Tensor (N, C, h, w)
+
+    Raises
+    ------
+    ValueError
+        If a shape, dtype, padding or kernel is not one of the allowed, or the grid not finite.
+    """
+    _check(image, grid, padding, kernel)
+    _check_finite(grid)
+    height, width = image.shape[2:]
+    x, y = _coordinates(grid, height, width, padding, align_corners)
+    out = image.new_zeros(image.shape[0], image.shape[1], *grid.shape[1:3])
+    for b, i, j in torch.cartesian_prod(*map(torch.arange, x.shape)).tolist():
+        value = image.new_zeros(image.shape[1])
+        for n in range(height):
+            for m in range(width):
+                weight = k(x[b, i, j], m, kernel) * k(y[b, i, j], n, kernel)
+                value = value + image[b, :, n, m] * weight
+        out[b, :, i, j] = value
+    return out
+
+
+def sample(
+    image: Tensor,
+    grid: Tensor,
+    *,
+    padding: str = "zeros",
+    align_corners: bool = True,
+    kernel: str = "bilinear",
+) -> Tensor:
+    """`sample_loop`, vectorised: only the four pixels around a point have a weight.
+
+    Differentiable any number of times, with respect to image and grid (PyTorch's own is
+    differentiable once). Arguments, result and errors are those of `sample_loop`.
+    """
+    _check(image, grid, padding, kernel)
+    _check_finite(grid)
+    height, width = image.shape[2:]
+    x, y = _coordinates(grid, height, width, padding, align_corners)
+    if kernel == "integer":
+        return _pixels(image, torch.floor(x + 0.5), torch.floor(y + 0.5))
+    left, top = torch.floor(x), torch.floor(y)  # floor has derivative 0: the weights carry it all
+    right, bottom = left + 1, top + 1
+    to_right, to_bottom = (x - left).unsqueeze(1), (y - top).unsqueeze(1)
+    upper = torch.lerp(_pixels(image, left, top), _pixels(image, right, top), to_right)
+    lower = torch.lerp(_pixels(image, left, bottom), _pixels(image, right, bottom), to_right)
+    return torch.lerp(upper, lower, to_bottom)
+
+
+def sample_native(
+    image: Tensor,
+    grid: Tensor,
+    *,
+    padding: str = "zeros",
+    align_corners: bool = True,
+    kernel: str = "bilinear",
+) -> Tensor:
+    """PyTorch's `grid_sample`: what runs in the networks.
+
+    Arguments, result and errors are those of `sample_loop`, but the grid is not checked for
+    infinities, and the integer kernel rounds halves to even where equation 4 rounds them up.
+    """
+    _check(image, grid, padding, kernel)
+    mode = "bilinear" if kernel == "bilinear" else "nearest"
+    return F.grid_sample(image, grid, mode=mode, padding_mode=padding, align_corners=align_corners)
+
+
+def sample_clipped(
+    image: Tensor, grid: Tensor, *, padding: str = "zeros", align_corners: bool = True
+) -> Tensor:
+    """The historical sampler: corners are clipped to the image, weights come from what is left.
+
+    Its identity is not the identity: -1 falls on pixel 0 but 1 on pixel W, one past the last, so
+    that the image is stretched by W/(W-1) and its last row and column are black. Outside of
+    [0, W-1) both corners coincide, the weights cancel, and value and gradient are zero: they
+    are exactly so only as far as rounding lets them, which for a huge θ is not far.
+
+    Lineage: Lasagne, TensorFlow models ``research/transformer``, STN.keras, seya and others.
+
+    Parameters
+    ----------
+    image, grid
+        Shapes in the module's docstring; the grid is one made for ``align_corners=True``.
+    padding, align_corners
+        Only "zeros" and True: they are there so that every sampler is called the same way.
+
+    Raises
+    ------
+    ValueError
+        As `sample_loop`, and for any other padding or align_corners.
+    """
+    _check(image, grid, padding, "bilinear")
+    if padding != "zeros" or align_corners is not True:
+        raise ValueError(
+            "the clipped sampler allows only padding 'zeros' and align_corners True, "
+            f"not {padding!r} and {align_corners}"
+        )
+    channels, height, width = image.shape[1:]
+    x = 0.5 * (grid[..., 0].flatten(1) + 1.0) * width
+    y = 0.5 * (grid[..., 1].flatten(1) + 1.0) * height
+    left, top = torch.floor(x.detach()), torch.floor(y.detach())
+    x0, x1 = left.clamp(0, width - 1), (left + 1).clamp(0, width - 1)
+    y0, y1 = top.clamp(0, height - 1), (top + 1).clamp(0, height - 1)
+    flat = image.flatten(2)
+
+    def corner(row: Tensor, column: Tensor, weight: Tensor) -> Tensor:
+        index = (row * width + column).long().unsqueeze(1).expand(-1, channels, -1)
+        return weight.unsqueeze(1) * flat.gather(2, index)
+
+    # Four products, summed: the order of the originals, whose rounding is part of the history.
+    out = corner(y0, x0, (x1 - x) * (y1 - y)) + corner(y1, x0, (x1 - x) * (y - y0))
+    out = out + corner(y0, x1, (x - x0) * (y1 - y)) + corner(y1, x1, (x - x0) * (y - y0))
+    return out.unflatten(2, grid.shape[1:3])
+
+
+SAMPLERS = {"bilinear": sample_native, "clipped": sample_clipped}
+
+
+def k(coordinate: Tensor, pixel: int, kernel: str = "bilinear") -> Tensor:
+    """Weight of a pixel for a coordinate: equation 5 (bilinear) or 4 (integer)."""
+    if kernel == "integer":
+        return (torch.floor(coordinate + 0.5) == pixel).to(coordinate.dtype)
+    return torch.clamp(1 - torch.abs(coordinate - pixel), min=0)
+
+
+def to_pixels(coordinate: Tensor, size: int, align_corners: bool = True) -> Tensor:
+    """Normalised coordinate → pixel coordinate, in which pixel centres are 0, 1, … size-1."""
+    if align_corners:
+        return (coordinate + 1) / 2 * (size - 1)
+    return ((coordinate + 1) * size - 1) / 2
+
+
+def _coordinates(
+    grid: Tensor, height: int, width: int, padding: str, align_corners: bool
+) -> tuple[Tensor, Tensor]:
+    """The grid in pixels, folded back into the image as the padding says: two of (N, h, w)."""
+    x = to_pixels(grid[..., 0], width, align_corners)
+    y = to_pixels(grid[..., 1], height, align_corners)
+    return tuple(_pad(c, size, padding, align_corners) for c, size in ((x, width), (y, height)))
+
+
+def _pad(coordinate: Tensor, size: int, padding: str, align_corners: bool) -> Tensor:
+    if padding == "reflection":
+        # The mirrors stand at the centres or at the edges of the outermost pixels.
+        low, span = (0.0, size - 1) if align_corners else (-0.5, size)
+        if span == 0:
+            return coordinate * 0
+        distance = torch.abs(coordinate - low)
+        folded = distance % (2 * span)
+        coordinate = low + span - torch.abs(folded - span)
+    return coordinate if padding == "zeros" else coordinate.clamp(0, size - 1)
+
+
+def _pixels(image: Tensor, column: Tensor, row: Tensor) -> Tensor:
+    """image[n, :, row, column] for every point of (N, h, w), and 0 outside of the image."""
+    height, width = image.shape[2:]
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    index = row.clamp(0, height - 1).long() * width + column.clamp(0, width - 1).long()
+    index = index.flatten(1).unsqueeze(1).expand(-1, image.shape[1], -1)
+    values = image.flatten(2).gather(2, index).unflatten(2, column.shape[1:])
+    return values * inside.unsqueeze(1)
+
+
+def _check(image: Tensor, grid: Tensor, padding: str, kernel: str) -> None:
+    if padding not in PADDINGS:
+        raise ValueError(f"padding must be one of {', '.join(PADDINGS)}, not {padding!r}")
+    if kernel not in KERNELS:
+        raise ValueError(f"kernel must be one of {', '.join(KERNELS)}, not {kernel!r}")
+    if image.ndim != 4 or 0 in image.shape[1:]:
+        raise ValueError(f"image must have shape (N, C, H, W), not empty, is {tuple(image.shape)}")
+    if grid.ndim != 4 or grid.shape[3] != 2 or 0 in grid.shape[1:3]:
+        raise ValueError(f"grid must have shape (N, h, w, 2), not empty, is {tuple(grid.shape)}")
+    if image.shape[0] != grid.shape[0]:
+        raise ValueError(f"grid must have batch size {image.shape[0]}, not {grid.shape[0]}")
+    if image.dtype != grid.dtype or not image.is_floating_point():
+        raise ValueError(
+            f"image and grid must have one floating-point dtype, not {image.dtype} and {grid.dtype}"
+        )
+
+
+def _check_finite(grid: Tensor) -> None:
+    if not torch.isfinite(grid).all():
+        raise ValueError("grid must be finite, but has infinities or NaN")

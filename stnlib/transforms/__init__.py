@@ -1,0 +1,78 @@
+"""θ → grid: the families of transforms, their identities, matrices, composition and inverses.
+
+Everything maps coordinates of the *output* to coordinates of the *input*, in normalised (x, y)
+with x to the right and y down. ``FAMILIES`` in order of their degrees of freedom:
+
+============ == =================================== ==========================================
+name         P  θ                                   matrix, rows separated by ";"
+============ == =================================== ==========================================
+translation  2  tx, ty                              1 0 tx; 0 1 ty; 0 0 1
+attention    3  s, tx, ty                           s 0 tx; 0 s ty; 0 0 1 (Jaderberg, eq. 2)
+similarity   4  a = s·cos φ, b = s·sin φ, tx, ty    a -b tx; b a ty; 0 0 1
+affine       6  a, b, tx, c, d, ty                  a b tx; c d ty; 0 0 1 (Jaderberg, eq. 1)
+projective   8  a, b, tx, c, d, ty, g, h            a b tx; c d ty; g h 1
+tps          32 dx, dy of 16 control points         none: a thin-plate spline
+============ == =================================== ==========================================
+
+A similarity is written with a and b, not with s and φ: so the matrix is linear in θ, the scale
+cannot turn negative, no angle wraps around, and the gradient does not vanish at s = 0.
+"""
+
+from stnlib.transforms.families import Family, PlanarFamily, bounded
+from stnlib.transforms.matrices import apply, base_grid, compose, invert, matrix_grid
+from stnlib.transforms.splines import spline_family
+
+__all__ = [
+    "FAMILIES",
+    "Family",
+    "apply",
+    "base_grid",
+    "bounded",
+    "compose",
+    "family",
+    "invert",
+    "matrix_grid",
+    "spline_family",
+]
+
+
+def _translation(tx, ty, *, one, zero):
+    return one, zero, tx, zero, one, ty, zero, zero, one
+
+
+def _attention(s, tx, ty, *, one, zero):
+    return s, zero, tx, zero, s, ty, zero, zero, one
+
+
+def _similarity(a, b, tx, ty, *, one, zero):
+    return a, -b, tx, b, a, ty, zero, zero, one
+
+
+def _affine(a, b, tx, c, d, ty, *, one, zero):
+    return a, b, tx, c, d, ty, zero, zero, one
+
+
+def _projective(a, b, tx, c, d, ty, g, h, *, one, zero):
+    return a, b, tx, c, d, ty, g, h, one
+
+
+FAMILIES: dict[str, Family] = {
+    f.name: f
+    for f in (
+        PlanarFamily("translation", (0.0, 0.0), _translation, (2, 5)),
+        PlanarFamily("attention", (1.0, 0.0, 0.0), _attention, (0, 2, 5)),
+        PlanarFamily("similarity", (1.0, 0.0, 0.0, 0.0), _similarity, (0, 3, 2, 5)),
+        PlanarFamily("affine", (1.0, 0.0, 0.0, 0.0, 1.0, 0.0), _affine, (0, 1, 2, 3, 4, 5)),
+        PlanarFamily(
+            "projective", (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0), _projective, tuple(range(8))
+        ),
+        spline_family(),
+    )
+}
+
+
+def family(name: str) -> Family:
+    """The family of that name; ValueError naming the allowed ones if there is none."""
+    if name not in FAMILIES:
+        raise ValueError(f"family must be one of {', '.join(FAMILIES)}, not {name!r}")
+    return FAMILIES[name]

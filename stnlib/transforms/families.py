@@ -1,0 +1,135 @@
+"""The families of transforms: what each parameter of θ means, and how θ becomes a grid."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stnlib.transforms import matrices
+
+__all__ = ["BoundedFamily", "Family", "PlanarFamily", "bounded"]
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family of transforms: a name, the number P of its parameters, and its identity.
+
+    θ has shape (N, P) everywhere and is checked: a wrong shape or a value that is not finite is
+    a ValueError. Half-precision θ is taken to float32 first.
+    """
+
+    name: str
+    neutral: tuple[float, ...]
+
+    @property
+    def n_parameters(self) -> int:
+        return len(self.neutral)
+
+    def identity(self) -> Tensor:
+        """θ of the transform that changes nothing: (P,), float32."""
+        return torch.tensor(self.neutral)
+
+    def constrain(self, theta: Tensor) -> Tensor:
+        """θ after its bounds, if the family has any: (N, P)."""
+        return self.check(theta)
+
+    def grid(self, theta: Tensor, size: tuple[int, int], align_corners: bool = True) -> Tensor:
+        """Where each pixel of an output of ``size`` (H, W) is read in the input: (N, H, W, 2)."""
+        raise NotImplementedError
+
+    def matrix(self, theta: Tensor) -> Tensor:
+        """The transforms as matrices from output to input points: (N, 3, 3)."""
+        raise ValueError(f"family {self.name} has no matrix")
+
+    def control_points(self, theta: Tensor) -> Tensor:
+        """Where the control points are read in the input: (N, K, 2)."""
+        raise ValueError(f"family {self.name} has no control points")
+
+    def from_matrix(self, matrix: Tensor) -> Tensor:
+        """θ (N, P) that gives the matrices (N, 3, 3); ValueError if there is none."""
+        raise ValueError(f"family {self.name} cannot be made from a matrix")
+
+    def check(self, theta: Tensor) -> Tensor:
+        """Return θ in at least float32, or raise ValueError."""
+        if theta.ndim != 2 or theta.shape[1] != self.n_parameters:
+            raise ValueError(
+                f"theta must have shape (N, {self.n_parameters}) for family {self.name}, "
+                f"not {tuple(theta.shape)}"
+            )
+        if not torch.isfinite(theta).all():
+            raise ValueError("theta must be finite, but has infinities or NaN")
+        return theta.float() if theta.dtype in (torch.float16, torch.bfloat16) else theta
+
+
+@dataclass(frozen=True)
+class PlanarFamily(Family):
+    """A family whose transforms are matrices; ``entries`` gives the nine, row by row."""
+
+    entries: Callable[..., tuple] = None
+    positions: tuple[int, ...] = ()  # where in the flattened matrix each parameter stands
+
+    def matrix(self, theta: Tensor) -> Tensor:
+        theta = self.constrain(theta)
+        one, zero = torch.ones_like(theta[:, 0]), torch.zeros_like(theta[:, 0])
+        values = self.entries(*theta.unbind(1), one=one, zero=zero)
+        return torch.stack(values, dim=1).reshape(-1, 3, 3)
+
+    def grid(self, theta: Tensor, size: tuple[int, int], align_corners: bool = True) -> Tensor:
+        return matrices.matrix_grid(self.matrix(theta), size, align_corners)
+
+    def from_matrix(self, matrix: Tensor) -> Tensor:
+        matrices.check_matrix(matrix, "matrix")
+        if (matrix[:, 2, 2] == 0).any():
+            raise ValueError("matrix must have a last entry other than 0")
+        matrix = matrix / matrix[:, 2:, 2:]  # a multiple of a matrix is the same transform
+        theta = matrix.flatten(1)[:, list(self.positions)]
+        error = (self.matrix(theta) - matrix).abs().amax()
+        if error > 100 * torch.finfo(matrix.dtype).eps * matrix.abs().amax():
+            raise ValueError(f"matrix must be of family {self.name}, is off by {float(error):.2g}")
+        return theta
+
+
+@dataclass(frozen=True)
+class BoundedFamily(Family):
+    """Another family with every parameter held within ``limit`` of its identity, by a tanh."""
+
+    base: Family = None
+    limit: tuple[float, ...] = ()
+
+    def constrain(self, theta: Tensor) -> Tensor:
+        theta = self.check(theta)
+        neutral, limit = theta.new_tensor(self.neutral), theta.new_tensor(self.limit)
+        return neutral + limit * torch.tanh((theta - neutral) / limit)
+
+    def grid(self, theta: Tensor, size: tuple[int, int], align_corners: bool = True) -> Tensor:
+        return self.base.grid(self.constrain(theta), size, align_corners)
+
+    def matrix(self, theta: Tensor) -> Tensor:
+        return self.base.matrix(self.constrain(theta))
+
+    def control_points(self, theta: Tensor) -> Tensor:
+        return self.base.control_points(self.constrain(theta))
+
+    def from_matrix(self, matrix: Tensor) -> Tensor:
+        theta = self.base.from_matrix(matrix)
+        neutral, limit = theta.new_tensor(self.neutral), theta.new_tensor(self.limit)
+        share = (theta - neutral) / limit
+        if not (share.abs() < 1).all():
+            raise ValueError(f"matrix must lie within the bounds of family {self.name}")
+        return neutral + limit * torch.atanh(share)
+
+
+def bounded(family: Family, limit: float | Sequence[float]) -> BoundedFamily:
+    """The family with θ kept within ``limit`` (one number, or one a parameter) of the identity.
+
+    θ ↦ identity + limit · tanh((θ - identity) / limit): the same identity and, near it, the same
+    θ and the same step sizes; far from it, no gradient. ValueError if a limit is not positive.
+    """
+    single = isinstance(limit, int | float)
+    limits = (float(limit),) * family.n_parameters if single else tuple(limit)
+    if len(limits) != family.n_parameters or not all(0 < n < float("inf") for n in limits):
+        raise ValueError(
+            f"limit must be a positive number or {family.n_parameters} of them, not {limit!r}"
+        )
+    return BoundedFamily(f"bounded {family.name}", family.neutral, family, limits)

@@ -1,0 +1,93 @@
+"""3×3 matrices of the planar families, and grids made from them.
+
+A matrix M maps a point of the *output* to the point of the *input* that it is read from:
+(x, y, w) = M (X, Y, 1), then divided by w. Coordinates are normalised: (x, y), x to the right,
+y down, -1 and 1 at the centres (``align_corners=True``) or the outer edges (False) of the corner
+pixels.
+"""
+
+import torch
+from torch import Tensor
+
+__all__ = ["apply", "base_grid", "compose", "invert", "matrix_grid"]
+
+# A projective grid divides by w, which vanishes on the horizon; no nearer to it than this.
+HORIZON = 1e-6
+
+
+def base_grid(
+    size: tuple[int, int],
+    align_corners: bool = True,
+    *,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+) -> Tensor:
+    """Centres of the output's pixels: (H, W, 2), the identity's grid.
+
+    Raises ValueError if the size is not two positive whole numbers.
+    """
+    check_size(size)
+
+    def axis(n: int) -> Tensor:
+        if n == 1:
+            return torch.zeros(1, dtype=dtype, device=device)
+        end = 1.0 if align_corners else 1.0 - 1.0 / n
+        return torch.linspace(-end, end, n, dtype=dtype, device=device)
+
+    y, x = torch.meshgrid(axis(size[0]), axis(size[1]), indexing="ij")
+    return torch.stack((x, y), dim=-1)
+
+
+def apply(matrix: Tensor, points: Tensor) -> Tensor:
+    """Map points (..., 2) by each of the matrices (N, 3, 3): (N, ..., 2)."""
+    check_matrix(matrix, "matrix")
+    m = matrix.reshape(-1, *[1] * (points.ndim - 1), 3, 3)
+    x, y = points[..., 0], points[..., 1]
+    # Written out: autocast would turn a matrix product into bfloat16, 128 steps in [0.5, 1).
+    u, v, w = (m[..., i, 0] * x + m[..., i, 1] * y + m[..., i, 2] for i in range(3))
+    w = torch.where(w < 0, w.clamp(max=-HORIZON), w.clamp(min=HORIZON))
+    return torch.stack((u / w, v / w), dim=-1)
+
+
+def matrix_grid(matrix: Tensor, size: tuple[int, int], align_corners: bool = True) -> Tensor:
+    """Where each pixel of an output of ``size`` (H, W) is read: (N, H, W, 2)."""
+    base = base_grid(size, align_corners, dtype=matrix.dtype, device=matrix.device)
+    return apply(matrix, base)
+
+
+def compose(first: Tensor, second: Tensor) -> Tensor:
+    """One matrix for transforming an image by ``first`` and the result by ``second``.
+
+    Matrices map output to input, so this is ``first @ second``: the second's output point is
+    taken to the first's output, and that to the input. Shapes (N, 3, 3); N or 1 on either side.
+    """
+    check_matrix(first, "first")
+    check_matrix(second, "second")
+    if first.shape[0] != second.shape[0] and 1 not in (first.shape[0], second.shape[0]):
+        raise ValueError(
+            f"first and second must have one batch size, not {first.shape[0]} and {second.shape[0]}"
+        )
+    return first @ second
+
+
+def invert(matrix: Tensor) -> Tensor:
+    """The matrices that undo these: (N, 3, 3). ValueError if one of them is singular."""
+    check_matrix(matrix, "matrix")
+    inverse, info = torch.linalg.inv_ex(matrix)
+    # A rounded singular matrix has a huge inverse instead of none.
+    condition = torch.linalg.matrix_norm(matrix) * torch.linalg.matrix_norm(inverse)
+    singular = (info != 0) | ~(condition * torch.finfo(matrix.dtype).eps < 1)
+    if singular.any():
+        which = int(singular.nonzero()[0])
+        raise ValueError(f"matrix must be invertible, but matrix[{which}] is singular")
+    return inverse
+
+
+def check_size(size: tuple[int, int]) -> None:
+    if len(size) != 2 or not all(isinstance(n, int) and n > 0 for n in size):
+        raise ValueError(f"size must be two positive whole numbers (H, W), not {tuple(size)}")
+
+
+def check_matrix(matrix: Tensor, name: str) -> None:
+    if matrix.ndim != 3 or matrix.shape[1:] != (3, 3):
+        raise ValueError(f"{name} must have shape (N, 3, 3), not {tuple(matrix.shape)}")

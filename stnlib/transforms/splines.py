@@ -1,0 +1,78 @@
+"""Thin-plate splines: the smoothest map that takes given points to given points.
+
+The K control points of the output are a regular grid over [-1, 1]²; θ displaces the points
+at which they are read. Between them f(p) = A (p, 1) + Σ_k w_k r_k² log r_k² bends least, where r_k
+is the distance of p to control point k. The weights solve a linear system that depends on the
+control points alone, so that the grid is *linear* in θ: one matrix product.
+
+Source: Bookstein, "Principal warps" (1989); Jaderberg et al. (2015), section 3.2.
+"""
+
+import functools
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stnlib.transforms import matrices
+from stnlib.transforms.families import Family
+
+__all__ = ["SplineFamily", "spline_family"]
+
+
+@dataclass(frozen=True)
+class SplineFamily(Family):
+    """θ (N, 2K): displacements (dx, dy) of the control points, point by point, row by row."""
+
+    points: tuple[int, int] = (4, 4)  # rows and columns of control points
+
+    def control_points(self, theta: Tensor) -> Tensor:
+        theta = self.constrain(theta)
+        fixed = matrices.base_grid(self.points, dtype=theta.dtype, device=theta.device)
+        return fixed.reshape(-1, 2) + theta.reshape(-1, len(self.neutral) // 2, 2)
+
+    def grid(self, theta: Tensor, size: tuple[int, int], align_corners: bool = True) -> Tensor:
+        theta = self.constrain(theta)
+        matrices.check_size(size)
+        base = matrices.base_grid(size, align_corners, dtype=theta.dtype, device=theta.device)
+        influence = _influence(self.points, tuple(size), align_corners).to(theta)
+        with torch.autocast(theta.device.type, enabled=False):  # bfloat16 would move the points
+            shift = influence @ theta.reshape(len(theta), -1, 2)
+        return base + shift.reshape(-1, *size, 2)
+
+    def from_matrix(self, matrix: Tensor) -> Tensor:
+        """θ of an affine matrix, which a spline repeats exactly."""
+        matrices.check_matrix(matrix, "matrix")
+        fixed = matrices.base_grid(self.points, dtype=matrix.dtype, device=matrix.device)
+        if (matrix[:, 2, :2] != 0).any():
+            raise ValueError(f"matrix must be affine for family {self.name}")
+        return (matrices.apply(matrix, fixed) - fixed).flatten(1)
+
+
+def spline_family(rows: int = 4, columns: int = 4, name: str = "tps") -> SplineFamily:
+    """A thin-plate-spline family with rows × columns control points, at least 2 × 2."""
+    if rows < 2 or columns < 2:
+        raise ValueError(f"rows and columns must be at least 2, not {rows} and {columns}")
+    return SplineFamily(name, (0.0,) * (2 * rows * columns), (rows, columns))
+
+
+def kernel(squared: Tensor) -> Tensor:
+    """r² log r² of squared distances; 0 at 0."""
+    return torch.xlogy(squared, squared)
+
+
+@functools.lru_cache(maxsize=32)
+def _influence(points: tuple[int, int], size: tuple[int, int], align_corners: bool) -> Tensor:
+    """How far each pixel moves when a control point moves by one: (H·W, K), float64."""
+    control = matrices.base_grid(points, dtype=torch.float64).reshape(-1, 2)
+    pixels = matrices.base_grid(size, align_corners, dtype=torch.float64).reshape(-1, 2)
+    count = len(control)
+
+    def basis(p: Tensor) -> Tensor:
+        squared = ((p[:, None] - control) ** 2).sum(-1)
+        return torch.cat((kernel(squared), torch.ones_like(p[:, :1]), p), dim=1)
+
+    system = torch.zeros(count + 3, count + 3, dtype=torch.float64)
+    system[:count] = basis(control)
+    system[count:, :count] = basis(control)[:, count:].T  # weights must not repeat the affine part
+    return basis(pixels) @ torch.linalg.inv(system)[:, :count]
