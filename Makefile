@@ -1,0 +1,50 @@
+# make book · make test · make lab: each sets up all it needs in .venv. Windows: see README.md.
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+LOCKED := pyproject.toml requirements.lock
+
+.PHONY: book test lab chapters lock clean help
+
+book: $(VENV)/book.done  ## build the book into _build/html (installs no torch)
+	$(BIN)/jupyter-book build book/
+	@echo "Open _build/html/index.html"
+
+test: $(VENV)/all.done  ## lint, then every test: units, records, chapters, the built book
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest --nbval --durations=8
+
+lab: $(VENV)/all.done  ## open the chapters in JupyterLab
+	$(BIN)/jupyter lab --notebook-dir=book
+
+chapters: $(VENV)/all.done  ## run the chapters (CHAPTER=cm: one) and store their outputs
+	$(BIN)/python tools/chapters.py $(CHAPTER)
+
+lock: $(VENV)/all.done  ## renew requirements.lock within the bounds of pyproject.toml
+	$(PIP) uv
+	$(BIN)/python tools/lock.py
+
+clean:  ## remove what these commands made; records and stored outputs stay
+	rm -rf _build $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis
+
+help:  ## list the commands
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*##/\t/'
+
+# pip 25.1 and newer read the dependency groups of pyproject.toml.
+$(VENV)/pip.done:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with venv is needed: make PYTHON=/path/to/python3 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) "pip>=25.1"
+	@touch $@
+
+$(VENV)/book.done: $(VENV)/pip.done $(LOCKED)
+	$(PIP) --group book -c requirements.lock
+	@touch $@
+
+$(VENV)/all.done: $(VENV)/pip.done $(LOCKED)
+	$(PIP) -r requirements.lock -e .
+	@touch $@ $(VENV)/book.done

@@ -1,0 +1,28 @@
+"""What the book needs of Sphinx beyond ``_config.yml``: absolute paths, and formulas without a network."""
+
+from importlib.metadata import distribution
+from pathlib import Path
+
+BOOK = Path(__file__).resolve().parents[1]
+
+
+def configure(app, config):
+    """Make the bibliography's path absolute and take MathJax from the built book itself.
+
+    The paths in ``bibtex_bibfiles`` resolve against the source folder, which is ``book/`` for
+    ``jupyter-book build book/`` and the folder above for ``jupyter-book build .``.
+    """
+    config.bibtex_bibfiles = [str(BOOK / "references.bib")]
+    # Of the 24 MB that the package holds, this one file draws every formula, fonts included.
+    mathjax = distribution("sphinx-mathjax-offline").locate_file(
+        "sphinx-mathjax-offline/static/mathjax/tex-svg.js"
+    )
+    config.html_static_path.append(str(mathjax))
+    config.mathjax_path = "tex-svg.js"
+
+
+def setup(app):
+    """Register the extension."""
+    # Early: sphinxcontrib-bibtex reads its setting on the same event.
+    app.connect("config-inited", configure, priority=100)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,11 @@
+"""Options that let the bare ``pytest --nbval book/`` work from any folder."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parent
+
+
+def pytest_configure(config):
+    """Run chapters in this environment, whatever kernel they name, and sanitize their outputs."""
+    config.option.nbval_current_env = True
+    config.option.nbval_sanitize_with = str(ROOT / "tests" / "nbval_sanitize.cfg")

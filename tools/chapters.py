@@ -1,0 +1,92 @@
+"""Run chapters and store their outputs, so that two runs give the same bytes.
+
+    python tools/chapters.py            every chapter
+    python tools/chapters.py cm theory  these
+    python tools/chapters.py --strip book/cm.ipynb   run nothing, only remove volatile metadata
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbstripout import strip_output
+
+BOOK = Path(__file__).resolve().parents[1] / "book"
+
+# What changes from run to run, or from editor to editor, and means nothing to a reader.
+VOLATILE = [
+    "metadata.language_info.version",
+    "metadata.widgets",
+    "metadata.papermill",
+    "metadata.vscode",
+    "cell.metadata.execution",
+    "cell.metadata.papermill",
+    "cell.metadata.collapsed",
+    "cell.metadata.scrolled",
+    "cell.metadata.ExecuteTime",
+    "cell.metadata.vscode",
+]
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+
+
+def strip(path):
+    """Remove the volatile metadata of the notebook at ``path``; outputs, counts and ids stay."""
+    notebook = nbformat.read(path, as_version=4)
+    notebook = strip_output(
+        notebook, keep_output=True, keep_count=True, keep_id=True, extra_keys=VOLATILE
+    )
+    notebook.metadata["kernelspec"] = dict(KERNEL)
+    text = nbformat.writes(notebook) + "\n"
+    if text != path.read_text(encoding="utf-8"):
+        path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def run(path):
+    """Execute the notebook at ``path`` from the first cell on and store its outputs."""
+    notebook = nbformat.read(path, as_version=4)
+    # As in a test run, the kernel starts beside the chapter and uses this very environment.
+    client = NotebookClient(
+        notebook,
+        timeout=None,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(path.parent)}},
+    )
+    client.execute()
+    nbformat.write(notebook, path)
+    strip(path)
+
+
+def chapter(name):
+    """Return the path of the chapter called ``name`` (``cm``), or raise ``ValueError``."""
+    path = BOOK / f"{name.removesuffix('.ipynb')}.ipynb"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in BOOK.glob("*.ipynb")))
+        raise ValueError(f"no chapter {name!r}: chapters are {known}")
+    return path
+
+
+def main(arguments=None):
+    """Run or strip what the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--strip", action="store_true", help="run nothing, take paths")
+    parser.add_argument("names", nargs="*", help="chapters (default: all)")
+    options = parser.parse_args(arguments)
+    if options.strip:
+        for name in options.names:
+            strip(Path(name))
+        return
+    try:
+        paths = [chapter(name) for name in options.names] or sorted(BOOK.glob("*.ipynb"))
+    except ValueError as error:
+        sys.exit(str(error))
+    for path in paths:
+        start = time.perf_counter()
+        run(path)
+        print(f"{path.name}: {time.perf_counter() - start:.1f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
