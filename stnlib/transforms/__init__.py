@@ -64,7 +64,11 @@ FAMILIES: dict[str, Family] = {
         PlanarFamily("similarity", (1.0, 0.0, 0.0, 0.0), _similarity, (0, 3, 2, 5)),
         PlanarFamily("affine", (1.0, 0.0, 0.0, 0.0, 1.0, 0.0), _affine, (0, 1, 2, 3, 4, 5)),
         PlanarFamily(
-            "projective", (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0), _projective, tuple(range(8))
+            "projective",
+            (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0),
+            _projective,
+            tuple(range(8)),
+            affine=False,
         ),
         spline_family(),
     )

@@ -68,6 +68,7 @@ class PlanarFamily(Family):
 
     entries: Callable[..., tuple] = None
     positions: tuple[int, ...] = ()  # where in the flattened matrix each parameter stands
+    affine: bool = True  # whether every last row is 0 0 1
 
     def matrix(self, theta: Tensor) -> Tensor:
         theta = self.constrain(theta)
@@ -76,7 +77,8 @@ class PlanarFamily(Family):
         return torch.stack(values, dim=1).reshape(-1, 3, 3)
 
     def grid(self, theta: Tensor, size: tuple[int, int], align_corners: bool = True) -> Tensor:
-        return matrices.matrix_grid(self.matrix(theta), size, align_corners)
+        matrix = self.matrix(theta)
+        return matrices.matrix_grid(matrix, size, align_corners, affine=self.affine)
 
     def from_matrix(self, matrix: Tensor) -> Tensor:
         matrices.check_matrix(matrix, "matrix")
