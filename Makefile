@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 LOCKED := pyproject.toml requirements.lock
 
 .PHONY: book test lab chapters lock clean help
@@ -38,13 +38,15 @@ help:  ## list the commands
 $(VENV)/pip.done:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with venv is needed: make PYTHON=/path/to/python3 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) "pip>=25.1"
+	@$(PIP) "pip>=25.1"
 	@touch $@
 
 $(VENV)/book.done: $(VENV)/pip.done $(LOCKED)
-	$(PIP) --group book -c requirements.lock
+	@echo "Installing what the book needs into $(VENV) ..."
+	@$(PIP) --group book -c requirements.lock
 	@touch $@
 
 $(VENV)/all.done: $(VENV)/pip.done $(LOCKED)
-	$(PIP) -r requirements.lock -e .
+	@echo "Installing everything into $(VENV), PyTorch included: several gigabytes ..."
+	@$(PIP) -r requirements.lock -e .
 	@touch $@ $(VENV)/book.done

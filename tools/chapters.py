@@ -1,8 +1,8 @@
 """Run chapters and store their outputs, so that two runs give the same bytes.
 
-    python tools/chapters.py            every chapter
-    python tools/chapters.py cm theory  these
-    python tools/chapters.py --strip book/cm.ipynb   run nothing, only remove volatile metadata
+python tools/chapters.py            every chapter
+python tools/chapters.py cm theory  these
+python tools/chapters.py --strip book/cm.ipynb   run nothing, only remove volatile metadata
 """
 
 import argparse

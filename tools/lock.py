@@ -20,13 +20,11 @@ GROUPS = ("book", "test", "dev")
 def main():
     """Resolve with uv and put the header on top."""
     groups = [option for group in GROUPS for option in ("--group", group)]
-    quiet = ["--quiet", "--no-emit-index-url", "--no-annotate", "--no-header"]
-    subprocess.run(
-        [sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml", *groups, *quiet]
-        + ["--universal", "--python-version", "3.11", "--output-file", LOCK.name],
-        cwd=ROOT,
-        check=True,
-    )
+    plain = ["--quiet", "--no-emit-index-url", "--no-annotate", "--no-header"]
+    reach = ["--universal", "--python-version", "3.11"]
+    resolve = [sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml"]
+    output = ["--output-file", LOCK.name]
+    subprocess.run([*resolve, *groups, *plain, *reach, *output], cwd=ROOT, check=True)
     LOCK.write_text(HEADER + LOCK.read_text(encoding="utf-8"), encoding="utf-8", newline="\n")
 
 

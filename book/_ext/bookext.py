@@ -1,4 +1,4 @@
-"""What the book needs of Sphinx beyond ``_config.yml``: absolute paths, and formulas without a network."""
+"""What ``_config.yml`` cannot say: absolute paths, and formulas without a network."""
 
 from importlib.metadata import distribution
 from pathlib import Path

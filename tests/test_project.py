@@ -1,0 +1,174 @@
+"""What the repository promises: versions that agree, layout, layers, well-formed chapters."""
+
+import ast
+import re
+import tomllib
+from importlib.metadata import version
+from itertools import pairwise
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+from packaging.markers import Marker
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).parents[1]
+BOOK = ROOT / "book"
+CHAPTERS = sorted(BOOK.glob("*.ipynb"))
+MODULES = sorted((ROOT / "stnlib").rglob("*.py"))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+# From the top down: a module imports only modules that stand to its right.
+LAYERS = [
+    *("cli", "figures", "study", "records", "train", "checkpoint", "evaluation", "config"),
+    *("diagnostics", "data", "models", "transforms", "sampler", "files"),
+]
+
+
+def locked():
+    """Return the lock as a list of (name, version, marker or None)."""
+    lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    entries = []
+    for line in lines:
+        if line and not line.startswith("#"):
+            pin, _, marker = line.partition(" ; ")
+            name, version = pin.split("==")
+            entries.append((canonicalize_name(name), Version(version), marker or None))
+    return entries
+
+
+def wanted():
+    """Return every requirement of pyproject.toml: the package's own and those of the groups."""
+    groups = PROJECT["dependency-groups"].values()
+    lines = PROJECT["project"]["dependencies"] + [line for group in groups for line in group]
+    return [Requirement(line) for line in lines]
+
+
+def yml(path):
+    return yaml.safe_load((ROOT / path).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("requirement", wanted(), ids=lambda requirement: requirement.name)
+def test_the_lock_fixes_a_version_that_pyproject_allows(requirement):
+    versions = [v for name, v, _ in locked() if name == canonicalize_name(requirement.name)]
+    assert versions
+    assert all(version in requirement.specifier for version in versions)
+
+
+def test_the_installed_versions_are_those_of_the_lock():
+    here = [(n, v) for n, v, marker in locked() if marker is None or Marker(marker).evaluate()]
+    named = {canonicalize_name(requirement.name) for requirement in wanted()}
+    wrong = {n: version(n) for n, v in here if n in named and Version(version(n)) != v}
+    assert not wrong
+
+
+def test_the_lock_names_no_address():
+    assert "://" not in (ROOT / "requirements.lock").read_text(encoding="utf-8")
+
+
+def test_conda_users_get_the_python_of_pyproject_and_the_versions_of_the_lock():
+    dependencies = yml("environment.yml")["dependencies"]
+    (python,) = [d for d in dependencies if isinstance(d, str) and d.startswith("python=")]
+    (pip,) = [d["pip"] for d in dependencies if isinstance(d, dict)]
+    assert Requirement(f"python{PROJECT['project']['requires-python']}").specifier.contains(
+        python.removeprefix("python=")
+    )
+    assert pip == ["-r requirements.lock", "-e ."]
+
+
+def test_the_book_installs_without_torch():
+    needs = {Requirement(line).name for line in PROJECT["dependency-groups"]["book"]}
+    assert not needs & {"torch", "torchvision", "stnlib"}
+
+
+def test_the_two_tables_of_contents_are_equal():
+    top, inner = yml("_toc.yml"), yml("book/_toc.yml")
+    assert top.pop("root") == "book/" + inner.pop("root")
+    files = [entry.pop("file") for entry in inner["chapters"]]
+    assert [entry.pop("file") for entry in top["chapters"]] == [f"book/{name}" for name in files]
+    assert top == inner
+
+
+def test_every_page_of_the_book_is_in_the_table_of_contents():
+    toc = yml("book/_toc.yml")
+    pages = {path.stem for path in BOOK.iterdir() if path.suffix in {".md", ".ipynb"}}
+    assert pages == {toc["root"], *(entry["file"] for entry in toc["chapters"])}
+
+
+def test_the_readme_names_the_two_commands_and_ci_runs_the_second():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "make book" in readme and "make test" in readme
+    assert "make test" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_a_module_has_at_most_250_lines(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 250
+
+
+def imported(path):
+    """Return the names of the stnlib modules that the file at ``path`` imports anywhere."""
+    package = ("stnlib", *path.relative_to(ROOT / "stnlib").parts[:-1])
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name.split(".") for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = list(package[: len(package) + 1 - node.level]) if node.level else []
+            base += node.module.split(".") if node.module else []
+            names = [[*base, alias.name] for alias in node.names]
+        else:
+            continue
+        yield from (name[1] for name in names if name[0] == "stnlib" and len(name) > 1)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_a_module_imports_only_downwards(path):
+    own = path.relative_to(ROOT / "stnlib").with_suffix("").parts[0]
+    if own in {"__init__", "__main__"}:
+        return
+    assert own in LAYERS, f"give {own} its place in LAYERS"
+    below = LAYERS[LAYERS.index(own) :]  # a package's files may import one another
+    assert {name for name in imported(path) if name not in below and name in LAYERS} == set()
+
+
+def cells(path, kind):
+    notebook = nbformat.read(path, as_version=4)
+    return [cell for cell in notebook.cells if cell.cell_type == kind]
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_a_chapter_was_run_from_top_to_bottom_without_an_error(path):
+    code = cells(path, "code")
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    assert not [o for cell in code for o in cell.outputs if o.output_type == "error"]
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_a_code_cell_has_at_most_15_lines(path):
+    assert all(len(cell.source.splitlines()) <= 15 for cell in cells(path, "code"))
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_the_first_code_cell_holds_the_parameters(path):
+    for cell in cells(path, "code")[:1]:
+        assert "parameters" in cell.metadata.get("tags", [])
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_a_chapter_has_one_title_and_skips_no_heading_level(path):
+    prose = "\n".join(cell.source for cell in cells(path, "markdown"))
+    prose = re.sub(r"^(`{3,}|:{3,}|~{3,}).*?^\1", "", prose, flags=re.MULTILINE | re.DOTALL)
+    levels = [len(marks) for marks in re.findall(r"^(#+) ", prose, re.MULTILINE)]
+    assert levels[:1] == [1] and levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_a_chapter_stores_nothing_that_changes_from_run_to_run(path):
+    notebook = nbformat.read(path, as_version=4)
+    volatile = {"execution", "papermill", "ExecuteTime", "collapsed", "scrolled"}
+    assert not {key for cell in notebook.cells for key in cell.metadata} & volatile
+    assert "version" not in notebook.metadata.get("language_info", {})
