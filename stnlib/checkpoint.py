@@ -1,0 +1,72 @@
+"""Checkpoints: a training's whole state in one safetensors file, without pickles."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import nn
+
+from stnlib.files import write_whole
+
+__all__ = ["load_checkpoint", "save_checkpoint"]
+
+
+def save_checkpoint(
+    path: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    key: str,
+    history: list[dict[str, Any]],
+) -> None:
+    """Write the state after the last epoch of `history`, whole or not at all.
+
+    Parameters
+    ----------
+    key : of the run's configuration; only a run with the same key can resume from it.
+
+    Raises
+    ------
+    OSError
+        One line; the previous checkpoint is then still there.
+    """
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    for i, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{i}.{name}": torch.as_tensor(v) for name, v in state.items()}
+    tensors = {name: value.contiguous() for name, value in tensors.items()}
+    metadata = {"key": key, "history": json.dumps(history)}
+    write_whole(path, safetensors.torch.save(tensors, metadata))
+
+
+def load_checkpoint(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, key: str
+) -> list[dict[str, Any]]:
+    """Restore model and optimiser in place and return the history so far.
+
+    Returns an empty history, and changes nothing, when there is no file, it is damaged or
+    it belongs to another configuration: the run then begins anew.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (FileNotFoundError, SafetensorError):
+        return []
+    if metadata.get("key") != key:
+        return []
+    model.load_state_dict(_part(tensors, "model."))
+    state: dict[int, dict[str, Any]] = {}
+    for name, value in _part(tensors, "optimizer.").items():
+        i, _, slot = name.partition(".")
+        state.setdefault(int(i), {})[slot] = value
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+    return json.loads(metadata["history"])
+
+
+def _part(tensors: dict[str, Any], prefix: str) -> dict[str, Any]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -1,0 +1,187 @@
+"""The run's configuration: everything that a person decides about one training.
+
+What the machine decides (device, threads, versions, wall time) is no part of it and
+stands in a record's provenance.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["ConfigError", "RunConfig", "check", "defaults"]
+
+
+class ConfigError(ValueError):
+    """A parameter that is unknown or out of range; its message is one line.
+
+    In a notebook the message is all that shows: a traceback through our own checks
+    would tell the reader nothing.
+    """
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"{type(self).__name__}: {self}"]
+
+
+Rule = Callable[[Any], str | None]  # returns what is allowed if the value is not, else None
+
+
+def _number(above: float | None = None, least: float | None = None, below: float | None = None):
+    bounds = [f"> {above:g}" if above is not None else None]
+    bounds += [f">= {least:g}" if least is not None else None]
+    bounds += [f"< {below:g}" if below is not None else None]
+    allowed = "a number " + " and ".join(b for b in bounds if b)
+
+    def rule(value: Any) -> str | None:
+        ok = isinstance(value, int | float) and not isinstance(value, bool)
+        ok = ok and abs(value) < float("inf")  # also refuses nan
+        ok = ok and (above is None or value > above) and (least is None or value >= least)
+        return None if ok and (below is None or value < below) else allowed
+
+    return rule
+
+
+def _whole(least: int, optional: bool = False) -> Rule:
+    allowed = f"a whole number >= {least}" + (" or None" if optional else "")
+
+    def rule(value: Any) -> str | None:
+        if optional and value is None:
+            return None
+        ok = isinstance(value, int) and not isinstance(value, bool) and value >= least
+        return None if ok else allowed
+
+    return rule
+
+
+def _choice(*names: str) -> Rule:
+    return lambda value: None if value in names else "one of " + ", ".join(names)
+
+
+def _flag(value: Any) -> str | None:
+    return None if isinstance(value, bool) else "True or False"
+
+
+def _decided(default: Any, rule: Rule) -> Any:
+    return field(default=default, metadata={"rule": rule})
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """One training, as decided by a person; checks itself when it is made.
+
+    Parameters
+    ----------
+    data : the data set; see `stnlib.data.load`.
+    model : the network; see `stnlib.models.build`.
+    n_train : number of training images, None for all of them.
+    sampler, padding, transform : of the spatial transformer; see `stnlib.models`.
+    output_size : height and width of the transformer's output in pixels, None for the
+        input's.
+    optimizer, lr, weight_decay : Adam of Kingma and Ba (2015), PyTorch's; `adamw`
+        decouples the decay.
+    loc_lr_factor : learning rate of the localisation network over that of the rest.
+    schedule, warmup : course of the learning rate and the share of all steps over which
+        it first rises linearly from 0; see `stnlib.train.schedule`.
+    epochs, batch_size, shuffle : the last incomplete batch is used.
+    augment : what is done to training images; see `stnlib.data.augment`.
+    dropout : probability, before the classifier's last layer.
+    precision : of the networks' arithmetic; θ, grid and sampling are always float32.
+    seed : of initial weights, batch order, dropout and augmentation.
+
+    Raises
+    ------
+    ConfigError
+        Names the parameter, what it was and what is allowed.
+    """
+
+    data: str = _decided("cm", _choice("cm", "digits"))
+    model: str = _decided("stn", _choice("baseline", "baseline_wide", "stn", "stn_frozen"))
+    n_train: int | None = _decided(None, _whole(1, optional=True))
+    sampler: str = _decided("bilinear", _choice("bilinear", "clipped"))
+    padding: str = _decided("zeros", _choice("zeros", "border", "reflection"))
+    transform: str = _decided(
+        "affine", _choice("translation", "attention", "similarity", "affine", "projective", "tps")
+    )
+    output_size: int | None = _decided(None, _whole(1, optional=True))
+    optimizer: str = _decided("adam", _choice("adam", "adamw"))
+    lr: float = _decided(1e-3, _number(above=0))
+    weight_decay: float = _decided(0.0, _number(least=0))
+    loc_lr_factor: float = _decided(1.0, _number(least=0))
+    schedule: str = _decided("constant", _choice("constant", "step", "cosine"))
+    warmup: float = _decided(0.0, _number(least=0, below=1))
+    epochs: int = _decided(10, _whole(1))
+    batch_size: int = _decided(128, _whole(1))
+    shuffle: bool = _decided(True, _flag)
+    augment: str = _decided("none", _choice("none", "warp", "clutter", "warp+clutter"))
+    dropout: float = _decided(0.0, _number(least=0, below=1))
+    precision: str = _decided("float32", _choice("float32", "bfloat16"))
+    seed: int = _decided(0, _whole(0))
+
+    def __post_init__(self) -> None:
+        for f in dataclasses.fields(self):
+            value = getattr(self, f.name)
+            check(f.name, value)
+            if isinstance(f.default, float):  # 1 and 1.0 are one value and must have one key
+                object.__setattr__(self, f.name, float(value))
+        if not self.has_transformer:
+            for name in _TRANSFORMER_ONLY & set(self.changed()):
+                raise ConfigError(f"{name} is for models with a transformer, not {self.model!r}")
+        if self.sampler == "clipped" and self.padding != "zeros":
+            raise ConfigError(f"sampler clipped knows only padding zeros, not {self.padding!r}")
+
+    @property
+    def has_transformer(self) -> bool:
+        """Whether the network begins with a spatial transformer."""
+        return self.model.startswith("stn")
+
+    def changed(self) -> dict[str, Any]:
+        """The fields that differ from their defaults, in the order of the class."""
+        return {n: v for n, d in defaults().items() if (v := getattr(self, n)) != d}
+
+    @property
+    def key(self) -> str:
+        """Name of the run: 12 hex digits of SHA-256 over the changed fields.
+
+        A field that is added later leaves it alone, because defaults never change.
+        """
+        canonical = json.dumps(self.changed(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> RunConfig:
+        """Make a configuration of names and values, refusing names that it lacks."""
+        for name in values:
+            _known(name)
+        return cls(**values)
+
+    def replace(self, **changes: Any) -> RunConfig:
+        return type(self).from_dict(self.to_dict() | changes)
+
+
+_TRANSFORMER_ONLY = {"sampler", "padding", "transform", "output_size", "loc_lr_factor"}
+_FIELDS = {f.name: f for f in dataclasses.fields(RunConfig)}
+
+
+def defaults() -> dict[str, Any]:
+    """Every field's name and default."""
+    return {name: f.default for name, f in _FIELDS.items()}
+
+
+def _known(name: str) -> None:
+    if name not in _FIELDS:
+        raise ConfigError(f"unknown parameter {name!r}: allowed are {', '.join(_FIELDS)}")
+
+
+def check(name: str, value: Any) -> None:
+    """Raise `ConfigError` unless `value` is allowed for the field `name`."""
+    _known(name)
+    allowed = _FIELDS[name].metadata["rule"](value)
+    if allowed:
+        raise ConfigError(f"{name} must be {allowed}, not {value!r}")

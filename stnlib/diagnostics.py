@@ -1,0 +1,119 @@
+"""What a spatial transformer does with its input, as numbers.
+
+Imports nothing but torch, so that it can be used on anyone's network.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["black_share", "coverage", "decompose", "footprint", "theta_summary"]
+
+
+def coverage(grid: Tensor) -> Tensor:
+    """Share of sampling points that lie inside the image.
+
+    Parameters
+    ----------
+    grid : (N, H, W, 2) float, normalised (x, y); with `align_corners=True` ±1 are the
+        centres of the outermost pixels, otherwise the image's edges.
+
+    Returns
+    -------
+    (N,) float32 in [0, 1]; NaN coordinates count as outside.
+    """
+    if grid.ndim != 4 or grid.shape[-1] != 2:
+        raise ValueError(f"grid must have shape (N, H, W, 2), not {tuple(grid.shape)}")
+    return (grid.abs() <= 1).all(dim=-1).float().mean(dim=(1, 2))
+
+
+def black_share(images: Tensor, threshold: float = 1 / 255) -> Tensor:
+    """Share of images in which no pixel reaches `threshold`, as a scalar.
+
+    The threshold is above zero because the clipped sampler's weights cancel only up
+    to rounding when θ is large.
+
+    Parameters
+    ----------
+    images : (N, C, H, W) float, nominally in [0, 1].
+    """
+    return (images.abs().flatten(1).amax(dim=1) < threshold).float().mean()
+
+
+def _affine(theta: Tensor) -> Tensor:
+    if theta.shape[-1] == 6 and theta.ndim == 2:
+        return theta.view(-1, 2, 3)
+    if theta.ndim == 3 and theta.shape[-2:] in ((2, 3), (3, 3)):
+        return theta[:, :2]
+    raise ValueError(
+        f"theta must have shape (N, 6), (N, 2, 3) or (N, 3, 3), not {tuple(theta.shape)}"
+    )
+
+
+def decompose(theta: Tensor) -> dict[str, Tensor]:
+    """Split affine transforms into scale, rotation, shear and translation.
+
+    The linear part is factored as rotation times upper triangle,
+    ``A = R(rotation) [[scale_x, shear · scale_y], [0, scale_y]]``. θ maps output to
+    input coordinates, so a scale below 1 magnifies, and a positive rotation samples
+    along axes turned from x towards y (clockwise on screen, y pointing down).
+
+    Parameters
+    ----------
+    theta : (N, 6), (N, 2, 3) or (N, 3, 3) float, normalised coordinates.
+
+    Returns
+    -------
+    dict of (N,) tensors: `scale_x`, `scale_y` (negative when mirrored), `scale` (root of
+    the absolute determinant), `rotation` in degrees in (-180, 180], `shear`, `tx`, `ty`.
+    """
+    matrix = _affine(theta)
+    (a, b, tx), (c, d, ty) = (row.unbind(-1) for row in matrix.unbind(-2))
+    scale_x = torch.hypot(a, c)
+    determinant = a * d - b * c
+    safe = scale_x.clamp_min(torch.finfo(theta.dtype).tiny)
+    scale_y = determinant / safe
+    tiny = torch.finfo(theta.dtype).eps
+    shear = torch.where(scale_y.abs() > tiny, (a * b + c * d) / safe / scale_y, 0.0)
+    return {
+        "scale_x": scale_x,
+        "scale_y": scale_y,
+        "scale": determinant.abs().sqrt(),
+        "rotation": torch.rad2deg(torch.atan2(c, a)),
+        "shear": shear,
+        "tx": tx,
+        "ty": ty,
+    }
+
+
+def theta_summary(theta: Tensor) -> dict[str, float]:
+    """Mean and standard deviation over images of what `decompose` returns.
+
+    Returns
+    -------
+    dict with ``<quantity>_mean`` and ``<quantity>_std`` for each quantity; the rotation's
+    mean is not circular and means something only away from ±180 degrees.
+    """
+    summary = {}
+    for name, values in decompose(theta.float()).items():
+        summary[f"{name}_mean"] = values.mean().item()
+        summary[f"{name}_std"] = values.std(correction=0).item()
+    return summary
+
+
+def footprint(grid: Tensor) -> Tensor:
+    """Outline of the sampled region in the input's coordinates.
+
+    Parameters
+    ----------
+    grid : (N, H, W, 2) float, normalised (x, y).
+
+    Returns
+    -------
+    (N, 2 (H + W) - 3, 2) float: the grid's border points, clockwise from the top left
+    corner and back to it, ready to be drawn as a line.
+    """
+    top, right = grid[:, 0], grid[:, 1:, -1]
+    bottom, left = grid[:, -1, :-1].flip(1), grid[:, :-1, 0].flip(1)
+    return torch.cat([top, right, bottom, left], dim=1)

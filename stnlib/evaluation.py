@@ -1,0 +1,70 @@
+"""What a network does with images that it does not learn from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stnlib.data import Split
+from stnlib.diagnostics import black_share, coverage, theta_summary
+from stnlib.models import STN
+
+__all__ = ["autocast", "device_of", "evaluate", "to_float"]
+
+Row = dict[str, Any]
+
+
+def to_float(images: Tensor) -> Tensor:
+    """Images as float32 in [0, 1], whether they are that already or uint8."""
+    return images.float().div_(255) if images.dtype == torch.uint8 else images
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """The context in which networks compute with `precision`."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def device_of(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device
+
+
+@torch.inference_mode()
+def evaluate(model: nn.Module, split: Split, precision: str = "float32") -> Row:
+    """Loss and accuracy on `split`, and for an STN what its transformer does.
+
+    Returns
+    -------
+    `loss` (mean cross-entropy in nats) and `accuracy` in [0, 1]; for an STN also
+    `coverage` and `black` (see `stnlib.diagnostics`) and, for affine θ, its summary.
+    """
+    model.eval()
+    device = device_of(model)
+    loss = correct = 0.0
+    thetas, parts = [], []
+    for images, labels in zip(split.images.split(500), split.labels.split(500), strict=True):
+        images = to_float(images)
+        with autocast(device, precision):
+            if isinstance(model, STN):
+                theta, grid = model.transformer.locate(images)
+                images = model.transformer.sample(images, grid)
+                thetas.append(theta)
+                parts.append((len(labels), coverage(grid).mean(), black_share(images)))
+                logits = model.classifier(images).float()
+            else:
+                logits = model(images).float()
+        loss += F.cross_entropy(logits, labels, reduction="sum").item()
+        correct += (logits.argmax(1) == labels).sum().item()
+    row = {"loss": loss / len(split), "accuracy": correct / len(split)}
+    return row | (_transformer_row(torch.cat(thetas), parts) if thetas else {})
+
+
+def _transformer_row(theta: Tensor, parts: list[tuple[int, Tensor, Tensor]]) -> Row:
+    n = len(theta)
+    row = {
+        "coverage": sum(k * c.item() for k, c, _ in parts) / n,
+        "black": sum(k * b.item() for k, _, b in parts) / n,
+    }
+    return row | (theta_summary(theta) if theta.shape[1] == 6 else {})

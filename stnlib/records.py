@@ -1,0 +1,168 @@
+"""Records: what a training gave, with where it came from, one small JSON file a run."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+import torch
+
+from stnlib.config import ConfigError, RunConfig
+from stnlib.files import write_whole
+
+__all__ = [
+    "SCHEMA",
+    "RecordError",
+    "find",
+    "folders",
+    "provenance",
+    "read",
+    "read_all",
+    "write",
+]
+
+SCHEMA = 1
+Record = dict[str, Any]
+_PARTS = ("schema", "study", "key", "config", "history", "result", "provenance")
+_BOOK = Path(__file__).resolve().parent.parent / "book" / "records"
+
+
+class RecordError(RuntimeError):
+    """A record that cannot be trusted; one line that names the file and the reason."""
+
+
+def folders() -> list[Path]:
+    """Where records lie: the book's (in a checkout), then the reader's own.
+
+    The reader's own folder, which new records go to, is `STNLIB_RECORDS` where that is
+    set, else `records` in the platform's folder for user data.
+    """
+    own = os.environ.get("STNLIB_RECORDS")
+    own_folder = Path(own) if own else Path(platformdirs.user_data_dir("stnlib")) / "records"
+    return [_BOOK, own_folder] if _BOOK.is_dir() else [own_folder]
+
+
+def write(
+    folder: Path,
+    study: str,
+    config: RunConfig,
+    history: list[dict[str, Any]],
+    result: dict[str, Any],
+    origin: dict[str, Any],
+) -> Path:
+    """Write ``folder/study/<key>.json``, whole or not at all, and return its path."""
+    values = (SCHEMA, study, config.key, config.to_dict(), history, result, origin)
+    record = dict(zip(_PARTS, values, strict=True))
+    text = json.dumps(record, indent=1, allow_nan=False, ensure_ascii=False)
+    path = folder / study / f"{config.key}.json"
+    write_whole(path, (text + "\n").encode())
+    return path
+
+
+def read(path: Path) -> Record:
+    """Read one record and check it against its schema and its key.
+
+    Returns
+    -------
+    The file's contents, `config` as a `RunConfig`.
+
+    Raises
+    ------
+    RecordError
+        When it is no JSON, of another schema, lacks a part, or its configuration was
+        edited so that the key no longer fits.
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{path} cannot be read: {error}") from None
+    if not isinstance(record, dict) or record.get("schema") != SCHEMA:
+        found = record.get("schema") if isinstance(record, dict) else None
+        raise RecordError(f"{path} has schema {found!r}: this version reads {SCHEMA}")
+    missing = [part for part in _PARTS if part not in record]
+    if missing:
+        raise RecordError(f"{path} lacks {', '.join(missing)}")
+    try:
+        config = RunConfig.from_dict(record["config"])
+    except (ConfigError, TypeError) as error:
+        raise RecordError(f"{path} holds an impossible configuration: {error}") from None
+    if not config.key == record["key"] == path.stem:
+        raise RecordError(f"{path} was edited: its configuration has the key {config.key}")
+    return record | {"config": config}
+
+
+def read_all(study: str, where: Iterable[Path] | None = None) -> Iterator[Record]:
+    """All records of a study, in the order of their keys; the first folder's win."""
+    seen = set()
+    for folder in folders() if where is None else where:
+        for path in sorted((folder / study).glob("*.json")):
+            if path.stem not in seen:
+                seen.add(path.stem)
+                yield read(path)
+
+
+def find(config: RunConfig, where: Iterable[Path] | None = None) -> Record | None:
+    """The record of a configuration in whichever study it was made, or None."""
+    for folder in folders() if where is None else where:
+        for path in sorted(folder.glob(f"*/{config.key}.json")):
+            return read(path)
+    return None
+
+
+def weights_path(record_path: Path) -> Path:
+    """Where the transformer's weights lie, for the records that keep them."""
+    return record_path.with_suffix(".safetensors")
+
+
+def provenance(device: torch.device, fingerprint: str) -> dict[str, Any]:
+    """What the machine decided, for the record: hardware, versions, source, date.
+
+    Parameters
+    ----------
+    device : where the training ran.
+    fingerprint : of the data set.
+    """
+    return {
+        "data": fingerprint,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
+        "threads": torch.get_num_threads(),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in ("torch", "numpy")},
+        },
+        "system": f"{platform.system()} {platform.machine()}",
+        "source": _revision(),
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return f"cpu, {line.partition(':')[2].strip()}, {torch.backends.cpu.get_cpu_capability()}"
+    except OSError:
+        pass
+    return f"cpu, {platform.processor() or platform.machine()}"
+
+
+def _revision() -> str:
+    """The checkout's commit, with a + when stnlib differs from it; unknown without git."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        head = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], **_QUIET).stdout.strip()
+        dirty = subprocess.run([*git, "status", "--porcelain", "--", "."], **_QUIET).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head + ("+" if dirty else "")
+
+
+_QUIET: dict[str, Any] = {"capture_output": True, "text": True, "check": True}

@@ -1,0 +1,200 @@
+"""The study: train a configuration, or answer from its record.
+
+A study file (TOML, `book/studies/`) lists configurations as data: a `[base]`, one or more
+`[[cells]]` whose lists are multiplied out, and the seeds, which vary slowest.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+import safetensors.torch
+import torch
+from torch import nn
+from tqdm.auto import tqdm
+
+from stnlib import records
+from stnlib.checkpoint import load_checkpoint, save_checkpoint
+from stnlib.config import ConfigError, RunConfig
+from stnlib.data import DataSet, load
+from stnlib.evaluation import evaluate
+from stnlib.files import check_writable, write_whole
+from stnlib.models import STN, build, count_parameters
+from stnlib.train import derive_seed, make_optimizer, train_epoch
+
+__all__ = ["checkpoint_folder", "configurations", "make_model", "result", "run"]
+
+
+def checkpoint_folder() -> Path:
+    """Where unfinished runs lie: `STNLIB_CHECKPOINTS`, else the platform's cache folder."""
+    named = os.environ.get("STNLIB_CHECKPOINTS")
+    return Path(named) if named else Path(platformdirs.user_cache_dir("stnlib")) / "checkpoints"
+
+
+def make_model(config: RunConfig, data: DataSet) -> nn.Module:
+    """The network that `config` names, for `data`, with the weights that its seed draws."""
+    torch.manual_seed(derive_seed(config.seed, "weights"))
+    return build(
+        config.model,
+        data.channels,
+        data.size[0],
+        len(data.classes),
+        transform=config.transform,
+        output_size=config.output_size,
+        padding=config.padding,
+        sampler=config.sampler,
+        dropout=config.dropout,
+    )
+
+
+def fit(
+    model: nn.Module,
+    data: DataSet,
+    config: RunConfig,
+    checkpoint: Path | None = None,
+    progress: bool = True,
+) -> list[dict[str, Any]]:
+    """Train `model` as `config` says, from its last checkpoint if there is one.
+
+    Returns
+    -------
+    One row an epoch; it ends early when every output has been black, without any gradient
+    for θ, for a whole epoch (nothing can change any more), or when the loss is not finite.
+    """
+    optimizer = make_optimizer(model, config)
+    history = load_checkpoint(checkpoint, model, optimizer, config.key) if checkpoint else []
+    steps = -(-len(data.train) // config.batch_size)
+    with tqdm(
+        total=config.epochs * steps,
+        initial=len(history) * steps,
+        desc=f"{config.data} {config.model} seed {config.seed}",
+        unit="step",
+        disable=not progress,
+        dynamic_ncols=True,
+    ) as bar:
+        for epoch in range(len(history) + 1, config.epochs + 1):
+            if stopped(history):
+                break
+            row = train_epoch(model, optimizer, data.train, config, epoch, bar.update)
+            validation = evaluate(model, data.val, config.precision)
+            row |= {_NAMES.get(name, name): value for name, value in validation.items()}
+            history.append({"epoch": epoch} | row)
+            bar.set_postfix(epoch=epoch, val=f"{row['val_accuracy']:.3f}")
+            if checkpoint:
+                save_checkpoint(checkpoint, model, optimizer, config.key, history)
+    return history
+
+
+_NAMES = {"loss": "val_loss", "accuracy": "val_accuracy"}
+
+
+def stopped(history: list[dict[str, Any]]) -> str | None:
+    """Why a training cannot go on: `black`, `diverged` or None."""
+    last = history[-1] if history else {}
+    if last.get("black") == 1 and last.get("loc_grad_norm_max") == 0:
+        return "black"
+    if last and not torch.isfinite(torch.tensor(last["train_loss"])):
+        return "diverged"
+    return None
+
+
+def run(
+    config: RunConfig,
+    study: str,
+    folder: Path,
+    *,
+    data: DataSet | None = None,
+    checkpoints: Path | None = None,
+    device: torch.device | str = "cpu",
+    keep_weights: bool = False,
+    progress: bool = True,
+) -> Path:
+    """Train one configuration and write its record.
+
+    Everything that would stop the record from being written is checked before.
+
+    Parameters
+    ----------
+    study, folder : the record becomes ``folder/study/<key>.json``.
+    data : when it is loaded already.
+    checkpoints : folder for the state after each epoch, which is removed at the end.
+    keep_weights : store an STN's localisation network beside the record.
+
+    Raises
+    ------
+    OSError, stnlib.data.DataError, ConfigError
+        One line; an interrupted run is resumed by calling again.
+    """
+    device = torch.device(device)
+    checkpoints = checkpoints or checkpoint_folder()
+    check_writable(folder / study)
+    check_writable(checkpoints)
+    data = (data or load(config.data, n_train=config.n_train)).to(device)
+    model = make_model(config, data).to(device, memory_format=torch.channels_last)
+    checkpoint = checkpoints / f"{config.key}.safetensors"
+    history = fit(model, data, config, checkpoint, progress)
+    final = evaluate(model, data.test, config.precision)
+    outcome = {f"test_{name}": value for name, value in final.items()} | {
+        "n_test": len(data.test),
+        "parameters": count_parameters(model),
+        "seconds": sum(row["seconds"] for row in history),
+    }
+    if stopped(history):
+        outcome["stopped"] = stopped(history)
+    if keep_weights and isinstance(model, STN):
+        weights = records.weights_path(folder / study / f"{config.key}.json")
+        write_whole(weights, localisation_weights(model))
+    origin = records.provenance(device, data.fingerprint)
+    path = records.write(folder, study, config, history, outcome, origin)
+    checkpoint.unlink(missing_ok=True)
+    return path
+
+
+def localisation_weights(model: STN) -> bytes:
+    """The localisation network's state as safetensors."""
+    state = model.transformer.localisation.state_dict()
+    return safetensors.torch.save({name: value.cpu().contiguous() for name, value in state.items()})
+
+
+def result(config: RunConfig, study: str = "own", progress: bool = True) -> records.Record:
+    """The record of a configuration: from disk at once, or trained now, saying so."""
+    record = records.find(config)
+    if record is None:
+        print(f"no record of {config.changed() or 'the default configuration'}: training it")
+        record = records.read(run(config, study, records.folders()[-1], progress=progress))
+    return record
+
+
+def configurations(path: Path) -> Iterator[RunConfig]:
+    """The runs of a study file, seeds slowest.
+
+    So an interrupted study has every cell once before it has any cell twice.
+
+    Raises
+    ------
+    ConfigError
+        One line, naming the file, for a part, name or value that is not allowed.
+    """
+    try:
+        parts = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from None
+    unknown = set(parts) - {"title", "keep_weights", "base", "cells", "seeds"}
+    if unknown:
+        raise ConfigError(f"{path}: unknown part {', '.join(sorted(unknown))}")
+    base, cells = parts.get("base", {}), parts.get("cells", [{}])
+    try:
+        for seed in parts.get("seeds", [0]):
+            for cell in cells:
+                axes = [v if isinstance(v, list) else [v] for v in cell.values()]
+                for values in itertools.product(*axes):
+                    chosen = dict(zip(cell, values, strict=True))
+                    yield RunConfig.from_dict({**base, **chosen, "seed": seed})
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None

@@ -1,0 +1,163 @@
+"""Training: one epoch, its optimiser and its schedule.
+
+Everything random in an epoch is drawn from (seed, epoch) and nothing else, so a run
+that resumes from the last epoch's checkpoint equals one that was never interrupted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stnlib.config import RunConfig
+from stnlib.data import Split, augment
+from stnlib.evaluation import autocast, device_of, to_float
+from stnlib.models import STN
+
+__all__ = ["derive_seed", "make_optimizer", "param_groups", "schedule", "train_epoch"]
+
+Row = dict[str, Any]
+
+
+def derive_seed(*parts: int | str) -> int:
+    """A seed in [0, 2**63) for one purpose, independent of the seeds of others."""
+    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def param_groups(model: nn.Module, lr: float, loc_lr_factor: float = 1.0) -> list[dict[str, Any]]:
+    """Parameter groups that give the localisation network a learning rate of its own.
+
+    Parameters
+    ----------
+    model : any module; localisation networks are the submodules named `localisation`.
+    lr : learning rate of everything else.
+    loc_lr_factor : the localisation networks' learning rate over `lr`.
+
+    Returns
+    -------
+    For any `torch.optim` optimiser; an empty group is left out. `base_lr` keeps the rate
+    that a schedule multiplies.
+    """
+    groups: dict[bool, list[nn.Parameter]] = {False: [], True: []}
+    for name, parameter in model.named_parameters():
+        groups["localisation" in name.split(".")].append(parameter)
+    rates = {False: lr, True: lr * loc_lr_factor}
+    return [
+        {"params": members, "lr": rates[is_loc], "base_lr": rates[is_loc]}
+        for is_loc, members in groups.items()
+        if members
+    ]
+
+
+def make_optimizer(model: nn.Module, config: RunConfig) -> torch.optim.Optimizer:
+    """The optimiser that `config` names; eps 1e-8 inside the bias correction."""
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
+    groups = param_groups(model, config.lr, config.loc_lr_factor)
+    return kind(groups, weight_decay=config.weight_decay, fused=True)
+
+
+def schedule(name: str, progress: float, warmup: float = 0.0) -> float:
+    """Factor of the learning rate when a share `progress` of all steps is done.
+
+    Parameters
+    ----------
+    name : `constant`; `step`: divided by 10 after each third, as in Jaderberg et al.
+        (2015), Appendix A; `cosine`: to 0 along half a cosine (Loshchilov and Hutter, 2017).
+    progress : in [0, 1].
+    warmup : share of the steps over which the factor first rises linearly from 0.
+    """
+    if progress < warmup:
+        return progress / warmup
+    rest = (progress - warmup) / (1 - warmup)
+    if name == "step":
+        return 0.1 ** math.floor(min(rest, 0.999999) * 3 + 1e-9)
+    if name == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * rest))
+    return 1.0
+
+
+def train_epoch(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    split: Split,
+    config: RunConfig,
+    epoch: int,
+    on_step: Callable[[], Any] = lambda: None,
+) -> Row:
+    """Train for one epoch and say how it went.
+
+    Parameters
+    ----------
+    model, optimizer : changed in place.
+    split : training images and labels, on the model's device.
+    epoch : from 1.
+    on_step : called after each step, for a progress bar.
+
+    Returns
+    -------
+    `train_loss` and `train_accuracy`, averaged over the epoch while the weights moved (as
+    Keras reports them), `seconds`, and the gradient norms' means and maxima over steps.
+    """
+    start = time.perf_counter()
+    device, n = device_of(model), len(split)
+    torch.manual_seed(derive_seed(config.seed, "dropout", epoch))
+    generator = torch.Generator(device).manual_seed(derive_seed(config.seed, "augment", epoch))
+    batches = order(n, config, epoch).to(device).split(config.batch_size)
+    model.train()
+    total = torch.zeros(2, dtype=torch.float64, device=device)
+    norms = []
+    for step, index in enumerate(batches):
+        progress = (epoch - 1 + step / len(batches)) / config.epochs
+        for group in optimizer.param_groups:
+            group["lr"] = group["base_lr"] * schedule(config.schedule, progress, config.warmup)
+        images, labels = to_float(split.images[index]), split.labels[index]
+        images = augment.apply(config.augment, images, generator)
+        with autocast(device, config.precision):
+            logits = model(images).float()
+        loss = F.cross_entropy(logits, labels)
+        optimizer.zero_grad()
+        loss.backward()
+        norms.append(gradient_norms(model))
+        optimizer.step()
+        correct = (logits.detach().argmax(1) == labels).sum()
+        total += torch.stack([loss.detach() * len(index), correct.to(loss.dtype)])
+        on_step()
+    train_loss, train_accuracy = (total / n).tolist()
+    return {
+        "train_loss": train_loss,
+        "train_accuracy": train_accuracy,
+        "seconds": time.perf_counter() - start,
+        **_summarise_norms(norms),
+    }
+
+
+def order(n: int, config: RunConfig, epoch: int) -> Tensor:
+    """Order of the training images in an epoch, (n,) int64."""
+    if not config.shuffle:
+        return torch.arange(n)
+    generator = torch.Generator().manual_seed(derive_seed(config.seed, "order", epoch))
+    return torch.randperm(n, generator=generator)
+
+
+def gradient_norms(model: nn.Module) -> Tensor:
+    """Euclidean norms of the classifier's and the localisation network's gradient, (1 or 2,)."""
+    parts = [model]
+    if isinstance(model, STN):
+        parts = [model.classifier, model.transformer.localisation]
+    grads = [[p.grad for p in part.parameters() if p.grad is not None] for part in parts]
+    return torch.stack([nn.utils.get_total_norm(g) if g else torch.tensor(0.0) for g in grads])
+
+
+def _summarise_norms(norms: list[Tensor]) -> Row:
+    names = ("grad_norm", "loc_grad_norm")
+    columns = torch.stack(norms).T
+    row = {f"{n}_mean": c.mean().item() for n, c in zip(names, columns, strict=False)}
+    return row | {f"{n}_max": c.max().item() for n, c in zip(names, columns, strict=False)}
