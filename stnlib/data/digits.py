@@ -16,7 +16,7 @@ import numpy as np
 from .download import data_dir, writable
 from .sets import DataError
 
-__all__ = ["embedded", "mnist", "mnist_there"]
+__all__ = ["embedded", "mnist", "mnist_dir", "mnist_there"]
 
 PARTS = {"train": "train", "test": "t10k"}
 #: of the unpacked files
@@ -74,15 +74,19 @@ def mnist(part: str = "train") -> tuple[np.ndarray, np.ndarray]:
     return _frozen(_read(images, 16).reshape(-1, 28, 28), _read(labels, 8))
 
 
+def mnist_dir() -> Path:
+    """Where MNIST's files lie: the folders are torchvision's."""
+    return data_dir() / "MNIST" / "raw"
+
+
 def mnist_there() -> bool:
     """Whether all of MNIST's files are in the data folder."""
     return all(any(map(os.path.isfile, _paths(name))) for name in MD5)
 
 
 def _paths(name: str) -> tuple[Path, Path]:
-    """Where a file may lie, unpacked or not: the folders are torchvision's."""
-    folder = data_dir() / "MNIST" / "raw"
-    return folder / name, folder / f"{name}.gz"
+    """Where a file may lie, unpacked or not."""
+    return mnist_dir() / name, mnist_dir() / f"{name}.gz"
 
 
 def _read(name: str, header: int) -> np.ndarray:
@@ -102,7 +106,7 @@ def _download() -> None:
     """Fetch MNIST through torchvision into a temporary folder, then move its files."""
     from torchvision.datasets import MNIST  # late: slow to import, and seldom needed
 
-    folder = writable(_paths("")[0].parent)
+    folder = writable(mnist_dir())
     try:
         with tempfile.TemporaryDirectory(dir=folder) as unfinished:
             raw = Path(MNIST(unfinished, download=True).raw_folder)
