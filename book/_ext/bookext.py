@@ -17,7 +17,7 @@ def configure(app, config):
     mathjax = distribution("sphinx-mathjax-offline").locate_file(
         "sphinx-mathjax-offline/static/mathjax/tex-svg.js"
     )
-    config.html_static_path.append(str(mathjax))
+    config.html_static_path += [str(mathjax), str(Path(__file__).with_name("book.css"))]
     config.mathjax_path = "tex-svg.js"
 
 
@@ -25,4 +25,5 @@ def setup(app):
     """Register the extension."""
     # Early: sphinxcontrib-bibtex reads its setting on the same event.
     app.connect("config-inited", configure, priority=100)
+    app.add_css_file("book.css")
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
