@@ -88,17 +88,19 @@ def decompose(theta: Tensor) -> dict[str, Tensor]:
 
 
 def theta_summary(theta: Tensor) -> dict[str, float]:
-    """Mean and standard deviation over images of what `decompose` returns.
+    """Mean and standard deviation over images of scale, rotation, shear and translation.
 
     Returns
     -------
-    dict with ``<quantity>_mean`` and ``<quantity>_std`` for each quantity; the rotation's
-    mean is not circular and means something only away from ±180 degrees.
+    dict with ``<quantity>_mean`` and ``<quantity>_std`` for `scale`, `rotation`, `shear`,
+    `tx` and `ty` of `decompose`; the rotation's mean is not circular and means something
+    only away from ±180 degrees.
     """
+    parts = decompose(theta.float())
     summary = {}
-    for name, values in decompose(theta.float()).items():
-        summary[f"{name}_mean"] = values.mean().item()
-        summary[f"{name}_std"] = values.std(correction=0).item()
+    for name in ("scale", "rotation", "shear", "tx", "ty"):
+        summary[f"{name}_mean"] = parts[name].mean().item()
+        summary[f"{name}_std"] = parts[name].std(correction=0).item()
     return summary
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import subprocess
@@ -61,10 +62,30 @@ def write(
     """Write ``folder/study/<key>.json``, whole or not at all, and return its path."""
     values = (SCHEMA, study, config.key, config.to_dict(), history, result, origin)
     record = dict(zip(_PARTS, values, strict=True))
-    text = json.dumps(record, indent=1, allow_nan=False, ensure_ascii=False)
     path = folder / study / f"{config.key}.json"
-    write_whole(path, (text + "\n").encode())
+    write_whole(path, _format(record).encode())
     return path
+
+
+def _format(record: Record) -> str:
+    """JSON with one line an epoch, so that a person and a diff can read it."""
+    rows = ",\n  ".join(_dump(row) for row in record["history"])
+    rest = [f"{_dump(part)}: {_dump(value)}" for part, value in record.items()]
+    rest[_PARTS.index("history")] = f'"history": [\n  {rows}\n ]'
+    return "{\n " + ",\n ".join(rest) + "\n}\n"
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(_rounded(value), allow_nan=False, ensure_ascii=False)
+
+
+def _rounded(value: Any) -> Any:
+    """Floats with 7 significant digits, which is what float32 has; null for nan and inf."""
+    if isinstance(value, float):
+        return float(f"{value:.7g}") if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {k: _rounded(v) for k, v in value.items()}
+    return [_rounded(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 def read(path: Path) -> Record:
