@@ -29,6 +29,7 @@ VOLATILE = [
     "cell.metadata.ExecuteTime",
     "cell.metadata.vscode",
 ]
+WIDGET = "application/vnd.jupyter.widget-view+json"
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
@@ -39,6 +40,10 @@ def strip(path):
         notebook, keep_output=True, keep_count=True, keep_id=True, extra_keys=VOLATILE
     )
     notebook.metadata["kernelspec"] = dict(KERNEL)
+    for output in (o for cell in notebook.cells for o in cell.get("outputs", [])):
+        # A progress bar is drawn by a running kernel only; its random name is all that is stored.
+        if WIDGET in output.get("data", {}):
+            output["data"][WIDGET]["model_id"] = "0" * 32
     text = nbformat.writes(notebook) + "\n"
     if text != path.read_text(encoding="utf-8"):
         path.write_text(text, encoding="utf-8", newline="\n")
