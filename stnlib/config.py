@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["ConfigError", "RunConfig", "check", "defaults"]
+__all__ = ["ConfigError", "Rule", "RunConfig", "check", "choice", "defaults", "number", "whole"]
 
 
 class ConfigError(ValueError):
@@ -30,7 +30,10 @@ class ConfigError(ValueError):
 Rule = Callable[[Any], str | None]  # returns what is allowed if the value is not, else None
 
 
-def _number(above: float | None = None, least: float | None = None, below: float | None = None):
+def number(
+    above: float | None = None, least: float | None = None, below: float | None = None
+) -> Rule:
+    """Rule for a finite number within bounds."""
     bounds = [f"> {above:g}" if above is not None else None]
     bounds += [f">= {least:g}" if least is not None else None]
     bounds += [f"< {below:g}" if below is not None else None]
@@ -45,7 +48,8 @@ def _number(above: float | None = None, least: float | None = None, below: float
     return rule
 
 
-def _whole(least: int, optional: bool = False) -> Rule:
+def whole(least: int, optional: bool = False) -> Rule:
+    """Rule for a whole number of at least `least`, or None if `optional`."""
     allowed = f"a whole number >= {least}" + (" or None" if optional else "")
 
     def rule(value: Any) -> str | None:
@@ -57,7 +61,8 @@ def _whole(least: int, optional: bool = False) -> Rule:
     return rule
 
 
-def _choice(*names: str) -> Rule:
+def choice(*names: str) -> Rule:
+    """Rule for one of `names`."""
     return lambda value: None if value in names else "one of " + ", ".join(names)
 
 
@@ -98,28 +103,28 @@ class RunConfig:
         Names the parameter, what it was and what is allowed.
     """
 
-    data: str = _decided("cm", _choice("cm", "digits"))
-    model: str = _decided("stn", _choice("baseline", "baseline_wide", "stn", "stn_frozen"))
-    n_train: int | None = _decided(None, _whole(1, optional=True))
-    sampler: str = _decided("bilinear", _choice("bilinear", "clipped"))
-    padding: str = _decided("zeros", _choice("zeros", "border", "reflection"))
+    data: str = _decided("cm", choice("cm", "digits"))
+    model: str = _decided("stn", choice("baseline", "baseline_wide", "stn", "stn_frozen"))
+    n_train: int | None = _decided(None, whole(1, optional=True))
+    sampler: str = _decided("bilinear", choice("bilinear", "clipped"))
+    padding: str = _decided("zeros", choice("zeros", "border", "reflection"))
     transform: str = _decided(
-        "affine", _choice("translation", "attention", "similarity", "affine", "projective", "tps")
+        "affine", choice("translation", "attention", "similarity", "affine", "projective", "tps")
     )
-    output_size: int | None = _decided(None, _whole(1, optional=True))
-    optimizer: str = _decided("adam", _choice("adam", "adamw"))
-    lr: float = _decided(1e-3, _number(above=0))
-    weight_decay: float = _decided(0.0, _number(least=0))
-    loc_lr_factor: float = _decided(1.0, _number(least=0))
-    schedule: str = _decided("constant", _choice("constant", "step", "cosine"))
-    warmup: float = _decided(0.0, _number(least=0, below=1))
-    epochs: int = _decided(10, _whole(1))
-    batch_size: int = _decided(128, _whole(1))
+    output_size: int | None = _decided(None, whole(1, optional=True))
+    optimizer: str = _decided("adam", choice("adam", "adamw"))
+    lr: float = _decided(1e-3, number(above=0))
+    weight_decay: float = _decided(0.0, number(least=0))
+    loc_lr_factor: float = _decided(1.0, number(least=0))
+    schedule: str = _decided("constant", choice("constant", "step", "cosine"))
+    warmup: float = _decided(0.0, number(least=0, below=1))
+    epochs: int = _decided(10, whole(1))
+    batch_size: int = _decided(128, whole(1))
     shuffle: bool = _decided(True, _flag)
-    augment: str = _decided("none", _choice("none", "warp", "clutter", "warp+clutter"))
-    dropout: float = _decided(0.0, _number(least=0, below=1))
-    precision: str = _decided("float32", _choice("float32", "bfloat16"))
-    seed: int = _decided(0, _whole(0))
+    augment: str = _decided("none", choice("none", "warp", "clutter", "warp+clutter"))
+    dropout: float = _decided(0.0, number(least=0, below=1))
+    precision: str = _decided("float32", choice("float32", "bfloat16"))
+    seed: int = _decided(0, whole(0))
 
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):

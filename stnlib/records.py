@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import datetime
-import importlib.metadata
 import json
 import math
 import os
-import platform
-import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import platformdirs
-import torch
 
 from stnlib.config import ConfigError, RunConfig
 from stnlib.files import write_whole
@@ -22,11 +18,14 @@ from stnlib.files import write_whole
 __all__ = [
     "SCHEMA",
     "RecordError",
+    "examine",
     "find",
     "folders",
-    "provenance",
+    "histories",
     "read",
     "read_all",
+    "table",
+    "weights_path",
     "write",
 ]
 
@@ -138,52 +137,62 @@ def find(config: RunConfig, where: Iterable[Path] | None = None) -> Record | Non
     return None
 
 
-def weights_path(record_path: Path) -> Path:
-    """Where the transformer's weights lie, for the records that keep them."""
-    return record_path.with_suffix(".safetensors")
+def examine(where: Iterable[Path] | None = None) -> tuple[int, list[str]]:
+    """Number of readable records, and a line for each that is not."""
+    count, problems = 0, []
+    for folder in folders() if where is None else where:
+        for path in sorted(folder.glob("*/*.json")):
+            try:
+                read(path)
+                count += 1
+            except RecordError as error:
+                problems.append(str(error))
+    return count, problems
 
 
-def provenance(device: torch.device, fingerprint: str) -> dict[str, Any]:
-    """What the machine decided, for the record: hardware, versions, source, date.
+def table(study: str | None = None, where: Iterable[Path] | None = None) -> pd.DataFrame:
+    """The records as one tidy table: one row a run.
 
-    Parameters
-    ----------
-    device : where the training ran.
-    fingerprint : of the data set.
+    Returns
+    -------
+    Columns: `study`, `key`, every field of the configuration, everything in the result,
+    `val_accuracy` after the last epoch, `data_fingerprint`, `threads`, `date`.
     """
+    places = list(folders() if where is None else where)
+    names = (
+        [study] if study else sorted({p.parent.name for f in places for p in f.glob("*/*.json")})
+    )
+    return pd.DataFrame([_row(record) for name in names for record in read_all(name, places)])
+
+
+def _row(record: Record) -> Record:
+    origin = record["provenance"]
     return {
-        "data": fingerprint,
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
-        "threads": torch.get_num_threads(),
-        "versions": {
-            "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in ("torch", "numpy")},
-        },
-        "system": f"{platform.system()} {platform.machine()}",
-        "source": _revision(),
-        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "study": record["study"],
+        "key": record["key"],
+        **record["config"].to_dict(),
+        **record["result"],
+        "val_accuracy": record["history"][-1]["val_accuracy"],
+        "data_fingerprint": origin["data"],
+        **{name: origin[name] for name in ("threads", "date")},
     }
 
 
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return f"cpu, {line.partition(':')[2].strip()}, {torch.backends.cpu.get_cpu_capability()}"
-    except OSError:
-        pass
-    return f"cpu, {platform.processor() or platform.machine()}"
+def histories(study: str, where: Iterable[Path] | None = None) -> pd.DataFrame:
+    """The course of every run of a study as one tidy table: one row a run and epoch.
+
+    Returns
+    -------
+    Columns: those of the history, and `key`, `model`, `seed`, `n_train`.
+    """
+    rows = []
+    for record in read_all(study, where):
+        config = record["config"]
+        same = {"key": config.key, **{n: getattr(config, n) for n in ("model", "seed", "n_train")}}
+        rows += [same | row for row in record["history"]]
+    return pd.DataFrame(rows)
 
 
-def _revision() -> str:
-    """The checkout's commit, with a + when stnlib differs from it; unknown without git."""
-    git = ["git", "-C", str(Path(__file__).parent)]
-    try:
-        head = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], **_QUIET).stdout.strip()
-        dirty = subprocess.run([*git, "status", "--porcelain", "--", "."], **_QUIET).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return head + ("+" if dirty else "")
-
-
-_QUIET: dict[str, Any] = {"capture_output": True, "text": True, "check": True}
+def weights_path(record_path: Path) -> Path:
+    """Where the transformer's weights lie, for the records that keep them."""
+    return record_path.with_suffix(".safetensors")

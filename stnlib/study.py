@@ -26,6 +26,7 @@ from stnlib.data import DataSet, load
 from stnlib.evaluation import evaluate
 from stnlib.files import check_writable, write_whole
 from stnlib.models import STN, build, count_parameters
+from stnlib.provenance import provenance
 from stnlib.train import derive_seed, make_optimizer, train_epoch
 
 __all__ = ["checkpoint_folder", "configurations", "make_model", "result", "run"]
@@ -112,6 +113,7 @@ def run(
     data: DataSet | None = None,
     checkpoints: Path | None = None,
     device: torch.device | str = "cpu",
+    test: bool = True,
     keep_weights: bool = False,
     progress: bool = True,
 ) -> Path:
@@ -124,6 +126,7 @@ def run(
     study, folder : the record becomes ``folder/study/<key>.json``.
     data : when it is loaded already.
     checkpoints : folder for the state after each epoch, which is removed at the end.
+    test : evaluate on the test images; False for a search, which must not see them.
     keep_weights : store an STN's localisation network beside the record.
 
     Raises
@@ -139,9 +142,9 @@ def run(
     model = make_model(config, data).to(device, memory_format=torch.channels_last)
     checkpoint = checkpoints / f"{config.key}.safetensors"
     history = fit(model, data, config, checkpoint, progress)
-    final = evaluate(model, data.test, config.precision)
+    final = evaluate(model, data.test, config.precision) if test else {}
     outcome = {f"test_{name}": value for name, value in final.items()} | {
-        "n_test": len(data.test),
+        "n_test": len(data.test) if test else 0,
         "parameters": count_parameters(model),
         "seconds": sum(row["seconds"] for row in history),
     }
@@ -150,7 +153,7 @@ def run(
     if keep_weights and isinstance(model, STN):
         weights = records.weights_path(folder / study / f"{config.key}.json")
         write_whole(weights, localisation_weights(model))
-    origin = records.provenance(device, data.fingerprint)
+    origin = provenance(device, data.fingerprint)
     path = records.write(folder, study, config, history, outcome, origin)
     checkpoint.unlink(missing_ok=True)
     return path
@@ -185,7 +188,7 @@ def configurations(path: Path) -> Iterator[RunConfig]:
         parts = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from None
-    unknown = set(parts) - {"title", "keep_weights", "base", "cells", "seeds"}
+    unknown = set(parts) - {"title", "test", "keep_weights", "base", "cells", "seeds"}
     if unknown:
         raise ConfigError(f"{path}: unknown part {', '.join(sorted(unknown))}")
     base, cells = parts.get("base", {}), parts.get("cells", [{}])

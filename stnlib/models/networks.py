@@ -1,0 +1,129 @@
+"""The paper's networks (Table II of Possatti and de Freitas, 2018) and the study's controls."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor, nn
+
+from stnlib.models.transformer import LocNet, SpatialTransformer, glorot
+
+__all__ = ["MODELS", "STN", "CMNet", "build", "count_parameters"]
+
+
+class CMNet(nn.Module):
+    """The Cluttered MNIST baseline of Table II: images to class scores (logits).
+
+    Parameters
+    ----------
+    channels, size, classes : of the images and their labels.
+    hidden : units of the first dense layer; 256 in the paper.
+    dropout : probability before the last layer; 0 in the paper.
+
+    Shape: (N, channels, size, size) float in [0, 1] → (N, classes) float.
+    """
+
+    def __init__(
+        self,
+        channels: int = 1,
+        size: int = 40,
+        classes: int = 10,
+        hidden: int = 256,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        side = ((size - 2) // 2 - 2) // 2
+        if side < 1:
+            raise ValueError(f"size must be at least 10 pixels for Table II's network, not {size}")
+        self.features = nn.Sequential(
+            nn.Conv2d(channels, 32, 3),
+            nn.MaxPool2d(2),  # before the ReLU: they commute, and a quarter is left to rectify
+            nn.ReLU(),
+            nn.Conv2d(32, 32, 3),
+            nn.MaxPool2d(2),
+            nn.ReLU(),
+            nn.Flatten(),
+        )
+        self.head = nn.Sequential(
+            nn.Linear(32 * side * side, hidden),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, classes),
+        )
+        glorot(self)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.features(images))
+
+
+class STN(nn.Module):
+    """A classifier behind a spatial transformer; the paper's STN is a baseline so led."""
+
+    def __init__(self, transformer: SpatialTransformer, classifier: nn.Module) -> None:
+        super().__init__()
+        self.transformer = transformer
+        self.classifier = classifier
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.classifier(self.transformer(images))
+
+
+MODELS = ("baseline", "baseline_wide", "stn", "stn_frozen")
+
+
+def build(
+    name: str,
+    channels: int,
+    size: int,
+    classes: int,
+    *,
+    transform: str = "affine",
+    output_size: int | None = None,
+    padding: str = "zeros",
+    sampler: str = "bilinear",
+    dropout: float = 0.0,
+) -> nn.Module:
+    """Make one of the study's networks with freshly drawn weights.
+
+    The classifier is drawn before the localisation network, so that with one seed a
+    baseline and an STN begin with the same classifier and can be compared in pairs.
+
+    Parameters
+    ----------
+    name : `baseline` (Table II), `stn` (Tables I and II), `stn_frozen` (its transformer
+        stays the identity), `baseline_wide` (a baseline whose first dense layer is
+        widened to the parameter count of the STN, to less than one unit).
+    channels, size, classes : of the images (height and width in pixels) and labels.
+    transform, output_size, padding, sampler : of the transformer; size in pixels.
+    dropout : of the classifier.
+
+    Raises
+    ------
+    ValueError
+        When a name is unknown or a size too small.
+    """
+    if name not in MODELS:
+        raise ValueError(f"model must be one of {', '.join(MODELS)}, not {name!r}")
+    hidden = 256
+    if name == "baseline_wide":
+        hidden += _units_to_match(LocNet(channels, size, transform), size, classes)
+    classifier = CMNet(channels, output_size or size, classes, hidden, dropout)
+    if name.startswith("baseline"):
+        return classifier
+    localisation = LocNet(channels, size, transform)
+    if name == "stn_frozen":
+        localisation.requires_grad_(False)
+    output = (output_size, output_size) if output_size else None
+    transformer = SpatialTransformer(localisation, transform, output, padding, sampler)
+    return STN(transformer, classifier)
+
+
+def _units_to_match(locnet: nn.Module, size: int, classes: int) -> int:
+    """Hidden units of CMNet that hold as many parameters as `locnet`."""
+    side = ((size - 2) // 2 - 2) // 2
+    return math.floor(count_parameters(locnet) / (32 * side * side + 1 + classes))
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Number of weights and biases, trained or not."""
+    return sum(p.numel() for p in module.parameters())

@@ -1,0 +1,61 @@
+"""What the machine decided about a run: hardware, versions, source revision, date."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import torch
+
+__all__ = ["provenance"]
+
+
+def provenance(device: torch.device, fingerprint: str) -> dict[str, Any]:
+    """What the machine decided, for the record: hardware, versions, source, date.
+
+    Parameters
+    ----------
+    device : where the training ran.
+    fingerprint : of the data set.
+    """
+    return {
+        "data": fingerprint,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
+        "threads": torch.get_num_threads(),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in ("torch", "numpy")},
+        },
+        "system": f"{platform.system()} {platform.machine()}",
+        "source": _revision(),
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                capability = torch.backends.cpu.get_cpu_capability()
+                return f"cpu, {line.partition(':')[2].strip()}, {capability}"
+    except OSError:
+        pass
+    return f"cpu, {platform.processor() or platform.machine()}"
+
+
+def _revision() -> str:
+    """The checkout's commit, with a + when stnlib differs from it; unknown without git."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        head = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], **_QUIET).stdout.strip()
+        dirty = subprocess.run([*git, "status", "--porcelain", "--", "."], **_QUIET).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head + ("+" if dirty else "")
+
+
+_QUIET: dict[str, Any] = {"capture_output": True, "text": True, "check": True}
