@@ -23,7 +23,17 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 # From the top down: a module imports only modules that stand to its right.
 LAYERS = [
-    *("cli", "figures", "study", "records", "provenance", "train", "checkpoint", "evaluation"),
+    *(
+        "cli",
+        "figures",
+        "parameters",
+        "study",
+        "records",
+        "provenance",
+        "train",
+        "checkpoint",
+        "evaluation",
+    ),
     *("parameters", "config"),
     *("diagnostics", "data", "models", "transforms", "sampler", "files"),
 ]
