@@ -132,11 +132,11 @@ def pick_device(name: str) -> torch.device:
 
 @app.command("records")
 def table(
-    study_name: Annotated[str | None, typer.Argument(help="One study; default: all.")] = None,
+    study_name: Annotated[str, typer.Argument(help="One study; default: all.")] = "*",
 ) -> None:
     """Write the records as one tidy table, CSV, to standard output."""
     with _one_line_errors():
-        records.table(study_name).to_csv(sys.stdout, index=False)
+        records.table(records.read_all(study_name)).to_csv(sys.stdout, index=False)
 
 
 @app.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ __all__ = [
     "find",
     "folders",
     "histories",
+    "locate",
     "read",
     "read_all",
     "table",
@@ -119,22 +120,27 @@ def read(path: Path) -> Record:
     return record | {"config": config}
 
 
-def read_all(study: str, where: Iterable[Path] | None = None) -> Iterator[Record]:
-    """All records of a study, in the order of their keys; the first folder's win."""
-    seen = set()
+def read_all(study: str = "*", where: Iterable[Path] | None = None) -> list[Record]:
+    """All records of a study, or of all, in the order of their keys; the first folder's win."""
+    paths: dict[str, Path] = {}
     for folder in folders() if where is None else where:
-        for path in sorted((folder / study).glob("*.json")):
-            if path.stem not in seen:
-                seen.add(path.stem)
-                yield read(path)
+        for path in folder.glob(f"{study}/*.json"):
+            paths.setdefault(path.stem, path)
+    return [read(paths[key]) for key in sorted(paths)]
+
+
+def locate(config: RunConfig, where: Iterable[Path] | None = None) -> Path | None:
+    """Where the record of a configuration is, in whichever study it was made, or None."""
+    for folder in folders() if where is None else where:
+        for path in sorted(folder.glob(f"*/{config.key}.json")):
+            return path
+    return None
 
 
 def find(config: RunConfig, where: Iterable[Path] | None = None) -> Record | None:
-    """The record of a configuration in whichever study it was made, or None."""
-    for folder in folders() if where is None else where:
-        for path in sorted(folder.glob(f"*/{config.key}.json")):
-            return read(path)
-    return None
+    """The record of a configuration, or None."""
+    path = locate(config, where)
+    return read(path) if path else None
 
 
 def examine(where: Iterable[Path] | None = None) -> tuple[int, list[str]]:
@@ -150,19 +156,15 @@ def examine(where: Iterable[Path] | None = None) -> tuple[int, list[str]]:
     return count, problems
 
 
-def table(study: str | None = None, where: Iterable[Path] | None = None) -> pd.DataFrame:
-    """The records as one tidy table: one row a run.
+def table(records: Iterable[Record]) -> pd.DataFrame:
+    """Records as one tidy table: one row a run.
 
     Returns
     -------
     Columns: `study`, `key`, every field of the configuration, everything in the result,
     `val_accuracy` after the last epoch, `data_fingerprint`, `threads`, `date`.
     """
-    places = list(folders() if where is None else where)
-    names = (
-        [study] if study else sorted({p.parent.name for f in places for p in f.glob("*/*.json")})
-    )
-    return pd.DataFrame([_row(record) for name in names for record in read_all(name, places)])
+    return pd.DataFrame([_row(record) for record in records])
 
 
 def _row(record: Record) -> Record:
@@ -178,17 +180,16 @@ def _row(record: Record) -> Record:
     }
 
 
-def histories(study: str, where: Iterable[Path] | None = None) -> pd.DataFrame:
-    """The course of every run of a study as one tidy table: one row a run and epoch.
+def histories(records: Iterable[Record]) -> pd.DataFrame:
+    """The course of records as one tidy table: one row a run and epoch.
 
     Returns
     -------
-    Columns: those of the history, and `key`, `model`, `seed`, `n_train`.
+    Columns: `key`, every field of the configuration, and those of the history.
     """
     rows = []
-    for record in read_all(study, where):
-        config = record["config"]
-        same = {"key": config.key, **{n: getattr(config, n) for n in ("model", "seed", "n_train")}}
+    for record in records:
+        same = {"key": record["key"], **record["config"].to_dict()}
         rows += [same | row for row in record["history"]]
     return pd.DataFrame(rows)
 

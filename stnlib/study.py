@@ -25,11 +25,20 @@ from stnlib.config import ConfigError, RunConfig
 from stnlib.data import DataSet, load
 from stnlib.evaluation import evaluate
 from stnlib.files import check_writable, write_whole
-from stnlib.models import STN, build, count_parameters
+from stnlib.models import STN, SpatialTransformer, build, count_parameters
 from stnlib.provenance import provenance
 from stnlib.train import derive_seed, make_optimizer, train_epoch
 
-__all__ = ["checkpoint_folder", "configurations", "make_model", "result", "run"]
+__all__ = [
+    "checkpoint_folder",
+    "configurations",
+    "fit",
+    "make_model",
+    "result",
+    "run",
+    "stopped",
+    "transformer",
+]
 
 
 def checkpoint_folder() -> Path:
@@ -166,12 +175,38 @@ def localisation_weights(model: STN) -> bytes:
 
 
 def result(config: RunConfig, study: str = "own", progress: bool = True) -> records.Record:
-    """The record of a configuration: from disk at once, or trained now, saying so."""
+    """The record of a configuration: from disk at once, or trained now, saying so.
+
+    What is trained goes to the reader's own records, an STN's localisation network with it.
+    """
     record = records.find(config)
     if record is None:
         print(f"no record of {config.changed() or 'the default configuration'}: training it")
-        record = records.read(run(config, study, records.folders()[-1], progress=progress))
+        folder = records.folders()[-1]
+        record = records.read(run(config, study, folder, keep_weights=True, progress=progress))
     return record
+
+
+def transformer(config: RunConfig, channels: int, size: int) -> SpatialTransformer:
+    """The trained spatial transformer of a recorded STN.
+
+    Parameters
+    ----------
+    channels, size : of the images that it was trained on, size in pixels.
+
+    Raises
+    ------
+    RecordError
+        When no weights were kept for this configuration.
+    """
+    path = records.locate(config)
+    weights = records.weights_path(path) if path else None
+    if weights is None or not weights.is_file():
+        raise records.RecordError(f"no weights are kept for {config.changed()}: train it anew")
+    options = {name: getattr(config, name) for name in ("transform", "padding", "sampler")}
+    model = build(config.model, channels, size, 10, output_size=config.output_size, **options)
+    model.transformer.localisation.load_state_dict(safetensors.torch.load_file(weights))
+    return model.transformer.eval()
 
 
 def configurations(path: Path) -> Iterator[RunConfig]:

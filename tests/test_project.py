@@ -34,7 +34,7 @@ LAYERS = [
         "checkpoint",
         "evaluation",
     ),
-    *("parameters", "config"),
+    *("parameters", "config", "paper", "statistics"),
     *("diagnostics", "data", "models", "transforms", "sampler", "files"),
 ]
 

@@ -1,0 +1,67 @@
+"""Means over seeds, and how sure they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+__all__ = ["Interval", "Summary", "paired_difference", "summarize"]
+
+
+class Summary(NamedTuple):
+    """Mean and standard deviation (n - 1 in the denominator) of n values."""
+
+    mean: float
+    std: float
+    n: int
+
+    def __str__(self) -> str:
+        return f"{self.mean:.3f} ± {self.std:.3f} (n={self.n})"
+
+
+class Interval(NamedTuple):
+    """An estimate with its 95 % confidence interval, the p-value against 0, and n."""
+
+    mean: float
+    low: float
+    high: float
+    p: float
+    n: int
+
+    def __str__(self) -> str:
+        return f"{self.mean:+.3f} [{self.low:+.3f}, {self.high:+.3f}] (n={self.n})"
+
+
+def summarize(values: Sequence[float]) -> Summary:
+    """Mean and spread of values, one a seed; the spread of a single value is nan."""
+    values = np.asarray(values, dtype=float)
+    spread = values.std(ddof=1) if len(values) > 1 else np.nan
+    return Summary(float(values.mean()), float(spread), len(values))
+
+
+def paired_difference(first: Sequence[float], second: Sequence[float]) -> Interval:
+    """Mean of `first` - `second`, value by value, with Student's t interval.
+
+    Parameters
+    ----------
+    first, second : equally long, at least two values each, the i-th of both from one seed.
+
+    Raises
+    ------
+    ValueError
+        When they do not pair up.
+    """
+    first, second = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
+    if first.shape != second.shape or first.ndim != 1 or len(first) < 2:
+        raise ValueError(
+            "first and second must be of one length, at least 2, "
+            f"not {first.shape} and {second.shape}"
+        )
+    difference = first - second
+    test = stats.ttest_1samp(difference, 0)
+    low, high = test.confidence_interval(0.95)
+    values = (difference.mean(), low, high, test.pvalue)
+    return Interval(*map(float, values), n=len(difference))
