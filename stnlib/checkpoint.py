@@ -54,7 +54,7 @@ def load_checkpoint(
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (FileNotFoundError, SafetensorError):
+    except (OSError, SafetensorError):
         return []
     if metadata.get("key") != key:
         return []
@@ -65,7 +65,20 @@ def load_checkpoint(
         state.setdefault(int(i), {})[slot] = value
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
+    _lay_out(optimizer)
     return json.loads(metadata["history"])
+
+
+def _lay_out(optimizer: torch.optim.Optimizer) -> None:
+    """Lay the optimiser's state out in memory as its weights are.
+
+    Files hold contiguous tensors. The fused Adam pairs weights and moments by their places in
+    memory, without a look at strides: beside channels-last weights it would mix them up.
+    """
+    for parameter, slots in optimizer.state.items():
+        for name, value in slots.items():
+            like = parameter if value.shape == parameter.shape else value
+            slots[name] = torch.empty_like(like).copy_(value)  # nor a view of the file
 
 
 def _part(tensors: dict[str, Any], prefix: str) -> dict[str, Any]:

@@ -1,0 +1,40 @@
+"""What tests of the core share: folders of their own, and a small data set."""
+
+from dataclasses import replace
+
+import pytest
+
+from stnlib import data
+from stnlib.config import RunConfig
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch):
+    """Folders of the test's own for data, records and checkpoints."""
+    names = ("data", "records", "checkpoints")
+    for name in names:
+        monkeypatch.setenv(f"STNLIB_{name.upper()}", str(tmp_path / name))
+    return {name: tmp_path / name for name in names}
+
+
+@pytest.fixture(scope="session")
+def few():
+    """Cluttered digits, 96 to train and 50 each to validate and to test."""
+    whole = data.load("digits", n_train=96)
+    return replace(whole, val=whole.val.first(50), test=whole.test.first(50))
+
+
+@pytest.fixture
+def config():
+    """Three epochs of three steps in which everything is random that can be."""
+    return RunConfig(
+        data="digits",
+        n_train=96,
+        batch_size=40,
+        epochs=3,
+        augment="warp+clutter",
+        dropout=0.5,
+        schedule="cosine",
+        warmup=0.1,
+        loc_lr_factor=0.5,
+    )
