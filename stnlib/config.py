@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,7 +42,7 @@ def number(
 
     def rule(value: Any) -> str | None:
         ok = isinstance(value, int | float) and not isinstance(value, bool)
-        ok = ok and abs(value) < float("inf")  # also refuses nan
+        ok = ok and abs(value) <= sys.float_info.max  # refuses nan, too, and huge whole numbers
         ok = ok and (above is None or value > above) and (least is None or value >= least)
         return None if ok and (below is None or value < below) else allowed
 
@@ -131,9 +132,9 @@ class RunConfig:
             value = getattr(self, f.name)
             check(f.name, value)
             if isinstance(f.default, float):  # 1 and 1.0 are one value and must have one key
-                object.__setattr__(self, f.name, float(value))
+                object.__setattr__(self, f.name, float(value) + 0.0)  # so are 0.0 and -0.0
         if not self.has_transformer:
-            for name in _TRANSFORMER_ONLY & set(self.changed()):
+            for name in sorted(_TRANSFORMER_ONLY & set(self.changed())):
                 raise ConfigError(f"{name} is for models with a transformer, not {self.model!r}")
         if self.sampler == "clipped" and self.padding != "zeros":
             raise ConfigError(f"sampler clipped knows only padding zeros, not {self.padding!r}")

@@ -1,0 +1,259 @@
+"""The run's configuration: what it refuses, and keys that never change."""
+
+import dataclasses
+import sys
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stnlib import data, models, sampler, transforms
+from stnlib.config import ConfigError, RunConfig, choice, defaults, number, whole
+
+PINNED = {
+    "44136fa355b3": {},
+    "8887ac84a197": {"model": "baseline"},
+    "fbe47f6d82b4": {"seed": 1},
+    "ae47742e8a62": {"data": "digits", "model": "stn_frozen", "n_train": 500, "epochs": 3},
+    "042f8d42be4a": {
+        "sampler": "clipped",
+        "transform": "tps",
+        "output_size": 28,
+        "loc_lr_factor": 0.1,
+    },
+    "772a13c90090": {
+        "model": "baseline_wide",
+        "optimizer": "adamw",
+        "lr": 3e-4,
+        "weight_decay": 0.01,
+        "schedule": "cosine",
+        "warmup": 0.1,
+        "batch_size": 64,
+        "shuffle": False,
+        "augment": "warp+clutter",
+        "dropout": 0.5,
+        "precision": "bfloat16",
+    },
+    "da0920f86dcc": {"padding": "border", "schedule": "step", "augment": "warp", "seed": 109},
+}
+
+
+@pytest.mark.parametrize("key", PINNED)
+def test_a_configuration_keeps_its_key_for_good(key):
+    assert RunConfig(**PINNED[key]).key == key
+
+
+def test_defaults_never_change():
+    first = {
+        "data": "cm",
+        "model": "stn",
+        "n_train": None,
+        "sampler": "bilinear",
+        "padding": "zeros",
+        "transform": "affine",
+        "output_size": None,
+        "optimizer": "adam",
+        "lr": 0.001,
+        "weight_decay": 0.0,
+        "loc_lr_factor": 1.0,
+        "schedule": "constant",
+        "warmup": 0.0,
+        "epochs": 10,
+        "batch_size": 128,
+        "shuffle": True,
+        "augment": "none",
+        "dropout": 0.0,
+        "precision": "float32",
+        "seed": 0,
+    }
+    assert {name: defaults().get(name) for name in first} == first
+
+
+@pytest.mark.parametrize("name", sorted(defaults()))
+def test_spelling_out_a_default_leaves_the_key_alone(name):
+    assert RunConfig(**{name: defaults()[name]}).key == RunConfig().key
+
+
+@pytest.mark.parametrize("field", dataclasses.fields(RunConfig), ids=lambda field: field.name)
+def test_a_field_that_differs_changes_the_key(field):
+    others = {
+        "data": "digits",
+        "model": "stn_frozen",
+        "sampler": "clipped",
+        "padding": "border",
+        "transform": "tps",
+        "optimizer": "adamw",
+        "schedule": "cosine",
+        "augment": "warp",
+        "precision": "bfloat16",
+        "shuffle": False,
+        "n_train": 7,
+        "output_size": 7,
+        "warmup": 0.5,
+        "dropout": 0.5,
+    }
+    other = others.get(field.name, 7)
+    assert RunConfig(**{field.name: other}).key != RunConfig().key
+
+
+def test_one_and_one_point_zero_are_one_configuration():
+    assert RunConfig(lr=1, loc_lr_factor=2) == RunConfig(lr=1.0, loc_lr_factor=2.0)
+    assert RunConfig(lr=1).key == RunConfig(lr=1.0).key
+
+
+def test_zero_has_no_sign():
+    assert RunConfig(loc_lr_factor=-0.0).key == RunConfig(loc_lr_factor=0).key
+
+
+ALLOWED = {
+    "lr": "a number > 0",
+    "weight_decay": "a number >= 0",
+    "loc_lr_factor": "a number >= 0",
+    "warmup": "a number >= 0 and < 1",
+    "dropout": "a number >= 0 and < 1",
+    "epochs": "a whole number >= 1",
+    "batch_size": "a whole number >= 1",
+    "n_train": "a whole number >= 1 or None",
+    "output_size": "a whole number >= 1 or None",
+    "seed": "a whole number >= 0",
+    "shuffle": "True or False",
+    "data": "one of cm, digits",
+    "model": "one of baseline, baseline_wide, stn, stn_frozen",
+    "sampler": "one of bilinear, clipped",
+    "padding": "one of zeros, border, reflection",
+    "transform": "one of translation, attention, similarity, affine, projective, tps",
+    "optimizer": "one of adam, adamw",
+    "schedule": "one of constant, step, cosine",
+    "augment": "one of none, warp, clutter, warp+clutter",
+    "precision": "one of float32, bfloat16",
+}
+NUMBERS = ["fast", "1e-3", None, True, -1, float("nan"), float("inf"), 10**400, [1e-3], 1j]
+WHOLE = ["3", 2.5, 3.0, True, -1, float("nan"), [3]]
+BAD = (
+    [("lr", value) for value in [*NUMBERS, 0]]
+    + [("weight_decay", value) for value in NUMBERS]
+    + [("loc_lr_factor", value) for value in NUMBERS]
+    + [(name, value) for name in ("warmup", "dropout") for value in [*NUMBERS, 1, 1.5]]
+    + [(name, value) for name in ("epochs", "batch_size") for value in [*WHOLE, 0, None]]
+    + [(name, value) for name in ("n_train", "output_size") for value in [*WHOLE, 0]]
+    + [("seed", value) for value in [*WHOLE, None]]
+    + [("shuffle", value) for value in (1, 0, "true", None)]
+    + [
+        (name, value)
+        for name, allowed in ALLOWED.items()
+        if allowed.startswith("one of")
+        for value in ("nonsense", "", None, 1, ["cm"])
+    ]
+)
+
+
+@pytest.mark.parametrize(("name", "value"), BAD, ids=lambda part: repr(part)[:12])
+def test_a_bad_value_is_one_line_that_says_what_is_allowed(name, value):
+    with pytest.raises(ConfigError) as caught:
+        RunConfig(**{name: value})
+    assert str(caught.value) == f"{name} must be {ALLOWED[name]}, not {value!r}"
+
+
+def test_an_unknown_name_is_one_line_that_names_the_known():
+    with pytest.raises(ConfigError) as caught:
+        RunConfig.from_dict({"learning_rate": 1e-3})
+    assert str(caught.value) == (
+        f"unknown parameter 'learning_rate': allowed are {', '.join(defaults())}"
+    )
+
+
+@pytest.mark.parametrize("model", ["baseline", "baseline_wide"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("sampler", "clipped"),
+        ("padding", "border"),
+        ("transform", "tps"),
+        ("output_size", 28),
+        ("loc_lr_factor", 0.1),
+    ],
+)
+def test_a_baseline_takes_nothing_that_only_a_transformer_has(model, name, value):
+    with pytest.raises(ConfigError) as caught:
+        RunConfig(model=model, **{name: value})
+    assert str(caught.value) == f"{name} is for models with a transformer, not {model!r}"
+    assert not RunConfig(model=model, **{name: defaults()[name]}).has_transformer
+
+
+@pytest.mark.parametrize("padding", ["border", "reflection"])
+def test_the_clipped_sampler_takes_no_padding_but_zeros(padding):
+    with pytest.raises(ConfigError, match=f"clipped knows only padding zeros, not '{padding}'"):
+        RunConfig(sampler="clipped", padding=padding)
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("data", data.NAMES),
+        ("model", models.MODELS),
+        ("sampler", tuple(sampler.SAMPLERS)),
+        ("padding", sampler.PADDINGS),
+        ("transform", tuple(transforms.FAMILIES)),
+    ],
+)
+def test_a_choice_is_between_what_the_package_has(name, known):
+    assert ALLOWED[name] == "one of " + ", ".join(known)
+
+
+def test_a_configuration_cannot_be_changed_but_replaced():
+    config = RunConfig()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.lr = 1.0
+    assert config.replace(lr=0.1).changed() == {"lr": 0.1}
+    with pytest.raises(ConfigError, match="unknown parameter 'rate'"):
+        config.replace(rate=0.1)
+
+
+def test_in_a_notebook_a_bad_configuration_shows_as_one_line():
+    with pytest.raises(ConfigError) as caught:
+        RunConfig(lr=-1)
+    shown = caught.value._render_traceback_()
+    assert shown == ["ConfigError: lr must be a number > 0, not -1"]
+
+
+def test_rules_return_what_is_allowed_only_when_it_is_not():
+    assert number(least=1)(1) is None and number(least=1)(0.5) == "a number >= 1"
+    assert whole(2)(2) is None and whole(2)(1) == "a whole number >= 2"
+    assert choice("a", "b")("a") is None and choice("a", "b")("c") == "one of a, b"
+
+
+POSITIVE = st.floats(min_value=0, max_value=sys.float_info.max, exclude_min=True)
+SHARE = st.floats(min_value=0, max_value=1, exclude_max=True)
+VALID = st.fixed_dictionaries(
+    {
+        "data": st.sampled_from(data.NAMES),
+        "n_train": st.none() | st.integers(min_value=1),
+        "optimizer": st.sampled_from(["adam", "adamw"]),
+        "lr": POSITIVE,
+        "weight_decay": POSITIVE,
+        "schedule": st.sampled_from(["constant", "step", "cosine"]),
+        "warmup": SHARE,
+        "epochs": st.integers(min_value=1),
+        "batch_size": st.integers(min_value=1),
+        "shuffle": st.booleans(),
+        "augment": st.sampled_from(["none", "warp", "clutter", "warp+clutter"]),
+        "dropout": SHARE,
+        "precision": st.sampled_from(["float32", "bfloat16"]),
+        "seed": st.integers(min_value=0),
+    },
+    optional={
+        "sampler": st.just("clipped"),
+        "transform": st.sampled_from(list(transforms.FAMILIES)),
+        "output_size": st.none() | st.integers(min_value=1),
+        "loc_lr_factor": POSITIVE,
+    },
+)
+
+
+@given(VALID)
+@settings(max_examples=100, deadline=None)
+def test_any_valid_configuration_survives_being_a_dict(values):
+    config = RunConfig.from_dict(values)
+    assert RunConfig.from_dict(config.to_dict()) == config
+    assert RunConfig.from_dict(config.changed()) == config
+    assert RunConfig.from_dict(config.changed()).key == config.key
