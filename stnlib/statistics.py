@@ -60,8 +60,8 @@ def paired_difference(first: Sequence[float], second: Sequence[float]) -> Interv
             "first and second must be of one length, at least 2, "
             f"not {first.shape} and {second.shape}"
         )
-    difference = first - second
-    test = stats.ttest_1samp(difference, 0)
-    low, high = test.confidence_interval(0.95)
-    values = (difference.mean(), low, high, test.pvalue)
-    return Interval(*map(float, values), n=len(difference))
+    difference, n = first - second, len(first)
+    mean, error = difference.mean(), difference.std(ddof=1) / np.sqrt(n)
+    half = stats.t.ppf(0.975, n - 1) * error
+    p = 2 * stats.t.sf(abs(mean) / error, n - 1) if error else float(mean == 0)
+    return Interval(*map(float, (mean, mean - half, mean + half, p)), n=n)

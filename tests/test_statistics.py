@@ -1,0 +1,62 @@
+"""Means over seeds against hand calculation and SciPy; the paper's numbers as it printed them."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from stnlib import paper
+from stnlib.statistics import paired_difference, summarize
+
+accuracies = st.lists(st.floats(0, 1, width=32), min_size=2, max_size=20)
+
+
+def test_a_summary_is_mean_and_sample_standard_deviation():
+    summary = summarize([0.90, 0.92, 0.94])
+    assert summary.mean == pytest.approx(0.92)
+    assert summary.std == pytest.approx(0.02)
+    assert str(summary) == "0.920 ± 0.020 (n=3)"
+
+
+def test_the_spread_of_one_run_is_unknown():
+    assert np.isnan(summarize([0.9]).std)
+
+
+def test_the_paired_interval_is_that_of_the_paired_t_test():
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(0.96, 0.01, 10), rng.normal(0.9, 0.01, 10)
+    ours, test = paired_difference(first, second), stats.ttest_rel(first, second)
+    assert ours.p == pytest.approx(test.pvalue)
+    assert (ours.low, ours.high) == pytest.approx(tuple(test.confidence_interval(0.95)))
+
+
+@given(accuracies, st.floats(-0.5, 0.5))
+def test_a_shift_common_to_all_pairs_is_found_exactly(values, shift):
+    values = np.array(values) + np.linspace(0, 0.1, len(values))
+    difference = paired_difference(values + shift, values)
+    assert difference.mean == pytest.approx(shift, abs=1e-9)
+
+
+@pytest.mark.parametrize("second", [[0.9], [0.9, 0.9, 0.9]])
+def test_values_that_do_not_pair_up_are_refused(second):
+    with pytest.raises(ValueError, match="of one length, at least 2"):
+        paired_difference([0.9, 0.8], second)
+
+
+@pytest.mark.parametrize(("data", "epochs"), [("cm", 10), ("c10", 20), ("c10d", 20)])
+def test_the_papers_curves_have_every_epoch_of_both_models(data, epochs):
+    for _, run in paper.curves(data).groupby("model"):
+        assert run["epoch"].tolist() == list(range(1, epochs + 1))
+        assert run[["train_accuracy", "val_accuracy"]].stack().between(0, 1).all()
+
+
+def test_the_papers_collapse_is_in_its_curve():
+    run = paper.curves("c10d").query("model == 'stn'").set_index("epoch")["val_accuracy"]
+    assert run[5] > 0.6
+    assert run[6:].max() < 0.11
+
+
+def test_unknown_data_is_refused_by_name():
+    with pytest.raises(ValueError, match="data must be one of c10, c10d, cm, not 'mnist'"):
+        paper.curves("mnist")
