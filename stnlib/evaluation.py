@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from stnlib.data import Split
 from stnlib.diagnostics import black_share, coverage, theta_summary
 from stnlib.models import STN
+from stnlib.transforms import NonFiniteError
 
 __all__ = ["autocast", "device_of", "evaluate", "to_float"]
 
@@ -31,7 +33,6 @@ def device_of(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
 
 
-@torch.inference_mode()
 def evaluate(model: nn.Module, split: Split, precision: str = "float32") -> Row:
     """Loss and accuracy on `split`, and for an STN what its transformer does.
 
@@ -39,7 +40,16 @@ def evaluate(model: nn.Module, split: Split, precision: str = "float32") -> Row:
     -------
     `loss` (mean cross-entropy in nats) and `accuracy` in [0, 1]; for an STN also
     `coverage` and `black` (see `stnlib.diagnostics`) and, for affine θ, its summary.
+    When the network diverged, so that θ or the loss is not finite: nan for both.
     """
+    try:
+        return _measure(model, split, precision)
+    except NonFiniteError:
+        return {"loss": math.nan, "accuracy": math.nan}
+
+
+@torch.inference_mode()
+def _measure(model: nn.Module, split: Split, precision: str) -> Row:
     model.eval()
     device = device_of(model)
     loss = correct = 0.0
@@ -57,7 +67,8 @@ def evaluate(model: nn.Module, split: Split, precision: str = "float32") -> Row:
                 logits = model(images).float()
         loss += F.cross_entropy(logits, labels, reduction="sum").item()
         correct += (logits.argmax(1) == labels).sum().item()
-    row = {"loss": loss / len(split), "accuracy": correct / len(split)}
+    accuracy = correct / len(split) if math.isfinite(loss) else math.nan
+    row = {"loss": loss / len(split), "accuracy": accuracy}
     return row | (_transformer_row(torch.cat(thetas), parts) if thetas else {})
 
 

@@ -20,6 +20,7 @@ from stnlib.config import RunConfig
 from stnlib.data import Split, augment
 from stnlib.evaluation import autocast, device_of, to_float
 from stnlib.models import STN
+from stnlib.transforms import NonFiniteError
 
 __all__ = ["derive_seed", "make_optimizer", "param_groups", "schedule", "train_epoch"]
 
@@ -105,6 +106,7 @@ def train_epoch(
     -------
     `train_loss` and `train_accuracy`, averaged over the epoch while the weights moved (as
     Keras reports them), `seconds`, and the gradient norms' means and maxima over steps.
+    When θ ceases to be finite the epoch ends there, with nan for loss and accuracy.
     """
     start = time.perf_counter()
     device, n = device_of(model), len(split)
@@ -120,8 +122,12 @@ def train_epoch(
             group["lr"] = group["base_lr"] * schedule(config.schedule, progress, config.warmup)
         images, labels = to_float(split.images[index]), split.labels[index]
         images = augment.apply(config.augment, images, generator)
-        with autocast(device, config.precision):
-            logits = model(images).float()
+        try:
+            with autocast(device, config.precision):
+                logits = model(images).float()
+        except NonFiniteError:
+            total.fill_(math.nan)
+            break
         loss = F.cross_entropy(logits, labels)
         optimizer.zero_grad()
         loss.backward()
@@ -153,11 +159,12 @@ def gradient_norms(model: nn.Module) -> Tensor:
     if isinstance(model, STN):
         parts = [model.classifier, model.transformer.localisation]
     grads = [[p.grad for p in part.parameters() if p.grad is not None] for part in parts]
-    return torch.stack([nn.utils.get_total_norm(g) if g else torch.tensor(0.0) for g in grads])
+    none = torch.zeros((), device=device_of(model))
+    return torch.stack([nn.utils.get_total_norm(g) if g else none for g in grads])
 
 
 def _summarise_norms(norms: list[Tensor]) -> Row:
     names = ("grad_norm", "loc_grad_norm")
-    columns = torch.stack(norms).T
+    columns = torch.stack(norms).T if norms else ()
     row = {f"{n}_mean": c.mean().item() for n, c in zip(names, columns, strict=False)}
     return row | {f"{n}_max": c.max().item() for n, c in zip(names, columns, strict=False)}

@@ -18,13 +18,14 @@ A similarity is written with a and b, not with s and φ: so the matrix is linear
 cannot turn negative, no angle wraps around, and the gradient does not vanish at s = 0.
 """
 
-from stnlib.transforms.families import Family, PlanarFamily, bounded
+from stnlib.transforms.families import Family, NonFiniteError, PlanarFamily, bounded
 from stnlib.transforms.matrices import apply, base_grid, compose, invert, matrix_grid
 from stnlib.transforms.splines import spline_family
 
 __all__ = [
     "FAMILIES",
     "Family",
+    "NonFiniteError",
     "apply",
     "base_grid",
     "bounded",

@@ -8,7 +8,11 @@ from torch import Tensor
 
 from stnlib.transforms import matrices
 
-__all__ = ["BoundedFamily", "Family", "PlanarFamily", "bounded"]
+__all__ = ["BoundedFamily", "Family", "NonFiniteError", "PlanarFamily", "bounded"]
+
+
+class NonFiniteError(ValueError):
+    """θ has infinities or NaN: in training, the mark of a run that diverged."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class Family:
                 f"not {tuple(theta.shape)}"
             )
         if not torch.isfinite(theta).all():
-            raise ValueError("theta must be finite, but has infinities or NaN")
+            raise NonFiniteError("theta must be finite, but has infinities or NaN")
         return theta.float() if theta.dtype in (torch.float16, torch.bfloat16) else theta
 
 
