@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
+import platformdirs
 import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
@@ -13,7 +15,13 @@ from torch import nn
 
 from stnlib.files import write_whole
 
-__all__ = ["load_checkpoint", "save_checkpoint"]
+__all__ = ["checkpoint_folder", "load_checkpoint", "save_checkpoint"]
+
+
+def checkpoint_folder() -> Path:
+    """Where unfinished runs lie: `STNLIB_CHECKPOINTS`, else the platform's cache folder."""
+    named = os.environ.get("STNLIB_CHECKPOINTS")
+    return Path(named) if named else Path(platformdirs.user_cache_dir("stnlib")) / "checkpoints"
 
 
 def save_checkpoint(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,10 +89,15 @@ def run(
                 raise typer.Exit(130) from None
             typer.echo(path)
             record = records.read(path)
+    typer.echo(f"{config.key}  {_outcome(record)}")
+
+
+def _outcome(record: records.Record) -> str:
     outcome = record["result"]
-    typer.echo(
-        f"{config.key}  test accuracy {outcome['test_accuracy']:.4f} (n={outcome['n_test']})"
-    )
+    if not outcome["n_test"]:  # recorded by a search, which must not see the test images
+        return f"validation accuracy {record['history'][-1]['val_accuracy']:.4f}, never tested"
+    text = f"test accuracy {outcome['test_accuracy']:.4f} (n={outcome['n_test']})"
+    return f"{text}, stopped: {outcome['stopped']}" if "stopped" in outcome else text
 
 
 def parse_settings(settings: list[str]) -> dict[str, Any]:
@@ -120,10 +126,9 @@ def pick_device(name: str) -> torch.device:
     """`auto` is a GPU where there is one; ConfigError for a device that is not there."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ConfigError(f"device must be auto, cpu, cuda or cuda:N, not {name!r}") from None
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise ConfigError(f"device must be auto, cpu, cuda or cuda:N, not {name!r}")
+    device = torch.device(name)
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if device.type == "cuda" and (device.index or 0) >= count:
         raise ConfigError(f"device {name} is not there: this machine has {count} CUDA devices")

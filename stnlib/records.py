@@ -69,10 +69,11 @@ def write(
 
 def _format(record: Record) -> str:
     """JSON with one line an epoch, so that a person and a diff can read it."""
+    lines = {part: _dump(value) for part, value in record.items()}
+    lines["config"] = json.dumps(record["config"])  # unrounded: its key is of every digit
     rows = ",\n  ".join(_dump(row) for row in record["history"])
-    rest = [f"{_dump(part)}: {_dump(value)}" for part, value in record.items()]
-    rest[_PARTS.index("history")] = f'"history": [\n  {rows}\n ]'
-    return "{\n " + ",\n ".join(rest) + "\n}\n"
+    lines["history"] = f"[\n  {rows}\n ]"
+    return "{\n " + ",\n ".join(f'"{part}": {line}' for part, line in lines.items()) + "\n}\n"
 
 
 def _dump(value: Any) -> str:
@@ -93,7 +94,7 @@ def read(path: Path) -> Record:
 
     Returns
     -------
-    The file's contents, `config` as a `RunConfig`.
+    The file's contents, `config` as a `RunConfig`, and nan for what was not finite.
 
     Raises
     ------
@@ -109,6 +110,7 @@ def read(path: Path) -> Record:
         found = record.get("schema") if isinstance(record, dict) else None
         raise RecordError(f"{path} has schema {found!r}: this version reads {SCHEMA}")
     missing = [part for part in _PARTS if part not in record]
+    missing += [part for part in ("history", "result") if record.get(part) in ([], {})]
     if missing:
         raise RecordError(f"{path} lacks {', '.join(missing)}")
     try:
@@ -117,14 +119,20 @@ def read(path: Path) -> Record:
         raise RecordError(f"{path} holds an impossible configuration: {error}") from None
     if not config.key == record["key"] == path.stem:
         raise RecordError(f"{path} was edited: its configuration has the key {config.key}")
-    return record | {"config": config}
+    history = [_numbers(row) for row in record["history"]]
+    return record | {"config": config, "history": history, "result": _numbers(record["result"])}
+
+
+def _numbers(row: dict[str, Any]) -> dict[str, Any]:
+    """A row with nan where JSON, which has none, holds null."""
+    return {name: math.nan if value is None else value for name, value in row.items()}
 
 
 def read_all(study: str = "*", where: Iterable[Path] | None = None) -> list[Record]:
     """All records of a study, or of all, in the order of their keys; the first folder's win."""
     paths: dict[str, Path] = {}
     for folder in folders() if where is None else where:
-        for path in folder.glob(f"{study}/*.json"):
+        for path in sorted(folder.glob(f"{study}/*.json")):
             paths.setdefault(path.stem, path)
     return [read(paths[key]) for key in sorted(paths)]
 

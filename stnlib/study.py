@@ -1,32 +1,25 @@
-"""The study: train a configuration, or answer from its record.
-
-A study file (TOML, `book/studies/`) lists configurations as data: a `[base]`, one or more
-`[[cells]]` whose lists are multiplied out, and the seeds, which vary slowest.
-"""
+"""The study: train a configuration, or answer from its record."""
 
 from __future__ import annotations
 
-import itertools
-import os
-import tomllib
-from collections.abc import Iterator
+import math
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 import safetensors.torch
 import torch
 from torch import nn
 from tqdm.auto import tqdm
 
 from stnlib import records
-from stnlib.checkpoint import load_checkpoint, save_checkpoint
-from stnlib.config import ConfigError, RunConfig
+from stnlib.checkpoint import checkpoint_folder, load_checkpoint, save_checkpoint
+from stnlib.config import RunConfig
 from stnlib.data import DataSet, load
 from stnlib.evaluation import evaluate
 from stnlib.files import check_writable, write_whole
 from stnlib.models import STN, SpatialTransformer, build, count_parameters
 from stnlib.provenance import provenance
+from stnlib.studyfile import configurations, options
 from stnlib.train import derive_seed, make_optimizer, train_epoch
 
 __all__ = [
@@ -34,17 +27,12 @@ __all__ = [
     "configurations",
     "fit",
     "make_model",
+    "options",
     "result",
     "run",
     "stopped",
     "transformer",
 ]
-
-
-def checkpoint_folder() -> Path:
-    """Where unfinished runs lie: `STNLIB_CHECKPOINTS`, else the platform's cache folder."""
-    named = os.environ.get("STNLIB_CHECKPOINTS")
-    return Path(named) if named else Path(platformdirs.user_cache_dir("stnlib")) / "checkpoints"
 
 
 def make_model(config: RunConfig, data: DataSet) -> nn.Module:
@@ -75,7 +63,7 @@ def fit(
     Returns
     -------
     One row an epoch; it ends early when every output has been black, without any gradient
-    for θ, for a whole epoch (nothing can change any more), or when the loss is not finite.
+    for θ, for a whole epoch (nothing can change any more), or when θ or the loss is not finite.
     """
     optimizer = make_optimizer(model, config)
     history = load_checkpoint(checkpoint, model, optimizer, config.key) if checkpoint else []
@@ -109,7 +97,7 @@ def stopped(history: list[dict[str, Any]]) -> str | None:
     last = history[-1] if history else {}
     if last.get("black") == 1 and last.get("loc_grad_norm_max") == 0:
         return "black"
-    if last and not torch.isfinite(torch.tensor(last["train_loss"])):
+    if last and not math.isfinite(last["train_loss"] + last["val_loss"]):
         return "diverged"
     return None
 
@@ -207,32 +195,3 @@ def transformer(config: RunConfig, channels: int, size: int) -> SpatialTransform
     model = build(config.model, channels, size, 10, output_size=config.output_size, **options)
     model.transformer.localisation.load_state_dict(safetensors.torch.load_file(weights))
     return model.transformer.eval()
-
-
-def configurations(path: Path) -> Iterator[RunConfig]:
-    """The runs of a study file, seeds slowest.
-
-    So an interrupted study has every cell once before it has any cell twice.
-
-    Raises
-    ------
-    ConfigError
-        One line, naming the file, for a part, name or value that is not allowed.
-    """
-    try:
-        parts = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from None
-    unknown = set(parts) - {"title", "test", "keep_weights", "base", "cells", "seeds"}
-    if unknown:
-        raise ConfigError(f"{path}: unknown part {', '.join(sorted(unknown))}")
-    base, cells = parts.get("base", {}), parts.get("cells", [{}])
-    try:
-        for seed in parts.get("seeds", [0]):
-            for cell in cells:
-                axes = [v if isinstance(v, list) else [v] for v in cell.values()]
-                for values in itertools.product(*axes):
-                    chosen = dict(zip(cell, values, strict=True))
-                    yield RunConfig.from_dict({**base, **chosen, "seed": seed})
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
