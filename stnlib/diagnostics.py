@@ -43,7 +43,7 @@ def black_share(images: Tensor, threshold: float = 1 / 255) -> Tensor:
 
 def _affine(theta: Tensor) -> Tensor:
     if theta.shape[-1] == 6 and theta.ndim == 2:
-        return theta.view(-1, 2, 3)
+        return theta.reshape(-1, 2, 3)
     if theta.ndim == 3 and theta.shape[-2:] in ((2, 3), (3, 3)):
         return theta[:, :2]
     raise ValueError(
@@ -75,7 +75,7 @@ def decompose(theta: Tensor) -> dict[str, Tensor]:
     safe = scale_x.clamp_min(torch.finfo(theta.dtype).tiny)
     scale_y = determinant / safe
     tiny = torch.finfo(theta.dtype).eps
-    shear = torch.where(scale_y.abs() > tiny, (a * b + c * d) / safe / scale_y, 0.0)
+    shear = torch.where(scale_y.abs() <= tiny, 0.0, (a * b + c * d) / safe / scale_y)
     return {
         "scale_x": scale_x,
         "scale_y": scale_y,

@@ -103,7 +103,7 @@ def _load_cm() -> DataSet:
         with np.load(path, allow_pickle=False) as arrays:
             pairs = [(arrays[f"X_{part}"], arrays[f"y_{part}"]) for part in _CM_PARTS]
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} cannot be read ({error}): delete it") from error
+        raise DataError(f"{path} cannot be read ({error}): delete it") from None
     splits = [
         Split(
             torch.from_numpy(images).reshape(-1, 1, 40, 40),

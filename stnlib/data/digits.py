@@ -96,7 +96,7 @@ def _read(name: str, header: int) -> np.ndarray:
     try:
         content = path.read_bytes() if path == plain else gzip.decompress(path.read_bytes())
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read ({error}): delete it") from error
+        raise DataError(f"{path} cannot be read ({error}): delete it") from None
     if hashlib.md5(content, usedforsecurity=False).hexdigest() != MD5[name]:
         raise DataError(f"{path} is damaged or incomplete: delete it, and it is downloaded again")
     return np.frombuffer(content, np.uint8, offset=header)
@@ -118,7 +118,7 @@ def _download() -> None:
             f"MNIST could not be downloaded ({reason}): put its four .gz files in {folder} or "
             "name a folder that has MNIST/raw in STNLIB_DATA, or use digits.embedded(), which "
             "needs no network"
-        ) from error
+        ) from None
 
 
 def _frozen(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

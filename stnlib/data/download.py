@@ -44,7 +44,7 @@ def writable(folder: Path) -> Path:
         raise DataError(
             f"cannot write to the data folder {folder} ({error.strerror or error}): "
             "set STNLIB_DATA to a folder that you can write to"
-        ) from error
+        ) from None
     return folder
 
 
@@ -61,7 +61,7 @@ def check(path: Path, sha256: str) -> Path:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         size = path.stat().st_size
     except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from None
     if found != sha256:
         raise DataError(
             f"{path} is damaged or incomplete ({size} bytes, sha256 {found[:12]}…, expected "
@@ -95,7 +95,7 @@ def cm_file() -> Path:
             f"Cluttered MNIST could not be downloaded from {CM_URL} ({_reason(error)}): put the "
             f"file at {path} or name its folder in STNLIB_DATA, or use data='digits', which "
             "needs no network"
-        ) from error
+        ) from None
     return path
 
 

@@ -13,7 +13,13 @@ __all__ = ["DataError", "DataSet", "Split", "fingerprint", "interleaved", "subse
 
 
 class DataError(RuntimeError):
-    """Data that is missing, damaged or out of reach; one line that says what to do."""
+    """Data that is missing, damaged or out of reach; one line that says what to do.
+
+    In a notebook the message is all that shows: a page of network traces would bury it.
+    """
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"{type(self).__name__}: {self}"]
 
 
 @dataclass(frozen=True, eq=False)
