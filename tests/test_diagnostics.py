@@ -1,0 +1,182 @@
+"""Diagnostics against grids and transforms whose answers are known."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stnlib.diagnostics import black_share, coverage, decompose, footprint, theta_summary
+from stnlib.transforms import FAMILIES
+
+IDENTITY = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+
+
+def affine_grid(*theta, size=(5, 5)):
+    return FAMILIES["affine"].grid(torch.tensor([theta]), size)
+
+
+def rotation(degrees, scale=1.0):
+    c, s = (scale * f(math.radians(degrees)) for f in (math.cos, math.sin))
+    return torch.tensor([[c, -s, 0.0, s, c, 0.0]])
+
+
+# Coverage
+
+
+@pytest.mark.parametrize(
+    ("theta", "share"),
+    [
+        (IDENTITY, 1.0),
+        ([0.5, 0.0, 0.0, 0.0, 0.5, 0.0], 1.0),
+        ([1.0, 0.0, 0.4, 0.0, 1.0, 0.0], 0.8),  # columns at -0.6, -0.1, 0.4, 0.9 and 1.4
+        ([1.0, 0.0, 0.4, 0.0, 1.0, -0.6], 0.48),  # and only three of five rows
+        ([2.0, 0.0, 0.0, 0.0, 2.0, 0.0], 0.36),  # -2, -1, 0, 1, 2 on either axis
+        ([1.0, 0.0, 3.0, 0.0, 1.0, 0.0], 0.0),
+    ],
+)
+def test_coverage_is_the_share_of_points_inside(theta, share):
+    assert coverage(affine_grid(*theta)).tolist() == pytest.approx([share])
+
+
+def test_a_point_on_the_outermost_pixels_centre_is_inside_and_beyond_it_is_not():
+    beyond = torch.nextafter(torch.tensor(1.0), torch.tensor(2.0)).item()
+    grid = torch.tensor([[[[1.0, -1.0], [beyond, 0.0], [0.0, -beyond], [-1.0, 1.0]]]])
+    assert coverage(grid).item() == 0.5
+
+
+def test_coverage_counts_nan_as_outside_and_images_one_by_one():
+    grid = torch.zeros(2, 2, 2, 2)
+    grid[1, 0, 0, 1] = math.nan
+    assert coverage(grid).tolist() == [1.0, 0.75]
+
+
+@pytest.mark.parametrize("shape", [(5, 5, 2), (1, 5, 5, 3), (1, 2, 5, 5)])
+def test_coverage_says_which_shape_a_grid_has(shape):
+    with pytest.raises(ValueError) as caught:
+        coverage(torch.zeros(shape))
+    assert str(caught.value) == f"grid must have shape (N, H, W, 2), not {shape}"
+
+
+# Black images
+
+
+def test_an_image_is_black_when_no_pixel_reaches_one_part_in_255():
+    images = torch.zeros(4, 1, 3, 3)
+    images[1, 0, 2, 2] = 0.5
+    images[2, 0, 0, 0] = -0.5
+    images[3] = 0.003
+    assert black_share(images).item() == 0.5
+    assert black_share(images, threshold=0.002).item() == 0.25
+
+
+def test_an_image_of_nan_is_not_black():
+    assert black_share(torch.full((1, 1, 2, 2), math.nan)).item() == 0
+
+
+def test_one_bright_channel_is_enough():
+    images = torch.zeros(1, 3, 2, 2)
+    images[0, 2, 1, 1] = 1
+    assert black_share(images).item() == 0
+
+
+# Decomposition
+
+ENTRY = st.floats(-10, 10, width=32).map(lambda x: round(x, 3))
+
+
+def recompose(parts):
+    c, s = (f(torch.deg2rad(parts["rotation"])) for f in (torch.cos, torch.sin))
+    across = parts["shear"] * parts["scale_y"]
+    x = c * parts["scale_x"], c * across - s * parts["scale_y"], parts["tx"]
+    y = s * parts["scale_x"], s * across + c * parts["scale_y"], parts["ty"]
+    return torch.stack(x + y, dim=1)
+
+
+@given(st.lists(st.tuples(*[ENTRY] * 6), min_size=1, max_size=5))
+@settings(max_examples=100, deadline=None)
+def test_a_decomposed_transform_can_be_put_together_again(thetas):
+    theta = torch.tensor(thetas, dtype=torch.float64)
+    determinant = theta[:, 0] * theta[:, 4] - theta[:, 1] * theta[:, 3]
+    theta = theta[determinant.abs() > 1e-2]
+    torch.testing.assert_close(recompose(decompose(theta)), theta, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("degrees", [-170.0, -90.0, -20.0, 0.0, 1.0, 45.0, 90.0, 179.0])
+@pytest.mark.parametrize("scale", [0.25, 1.0, 3.0])
+def test_a_rotation_and_a_zoom_are_told_apart(degrees, scale):
+    parts = decompose(rotation(degrees, scale))
+    assert parts["rotation"].item() == pytest.approx(degrees, abs=1e-4)
+    for name in ("scale", "scale_x", "scale_y"):
+        assert parts[name].item() == pytest.approx(scale, rel=1e-5)
+    assert parts["shear"].item() == pytest.approx(0, abs=1e-5)
+
+
+def test_mirrors_shear_and_translation_have_the_documented_signs():
+    mirror = decompose(torch.tensor([[1.0, 0.0, 0.0, 0.0, -1.0, 0.0]]))
+    assert mirror["scale_y"].item() == -1 and mirror["scale"].item() == 1
+    sheared = decompose(torch.tensor([[1.0, 0.5, 0.25, 0.0, 1.0, -0.75]]))
+    assert [sheared[name].item() for name in ("shear", "tx", "ty")] == [0.5, 0.25, -0.75]
+
+
+def test_a_transform_that_flattens_the_image_has_scale_zero_and_nothing_infinite():
+    parts = decompose(torch.tensor([[0.0] * 6, [1.0, 2.0, 0.0, 2.0, 4.0, 0.0]]))
+    assert parts["scale"].tolist() == [0, 0]
+    assert all(torch.isfinite(value).all() for value in parts.values())
+
+
+def test_nan_in_theta_is_nan_in_every_part_that_it_touches():
+    parts = decompose(torch.full((1, 6), math.nan))
+    assert all(torch.isnan(value).all() for value in parts.values())
+
+
+def test_flat_2x3_3x3_and_strided_theta_decompose_alike():
+    theta = torch.tensor([[0.5, 0.1, 0.2, -0.1, 0.6, 0.3], IDENTITY])
+    square = FAMILIES["affine"].matrix(theta)
+    strided = theta.T.contiguous().T
+    for form in (theta.view(-1, 2, 3), square, strided):
+        for name, value in decompose(form).items():
+            assert torch.equal(value, decompose(theta)[name])
+
+
+@pytest.mark.parametrize("shape", [(6,), (2, 4), (2, 3), (1, 3, 2)])
+def test_decompose_says_which_shapes_it_takes(shape):
+    with pytest.raises(ValueError) as caught:
+        decompose(torch.zeros(shape))
+    assert str(caught.value).endswith(f"(N, 6), (N, 2, 3) or (N, 3, 3), not {shape}")
+
+
+def test_the_summary_is_mean_and_population_spread_over_images():
+    theta = torch.tensor([[0.5, 0.0, 0.1, 0.0, 0.5, 0.0], [1.5, 0.0, 0.3, 0.0, 1.5, 0.0]])
+    summary = theta_summary(theta)
+    assert summary["scale_mean"] == pytest.approx(1.0)
+    assert summary["scale_std"] == pytest.approx(0.5)
+    assert summary["tx_mean"] == pytest.approx(0.2)
+    assert summary["tx_std"] == pytest.approx(0.1)
+    parts = ("scale", "rotation", "shear", "tx", "ty")
+    assert set(summary) == {f"{name}_{what}" for name in parts for what in ("mean", "std")}
+
+
+def test_the_summary_of_one_image_in_bfloat16_has_no_spread():
+    summary = theta_summary(torch.tensor([IDENTITY], dtype=torch.bfloat16))
+    assert summary["scale_mean"] == 1 and summary["scale_std"] == 0
+
+
+# Footprints
+
+
+def test_a_footprint_walks_clockwise_around_the_grid_and_back():
+    grid = affine_grid(*IDENTITY, size=(3, 2))
+    x = [-1, 1, 1, 1, -1, -1, -1]
+    y = [-1, -1, 0, 1, 1, 0, -1]
+    assert footprint(grid)[0].tolist() == [
+        list(map(float, point)) for point in zip(x, y, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 4), (4, 1), (6, 5)])
+def test_a_footprint_has_the_documented_length_and_is_closed(size):
+    outline = footprint(affine_grid(*IDENTITY, size=size).expand(3, -1, -1, -1))
+    assert outline.shape == (3, 2 * sum(size) - 3, 2)
+    assert torch.equal(outline[:, 0], outline[:, -1])
