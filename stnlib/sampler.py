@@ -24,6 +24,7 @@ __all__ = [
     "KERNELS",
     "PADDINGS",
     "SAMPLERS",
+    "k",
     "sample",
     "sample_clipped",
     "sample_loop",
