@@ -135,6 +135,45 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+@app.command("sweep")
+def run_studies(
+    files: Annotated[list[Path], typer.Argument(help="Study files, book/studies/*.toml.")],
+    folder: Annotated[
+        Path | None, typer.Option("--records", help="Folder of records; default: your own.")
+    ] = None,
+    checkpoints: Annotated[
+        Path | None, typer.Option(help="Folder of unfinished runs; default: the cache.")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a Dask scheduler; default: this machine.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Workers on this machine; default: one a core.", min=1)
+    ] = None,
+) -> None:
+    """Make every run of study files that has no record yet, over a Dask cluster.
+
+    Interrupted, the same command goes on where it was.
+    """
+    from stnlib import sweep  # Dask takes a second to import, and only this command needs it
+
+    with _one_line_errors():
+        jobs = sweep.jobs_of(files)
+        place = folder or records.folders()[-1]
+        check_writable(place)
+        try:
+            with sweep.connect(scheduler, workers) as client:
+                failures = sweep.sweep(jobs, place, client, checkpoints)
+        except KeyboardInterrupt:
+            typer.echo("interrupted: the same command goes on from the last epochs", err=True)
+            raise typer.Exit(130) from None
+    for name, reason in failures.items():
+        typer.echo(f"failed: {name} {reason}", err=True)
+    typer.echo(f"{len(jobs) - len(failures)} of {len(jobs)} runs are recorded in {place}")
+    if failures:
+        raise typer.Exit(1)
+
+
 @app.command("records")
 def table(
     study_name: Annotated[str, typer.Argument(help="One study; default: all.")] = "*",

@@ -25,6 +25,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LAYERS = [
     *(
         "cli",
+        "sweep",
         "figures",
         "parameters",
         "study",
@@ -34,7 +35,7 @@ LAYERS = [
         "checkpoint",
         "evaluation",
     ),
-    *("parameters", "config", "paper", "statistics"),
+    *("parameters", "studyfile", "config", "paper", "statistics"),
     *("diagnostics", "data", "models", "transforms", "sampler", "files"),
 ]
 

@@ -1,0 +1,67 @@
+"""Study files: the experiments of the book as data.
+
+A study file (TOML, `book/studies/`) has a `title`, a `[base]` configuration, one or more
+`[[cells]]` whose lists are multiplied out, and `seeds`, which vary slowest. `test = false`
+keeps the runs from the test images, `keep_weights = true` stores their transformers.
+"""
+
+from __future__ import annotations
+
+import itertools
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from stnlib.config import ConfigError, RunConfig
+
+__all__ = ["configurations", "options"]
+
+
+def configurations(path: Path) -> list[RunConfig]:
+    """The runs of a study file, seeds slowest.
+
+    So an interrupted study has every cell once before it has any cell twice.
+
+    Raises
+    ------
+    ConfigError
+        One line, naming the file, for a part, name or value that is not allowed.
+    """
+    parts = _read_study(path)
+    try:
+        cells = [c for cell in parts.get("cells", [{}]) for c in _multiplied(cell)]
+        base, seeds = parts.get("base", {}), parts.get("seeds", [0])
+        return [RunConfig.from_dict({**base, **c, "seed": s}) for s in seeds for c in cells]
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def options(path: Path) -> dict[str, bool]:
+    """What a study file asks of `run` for each of its runs: `test`, `keep_weights`."""
+    return {name: v for name, v in _read_study(path).items() if name in ("test", "keep_weights")}
+
+
+_PARTS = dict(title=str, test=bool, keep_weights=bool, base=dict, cells=list, seeds=list)
+
+
+def _read_study(path: Path) -> dict[str, Any]:
+    try:
+        parts = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from None
+    for name, value in parts.items():
+        if name not in _PARTS:
+            raise ConfigError(f"{path}: unknown part {name}: allowed are {', '.join(_PARTS)}")
+        if not isinstance(value, _PARTS[name]):
+            kind = _PARTS[name].__name__
+            raise ConfigError(f"{path}: {name} must be of type {kind}, not {value!r}")
+    for table in (parts.get("base", {}), *parts.get("cells", [])):
+        if not isinstance(table, dict) or "seed" in table:
+            raise ConfigError(f"{path}: base and [[cells]] must be tables without seed: {table!r}")
+    return parts
+
+
+def _multiplied(cell: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every combination of a cell's lists."""
+    axes = [v if isinstance(v, list) else [v] for v in cell.values()]
+    return [dict(zip(cell, values, strict=True)) for values in itertools.product(*axes)]

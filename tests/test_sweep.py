@@ -1,0 +1,81 @@
+"""Sweeps over real worker processes: what is made, skipped, reported and survives."""
+
+import json
+import os
+import signal
+import threading
+import time
+
+import pytest
+import torch
+
+from stnlib import records, study
+from stnlib.config import ConfigError, RunConfig
+from stnlib.sweep import Job, connect, jobs_of, sweep
+
+SMALL = {"data": "digits", "n_train": 128, "epochs": 1}
+
+
+@pytest.fixture(scope="module")
+def client():
+    with connect(workers=2) as client:
+        yield client
+
+
+def jobs(*configs):
+    return [Job("test", RunConfig.from_dict(SMALL | config)) for config in configs]
+
+
+def outcome(folder, config):
+    record = json.loads((folder / "test" / f"{config.key}.json").read_text(encoding="utf-8"))
+    for row in record["history"]:
+        del row["seconds"]
+    return record["history"], {k: v for k, v in record["result"].items() if k != "seconds"}
+
+
+def test_a_sweep_makes_every_run_once_and_a_second_sweep_none(client, tmp_path):
+    todo = jobs({"model": "baseline"}, {"model": "stn"}, {"model": "stn", "seed": 1})
+    assert sweep(todo, tmp_path, client, tmp_path / "checkpoints", progress=False) == {}
+    dates = {record["key"]: record["provenance"] for record in records.read_all("test", [tmp_path])}
+    assert set(dates) == {job.config.key for job in todo}
+    assert sweep(todo, tmp_path, client, tmp_path / "checkpoints", progress=False) == {}
+    again = {record["key"]: record["provenance"] for record in records.read_all("test", [tmp_path])}
+    assert again == dates
+
+
+def test_a_failing_run_is_reported_in_one_line_and_the_rest_completes(client, tmp_path):
+    good, bad = jobs({"model": "baseline"}, {"model": "baseline", "n_train": 10**6})
+    failures = sweep([bad, good], tmp_path, client, tmp_path / "checkpoints", progress=False)
+    assert list(failures) == [bad.name]
+    assert "n_train must be a whole number from 1 to 4000" in failures[bad.name]
+    assert "\n" not in failures[bad.name]
+    assert records.find(good.config, [tmp_path])
+
+
+def test_a_run_whose_worker_is_killed_goes_on_and_ends_as_if_undisturbed(client, tmp_path):
+    config = RunConfig.from_dict(SMALL | {"n_train": 1024, "epochs": 4})
+    checkpoint = tmp_path / "checkpoints" / f"{config.key}.safetensors"
+    pids = client.run(os.getpid)
+
+    def kill_the_busy_worker():
+        while not checkpoint.exists():
+            time.sleep(0.02)
+        (address,) = (worker for worker, keys in client.processing().items() if keys)
+        os.kill(pids[address], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_the_busy_worker)
+    killer.start()
+    assert sweep([Job("test", config)], tmp_path, client, checkpoint.parent, progress=False) == {}
+    killer.join()
+    torch.set_num_threads(
+        1
+    )  # as the workers do: sums over other numbers of threads round otherwise
+    study.run(config, "test", tmp_path / "undisturbed", progress=False)
+    assert outcome(tmp_path, config) == outcome(tmp_path / "undisturbed", config)
+
+
+def test_a_wrong_study_file_is_refused_before_any_run(tmp_path):
+    path = tmp_path / "wrong.toml"
+    path.write_text("[base]\nlr = -1\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"wrong\.toml: lr must be a number > 0, not -1"):
+        jobs_of([path])
