@@ -170,7 +170,7 @@ def table(records: Iterable[Record]) -> pd.DataFrame:
     Returns
     -------
     Columns: `study`, `key`, every field of the configuration, everything in the result,
-    `val_accuracy` after the last epoch, `data_fingerprint`, `threads`, `date`.
+    `val_accuracy` and `val_loss` after the last epoch, `data_fingerprint`, `threads`, `date`.
     """
     return pd.DataFrame([_row(record) for record in records])
 
@@ -182,7 +182,7 @@ def _row(record: Record) -> Record:
         "key": record["key"],
         **record["config"].to_dict(),
         **record["result"],
-        "val_accuracy": record["history"][-1]["val_accuracy"],
+        **{name: record["history"][-1][name] for name in ("val_accuracy", "val_loss")},
         "data_fingerprint": origin["data"],
         **{name: origin[name] for name in ("threads", "date")},
     }
