@@ -1,10 +1,15 @@
 """Training: an epoch against a plain loop, and resuming against not being interrupted."""
 
+import math
+
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors.torch import save_file
 
-from stnlib import checkpoint, study, train
+from stnlib import checkpoint, data, evaluation, models, study, train
+from stnlib.config import RunConfig
+from stnlib.data import augment
 
 
 def fresh(config, few):
@@ -117,3 +122,259 @@ def test_a_checkpoint_holds_its_history_to_the_last_digit(config, few, tmp_path)
     history = [{"epoch": 1, "train_loss": 0.1 + 0.2, "val_loss": float("inf")}]
     checkpoint.save_checkpoint(tmp_path / "c", model, optimizer, config.key, history)
     assert checkpoint.load_checkpoint(tmp_path / "c", model, optimizer, config.key) == history
+
+
+# One epoch
+
+
+def plainly(model, config, few, epochs):
+    """The training loop as a tutorial writes it, on the same order of images."""
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, fused=True)
+    rows = []
+    for epoch in range(1, epochs + 1):
+        model.train()
+        losses, hits = 0.0, 0
+        for index in train.order(len(few.train), config, epoch).split(config.batch_size):
+            x, y = few.train.images[index].float() / 255, few.train.labels[index]
+            logits = model(x)
+            loss = F.cross_entropy(logits, y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses += loss.item() * len(index)
+            hits += (logits.argmax(1) == y).sum().item()
+        n = len(few.train)
+        rows.append({"train_loss": losses / n, "train_accuracy": hits / n})
+    return rows
+
+
+@pytest.mark.parametrize("model", ["baseline", "stn"])
+def test_an_epoch_is_the_plain_loop_bit_for_bit(few, model):
+    config = RunConfig(data="digits", model=model, n_train=96, batch_size=40)
+    network, optimizer = fresh(config, few)
+    rows = [train.train_epoch(network, optimizer, few.train, config, e) for e in (1, 2)]
+    plain, _ = fresh(config, few)
+    for ours, theirs in zip(rows, plainly(plain, config, few, 2), strict=True):
+        assert ours["train_accuracy"] == theirs["train_accuracy"]
+        assert ours["train_loss"] == pytest.approx(theirs["train_loss"], rel=1e-6)
+    assert all(map(torch.equal, network.parameters(), plain.parameters()))
+
+
+def test_an_epoch_says_how_large_the_gradients_were(config, few):
+    model, optimizer = fresh(config, few)
+    steps = []
+    row = train.train_epoch(model, optimizer, few.train, config, 1, lambda: steps.append(1))
+    assert len(steps) == 3
+    for name in ("grad_norm", "loc_grad_norm"):
+        assert 0 < row[f"{name}_mean"] <= row[f"{name}_max"]
+    baseline, optimizer = fresh(RunConfig(data="digits", model="baseline"), few)
+    row = train.train_epoch(baseline, optimizer, few.train, config, 1)
+    assert "grad_norm_mean" in row and "loc_grad_norm_mean" not in row
+
+
+def test_the_batch_order_differs_by_epoch_and_seed_and_is_drawn_from_them_alone():
+    config = RunConfig()
+    orders = [
+        train.order(50, c, epoch).tolist()
+        for c in (config, config.replace(seed=1))
+        for epoch in (1, 2)
+    ]
+    assert all(sorted(order) == list(range(50)) for order in orders)
+    assert len({tuple(order) for order in orders}) == 4
+    torch.manual_seed(3)
+    assert train.order(50, config.replace(lr=0.5, model="baseline"), 1).tolist() == orders[0]
+
+
+def test_without_shuffling_the_order_is_the_files():
+    assert train.order(5, RunConfig(shuffle=False), 3).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_seeds_are_derived_as_they_always_were():
+    assert train.derive_seed(0, "weights") == 133441691874178746
+    assert train.derive_seed(3, "order", 7) == 8403337869328738062
+    purposes = [(0, "weights"), (0, "order", 1), (0, "order", 11), (0, "order1", 1), (1, "order")]
+    seeds = {train.derive_seed(*parts) for parts in purposes}
+    assert len(seeds) == 5 and all(0 <= seed < 2**63 for seed in seeds)
+
+
+# A network that diverged
+
+
+def test_an_stn_whose_theta_is_not_finite_ends_its_epoch_as_not_a_number(config, few):
+    model, optimizer = fresh(config, few)
+    with torch.no_grad():
+        model.transformer.localisation.theta.bias[0] = math.nan
+    row = train.train_epoch(model, optimizer, few.train, config, 1)
+    assert math.isnan(row["train_loss"]) and math.isnan(row["train_accuracy"])
+    row = evaluation.evaluate(model, few.val)
+    assert math.isnan(row["loss"]) and math.isnan(row["accuracy"])
+
+
+@pytest.mark.parametrize("model", ["stn", "baseline"])
+def test_a_run_that_diverges_stops_and_says_so(few, model):
+    config = RunConfig(data="digits", model=model, n_train=96, batch_size=40, epochs=9, lr=1e30)
+    network, _ = fresh(config, few)
+    history = study.fit(network, few, config, progress=False)
+    assert 1 <= len(history) < 9
+    assert study.stopped(history) == "diverged"
+
+
+def test_a_run_is_stopped_by_black_only_without_any_gradient_of_theta():
+    alive = {"train_loss": 1.0, "val_loss": 1.0, "black": 1.0, "loc_grad_norm_max": 1e-9}
+    assert study.stopped([]) is None
+    assert study.stopped([alive]) is None
+    assert study.stopped([alive | {"loc_grad_norm_max": 0.0}]) == "black"
+    assert study.stopped([alive | {"loc_grad_norm_max": 0.0, "black": 0.99}]) is None
+    assert study.stopped([{"train_loss": 1.0, "val_loss": math.inf}]) == "diverged"
+
+
+# Evaluation
+
+
+@pytest.mark.parametrize("model", ["baseline", "stn"])
+def test_evaluation_is_the_plain_mean_over_all_images(few, model, config):
+    network, _ = fresh(RunConfig(data="digits", model=model), few)
+    split = data.load("digits").val.take(torch.arange(500).repeat(2)[:770])  # not one batch
+    row = evaluation.evaluate(network, split)
+    with torch.no_grad():
+        logits = network.eval()(split.images / 255)
+    assert row["loss"] == pytest.approx(F.cross_entropy(logits, split.labels).item(), rel=1e-5)
+    hits = (logits.argmax(1) == split.labels).float().mean().item()
+    assert row["accuracy"] == pytest.approx(hits, abs=1e-6)
+    if model == "stn":
+        assert row["coverage"] == 1 and row["black"] == 0
+        assert row["scale_mean"] == 1 and row["rotation_std"] == 0
+    else:
+        assert set(row) == {"loss", "accuracy"}
+
+
+def test_evaluation_sees_an_stn_that_has_gone_black(few, config):
+    network, _ = fresh(config, few)
+    with torch.no_grad():
+        network.transformer.localisation.theta.bias[2] = 50
+    row = evaluation.evaluate(network, few.val)
+    assert row["coverage"] == 0 and row["black"] == 1 and row["tx_mean"] == 50
+
+
+def test_evaluation_changes_no_weight_and_no_random_state(few, config):
+    network, _ = fresh(config, few)
+    before = [parameter.clone() for parameter in network.parameters()]
+    state_before = torch.get_rng_state()
+    first = evaluation.evaluate(network, few.val)
+    assert evaluation.evaluate(network, few.val) == first  # no dropout
+    assert torch.equal(torch.get_rng_state(), state_before)
+    assert all(map(torch.equal, before, network.parameters()))
+
+
+def test_bytes_become_numbers_from_0_to_1():
+    images = torch.tensor([[[[0, 51, 255]]]], dtype=torch.uint8)
+    assert evaluation.to_float(images).flatten().tolist() == pytest.approx([0, 0.2, 1])
+    assert evaluation.to_float(images / 255).dtype == torch.float32
+
+
+# Optimiser and schedule
+
+
+def test_the_localisation_network_has_a_learning_rate_of_its_own(config, few):
+    model, optimizer = fresh(config.replace(lr=0.02, loc_lr_factor=0.1, weight_decay=0.3), few)
+    rest, loc = optimizer.param_groups
+    assert (rest["lr"], loc["lr"]) == (0.02, pytest.approx(0.002))
+    assert rest["weight_decay"] == loc["weight_decay"] == 0.3
+    theirs = {id(p) for p in model.transformer.localisation.parameters()}
+    assert {id(p) for p in loc["params"]} == theirs
+    assert {id(p) for p in rest["params"]} == {id(p) for p in model.classifier.parameters()}
+
+
+def test_a_network_without_localisation_has_one_parameter_group():
+    (group,) = train.param_groups(models.CMNet(), 0.5, 0.1)
+    assert group["lr"] == group["base_lr"] == 0.5
+
+
+@pytest.mark.parametrize(("name", "kind"), [("adam", "Adam"), ("adamw", "AdamW")])
+def test_the_optimizer_is_the_one_that_is_named(name, kind, config, few):
+    _, optimizer = fresh(config.replace(optimizer=name), few)
+    assert type(optimizer).__name__ == kind
+    assert optimizer.defaults["eps"] == 1e-8 and optimizer.defaults["betas"] == (0.9, 0.999)
+
+
+@pytest.mark.parametrize(
+    ("name", "warmup", "values"),
+    [
+        ("constant", 0.0, {0: 1, 0.5: 1, 1: 1}),
+        ("step", 0.0, {0: 1, 0.33: 1, 1 / 3: 0.1, 0.6: 0.1, 2 / 3: 0.01, 1: 0.01}),
+        ("cosine", 0.0, {0: 1, 0.25: (1 + 0.5**0.5) / 2, 0.5: 0.5, 1: 0}),
+        ("constant", 0.2, {0: 0, 0.05: 0.25, 0.1: 0.5, 0.2: 1, 0.9: 1}),
+        ("cosine", 0.2, {0: 0, 0.1: 0.5, 0.2: 1, 0.6: 0.5, 1: 0}),
+        ("step", 0.4, {0.2: 0.5, 0.4: 1, 0.6: 0.1, 0.8: 0.01, 1: 0.01}),
+    ],
+)
+def test_a_schedule_takes_the_values_of_its_definition(name, warmup, values):
+    for progress, factor in values.items():
+        assert train.schedule(name, progress, warmup) == pytest.approx(factor, abs=1e-12)
+
+
+def test_a_run_divided_in_three_takes_each_step_of_the_schedule_for_a_third():
+    factors = [train.schedule("step", step / 30) for step in range(30)]
+    assert factors == pytest.approx([1] * 10 + [0.1] * 10 + [0.01] * 10)
+
+
+def test_the_schedule_runs_over_all_epochs_and_keeps_the_factor(config, few, monkeypatch):
+    config = config.replace(lr=0.1, loc_lr_factor=0.5, warmup=0.0, schedule="cosine")
+    model, optimizer = fresh(config, few)
+    rates = []
+
+    def note():
+        rates.append([group["lr"] for group in optimizer.param_groups])
+
+    for epoch in (1, 2, 3):
+        train.train_epoch(model, optimizer, few.train, config, epoch, note)
+    expected = [0.1 * (1 + math.cos(math.pi * step / 9)) / 2 for step in range(9)]
+    assert [rate for rate, _ in rates] == pytest.approx(expected)
+    assert [rate for _, rate in rates] == pytest.approx([rate / 2 for rate in expected])
+
+
+# Augmentation
+
+NAMES = ["none", "warp", "clutter", "warp+clutter"]
+
+
+def drawn(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("shape", [(6, 1, 40, 40), (2, 3, 32, 24), (1, 1, 9, 9)])
+def test_augmented_images_keep_their_shape_and_range_and_follow_the_generator(name, shape):
+    images = torch.rand(shape, generator=drawn())
+    before = images.clone()
+    first = augment.apply(name, images, drawn(1))
+    assert first.shape == images.shape and first.dtype == torch.float32
+    assert first.min() >= 0 and first.max() <= 1 + 1e-6
+    assert torch.equal(augment.apply(name, images, drawn(1)), first)
+    assert torch.equal(images, before)
+    if name != "none" and len(images) > 1:
+        assert not torch.equal(augment.apply(name, images, drawn(2)), first)
+
+
+def test_warping_by_nothing_and_cluttering_with_nothing_change_nothing():
+    images = torch.rand(4, 2, 17, 17, generator=drawn())
+    warped = augment.warp(images, drawn(), degrees=0, scale=0, shift=0)
+    assert torch.allclose(warped, images, atol=1e-5)
+    assert torch.equal(augment.clutter(images, drawn(), patches=0), images)
+    assert torch.equal(augment.apply("none", images, drawn()), images)
+
+
+def test_clutter_only_brightens_in_patches_that_come_from_other_images():
+    images = torch.stack([torch.full((1, 20, 20), value) for value in (0.1, 0.5, 0.9)])
+    out = augment.clutter(images, drawn(), patches=1, patch_size=5)
+    assert (out >= images).all()
+    assert torch.equal(out[2], images[2])  # nothing is brighter than the brightest
+    assert {round(value, 1) for value in out[0].unique().tolist()} > {0.1}
+    assert ((out != images).flatten(1).sum(1) <= 25).all()
+
+
+def test_warping_brings_in_black_from_outside_and_treats_each_image_on_its_own():
+    images = torch.ones(2, 1, 30, 30)
+    out = augment.warp(images, drawn(), degrees=0, scale=0, shift=0.5)
+    assert out.min() == 0 and out.max() <= 1 + 1e-6
+    assert not torch.equal(out[0], out[1])
