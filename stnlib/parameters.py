@@ -13,7 +13,7 @@ from stnlib.config import ConfigError, Rule, check, defaults
 
 __all__ = ["check_parameters"]
 
-_INJECTED = "# Parameters"  # the first line of the cell that papermill adds
+_INJECTED = "# Parameters\n"  # the first line of the cell that papermill adds
 _TYPES = {"bool": bool, "int": int, "float": (int, float), "str": str}
 
 
@@ -53,7 +53,7 @@ def check_parameters(cells: Sequence[str], values: dict[str, Any], **rules: Rule
 
 
 def _annotated(cell: str) -> dict[str, str]:
-    nodes = [n for n in _statements(cell) if isinstance(n, ast.AnnAssign)]
+    nodes = [n for n in _statements(cell) if isinstance(n, ast.AnnAssign) and n.value]
     return {n.target.id: ast.unparse(n.annotation) for n in nodes if isinstance(n.target, ast.Name)}
 
 

@@ -1,0 +1,425 @@
+"""Records: written whole or not at all, read only if they can be trusted, gathered in tables."""
+
+import contextlib
+import errno
+import json
+import math
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from stnlib import checkpoint, records, study
+from stnlib.config import RunConfig
+from stnlib.files import check_writable, write_whole
+from stnlib.models import CMNet, count_parameters
+from stnlib.provenance import provenance
+from stnlib.train import make_optimizer
+
+BOOK = Path(__file__).parents[1] / "book" / "records"
+COMMITTED = sorted(BOOK.glob("*/*.json"))
+HISTORY = [
+    {"epoch": 1, "train_loss": 2.3, "val_loss": 2.2, "val_accuracy": 0.125, "seconds": 1.5},
+    {"epoch": 2, "train_loss": 1.9, "val_loss": 2.1, "val_accuracy": 0.25, "seconds": 1.5},
+]
+RESULT = {"test_loss": 2.0, "test_accuracy": 0.5, "n_test": 50, "parameters": 7, "seconds": 3.0}
+ORIGIN = {"data": "0" * 16, "threads": 1, "date": "2018-01-31T12:00:00Z"}
+
+
+def write(folder, study="test", history=HISTORY, result=RESULT, **fields):
+    config = RunConfig(data="digits", **fields)
+    return records.write(folder, study, config, history, result, ORIGIN)
+
+
+def leftovers(folder):
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+# Writing and reading
+
+
+def test_a_record_reads_as_it_was_written(tmp_path):
+    path = write(tmp_path, seed=3)
+    record = records.read(path)
+    assert path == tmp_path / "test" / f"{record['config'].key}.json"
+    assert record == {
+        "schema": records.SCHEMA,
+        "study": "test",
+        "key": record["config"].key,
+        "config": RunConfig(data="digits", seed=3),
+        "history": HISTORY,
+        "result": RESULT,
+        "provenance": ORIGIN,
+    }
+
+
+@pytest.mark.parametrize("lr", [0.000123456789, 1 / 3, 1e-300, 5e-324])
+def test_a_configuration_keeps_every_digit_in_its_record(tmp_path, lr):
+    assert records.read(write(tmp_path, lr=lr))["config"].lr == lr
+
+
+def test_measurements_keep_the_seven_digits_of_float32(tmp_path):
+    record = records.read(write(tmp_path, result=RESULT | {"test_loss": 1.23456789e-5}))
+    assert record["result"]["test_loss"] == 1.234568e-5
+
+
+def test_a_record_has_a_line_for_each_epoch(tmp_path):
+    lines = write(tmp_path).read_text(encoding="utf-8").splitlines()
+    assert [line.strip().rstrip(",") for line in lines if '"epoch"' in line] == [
+        json.dumps(row) for row in HISTORY
+    ]
+
+
+def test_what_was_not_finite_is_null_in_the_file_and_nan_when_read(tmp_path):
+    lost = {"train_loss": math.nan, "val_loss": math.inf}
+    path = write(tmp_path, history=[HISTORY[0], HISTORY[1] | lost])
+    assert "null" in path.read_text(encoding="utf-8") and "NaN" not in path.read_text("utf-8")
+    last = records.read(path)["history"][-1]
+    assert math.isnan(last["train_loss"]) and math.isnan(last["val_loss"])
+
+
+def test_a_record_is_readable_by_everyone_who_may_read_its_folder(tmp_path):
+    assert write(tmp_path).stat().st_mode & 0o444 == 0o444
+
+
+# Records that cannot be trusted
+
+
+def refused(path):
+    with pytest.raises(records.RecordError) as caught:
+        records.read(path)
+    message = str(caught.value)
+    assert "\n" not in message and str(path) in message
+    return message
+
+
+def edit(path, change):
+    record = json.loads(path.read_text(encoding="utf-8"))
+    change(record)
+    path.write_text(json.dumps(record), encoding="utf-8")
+    return path
+
+
+def test_an_edited_configuration_is_refused(tmp_path):
+    path = edit(write(tmp_path), lambda record: record["config"].update(lr=0.5))
+    assert "was edited: its configuration has the key" in refused(path)
+
+
+def test_a_record_under_another_records_name_is_refused(tmp_path):
+    path = write(tmp_path)
+    assert "was edited" in refused(path.rename(path.with_name("000000000000.json")))
+
+
+def test_an_impossible_configuration_is_refused_with_its_reason(tmp_path):
+    path = edit(write(tmp_path), lambda record: record["config"].update(lr=-1))
+    assert "impossible configuration: lr must be a number > 0, not -1" in refused(path)
+    path = edit(path, lambda record: record.update(config=None))
+    assert "impossible configuration" in refused(path)
+
+
+@pytest.mark.parametrize("schema", [0, 2, "1", None])
+def test_another_schema_is_refused(tmp_path, schema):
+    path = edit(write(tmp_path), lambda record: record.update(schema=schema))
+    assert f"has schema {schema!r}: this version reads 1" in refused(path)
+
+
+@pytest.mark.parametrize("part", ["study", "key", "config", "history", "result", "provenance"])
+def test_a_missing_part_is_named(tmp_path, part):
+    path = edit(write(tmp_path), lambda record: record.pop(part))
+    assert refused(path).endswith(f"lacks {part}")
+
+
+@pytest.mark.parametrize("part", ["history", "result"])
+def test_an_empty_part_counts_as_missing(tmp_path, part):
+    path = edit(write(tmp_path), lambda record: record[part].clear())
+    assert refused(path).endswith(f"lacks {part}")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff\xfe\x00", b"1e999"])
+def test_what_is_no_record_is_refused(tmp_path, content):
+    path = tmp_path / "x.json"
+    path.write_bytes(content)
+    refused(path)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.6, 0.99])
+def test_a_truncated_record_is_refused(tmp_path, share):
+    path = write(tmp_path)
+    content = path.read_bytes().rstrip()
+    path.write_bytes(content[: int(share * len(content))])
+    assert "cannot be read" in refused(path)
+
+
+# Full disks and closed folders
+
+
+@pytest.fixture
+def full(monkeypatch):
+    """Makes a context in which the disk is full once something is to be flushed to it."""
+
+    def fsync(handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    @contextlib.contextmanager
+    def context():
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", fsync)
+            yield
+
+    return context
+
+
+def test_a_full_disk_leaves_no_part_of_a_record(tmp_path, full):
+    with full(), pytest.raises(OSError) as caught:
+        write(tmp_path)
+    name = RunConfig(data="digits").key
+    assert str(caught.value) == (
+        f"could not write {tmp_path / 'test' / name}.json: No space left on device"
+    )
+    assert leftovers(tmp_path) == []
+
+
+def test_a_full_disk_leaves_the_previous_checkpoint(tmp_path, full):
+    config, path = RunConfig(model="baseline"), tmp_path / "c.safetensors"
+    model = CMNet()
+    optimizer = make_optimizer(model, config)
+    checkpoint.save_checkpoint(path, model, optimizer, config.key, [{"epoch": 1}])
+    with full(), pytest.raises(OSError, match=r"could not write .*c\.safetensors: No"):
+        checkpoint.save_checkpoint(path, model, optimizer, config.key, [{"epoch": 2}])
+    assert leftovers(tmp_path) == [path]
+    assert checkpoint.load_checkpoint(path, model, optimizer, config.key) == [{"epoch": 1}]
+
+
+def test_a_run_that_could_not_write_its_record_goes_on_to_write_it(
+    few, config, tmp_path, monkeypatch, full
+):
+    places = tmp_path / "records", tmp_path / "checkpoints"
+    config = config.replace(epochs=1, n_train=96)
+    real = records.write
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left on device"):
+
+        def write_when_full(*args):
+            with full():
+                return real(*args)
+
+        patch.setattr(records, "write", write_when_full)
+        study.run(config, "test", places[0], data=few, checkpoints=places[1], progress=False)
+    assert leftovers(places[0]) == []
+    assert [path.name for path in leftovers(places[1])] == [f"{config.key}.safetensors"]
+    monkeypatch.setattr(study, "train_epoch", None)  # there is nothing left to train
+    path = study.run(config, "test", places[0], data=few, checkpoints=places[1], progress=False)
+    assert leftovers(tmp_path) == [path]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs the resource module")
+def test_a_file_over_the_limit_is_not_written_in_part(tmp_path):
+    import resource
+    import signal
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(OSError, match="could not write"):
+            write_whole(tmp_path / "x", b"x" * 5000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert leftovers(tmp_path) == []
+
+
+def test_an_interruption_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
+    write_whole(tmp_path / "x", b"old")
+
+    def interrupt(*names):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_whole(tmp_path / "x", b"new")
+    assert leftovers(tmp_path) == [tmp_path / "x"]
+    assert (tmp_path / "x").read_bytes() == b"old"
+
+
+def test_a_folder_that_cannot_be_written_is_reported_in_one_line(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(OSError) as caught:
+        check_writable(tmp_path / "file" / "records")
+    assert str(caught.value).startswith(f"cannot write in {tmp_path / 'file' / 'records'}: ")
+    check_writable(tmp_path / "new" / "folder")
+    assert leftovers(tmp_path) == [tmp_path / "file"]
+
+
+@pytest.mark.parametrize("which", ["records", "checkpoints"])
+def test_a_closed_folder_is_reported_before_training_starts(few, tmp_path, monkeypatch, which):
+    (tmp_path / which).write_bytes(b"")
+    monkeypatch.setattr(study, "fit", None)  # would fail otherwise than expected
+    where = {"folder": tmp_path / "records", "checkpoints": tmp_path / "checkpoints"}
+    with pytest.raises(OSError, match=f"cannot write in .*{which}"):
+        study.run(RunConfig(data="digits"), "test", data=few, **where)
+
+
+# Finding and gathering
+
+
+def test_a_record_is_found_in_any_study_of_any_folder_the_first_folder_first(tmp_path):
+    first, second = tmp_path / "a", tmp_path / "b"
+    write(second, "one", seed=1)
+    write(second, "one", seed=2, result=RESULT | {"test_accuracy": 0.1})
+    write(first, "two", seed=2, result=RESULT | {"test_accuracy": 0.9})
+    config = RunConfig(data="digits")
+    where = [tmp_path / "missing", first, second]
+    assert records.find(config, where) is None
+    assert records.find(config.replace(seed=1), where)["study"] == "one"
+    assert records.find(config.replace(seed=2), where)["result"]["test_accuracy"] == 0.9
+    assert len(records.read_all("*", where)) == 2
+    assert [record["study"] for record in records.read_all("two", where)] == ["two"]
+
+
+def test_the_readers_own_records_come_after_the_books(places):
+    assert records.folders() == [BOOK, places["records"]]
+
+
+def test_records_are_examined_one_by_one(tmp_path):
+    write(tmp_path, seed=1)
+    write(tmp_path, seed=2).write_text("{", encoding="utf-8")
+    count, problems = records.examine([tmp_path])
+    assert count == 1
+    assert len(problems) == 1 and "cannot be read" in problems[0]
+
+
+def test_the_table_has_a_row_for_each_run_with_all_that_was_decided_and_measured(tmp_path):
+    for seed in (2, 1):
+        write(tmp_path, seed=seed, model="baseline")
+    table = records.table(records.read_all("test", [tmp_path]))
+    assert sorted(table["seed"]) == [1, 2]
+    origin = ["data_fingerprint", "threads", "date"]
+    wanted = ["study", "key", *RunConfig().to_dict(), *RESULT, "val_accuracy", *origin]
+    assert set(wanted) <= set(table.columns)
+    assert table["val_accuracy"].tolist() == [0.25, 0.25]
+    assert not table["key"].duplicated().any()
+
+
+def test_the_histories_have_a_row_for_each_epoch_of_each_run(tmp_path):
+    for seed in (1, 2):
+        write(tmp_path, seed=seed)
+    table = records.histories(records.read_all("test", [tmp_path]))
+    assert len(table) == 4
+    assert {"key", "model", "seed", "epoch", "val_accuracy"} <= set(table.columns)
+    assert table.query("seed == 1")["epoch"].tolist() == [1, 2]
+
+
+def test_tables_of_diverged_runs_hold_numbers(tmp_path):
+    lost = {"train_loss": math.nan, "val_loss": math.nan, "val_accuracy": math.nan}
+    result = RESULT | {"test_accuracy": math.nan, "stopped": "diverged"}
+    write(tmp_path, history=[HISTORY[0] | lost], result=result)
+    runs = records.read_all("test", [tmp_path])
+    table, histories = records.table(runs), records.histories(runs)
+    for column in (table["test_accuracy"], table["val_accuracy"], histories["train_loss"]):
+        assert column.dtype == float and column.isna().all()
+    assert table["stopped"].tolist() == ["diverged"]
+
+
+def test_a_diverged_run_is_recorded_as_such(few, tmp_path):
+    config = RunConfig(data="digits", n_train=96, epochs=5, lr=1e30)
+    where = {"folder": tmp_path, "checkpoints": tmp_path / "c", "data": few}
+    record = records.read(study.run(config, "test", progress=False, **where))
+    assert record["result"]["stopped"] == "diverged"
+    assert math.isnan(record["result"]["test_accuracy"])
+    assert len(record["history"]) < 5 and math.isnan(record["history"][-1]["val_loss"])
+
+
+def test_no_record_makes_an_empty_table(tmp_path):
+    assert records.table(records.read_all("test", [tmp_path])).empty
+    assert records.histories([]).empty
+
+
+# Provenance
+
+
+def test_provenance_says_where_a_run_comes_from():
+    origin = provenance(torch.device("cpu"), "f" * 16)
+    assert origin["data"] == "f" * 16 and origin["threads"] == torch.get_num_threads()
+    assert origin["device"].startswith("cpu, ")
+    assert origin["versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
+    assert json.loads(json.dumps(origin)) == origin
+
+
+# The book's records
+
+
+@pytest.fixture(scope="module")
+def committed():
+    return [records.read(path) for path in COMMITTED]  # checks key and schema
+
+
+def test_the_books_records_are_readable(committed):
+    assert records.examine([BOOK])[1] == []
+    for path, record in zip(COMMITTED, committed, strict=True):
+        assert record["study"] == path.parent.name
+
+
+def test_the_books_records_are_complete(committed):
+    for record in committed:
+        epochs = [row["epoch"] for row in record["history"]]
+        assert epochs == list(range(1, len(epochs) + 1))
+        whole = len(epochs) == record["config"].epochs
+        assert whole or record["result"]["stopped"] in ("black", "diverged")
+        needed = {"train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds"}
+        if record["config"].has_transformer:
+            needed |= {"coverage", "black", "loc_grad_norm_max"}
+        if record["result"].get("stopped") != "diverged":
+            assert all(needed <= set(row) for row in record["history"])
+        assert {"n_test", "parameters", "seconds"} <= set(record["result"])
+        assert ("test_accuracy" in record["result"]) == (record["result"]["n_test"] > 0)
+
+
+def test_the_books_records_are_finite_and_possible(committed):
+    for record in committed:
+        if record["result"].get("stopped") == "diverged":
+            continue
+        for row in [*record["history"], record["result"]]:
+            assert all(math.isfinite(v) for v in row.values() if not isinstance(v, str))
+            shares = [v for name, v in row.items() if name.endswith(("accuracy", "coverage"))]
+            assert all(0 <= share <= 1 for share in shares)
+
+
+def test_the_books_records_say_where_they_come_from(committed):
+    for record in committed:
+        origin = record["provenance"]
+        assert set(origin) >= {"data", "device", "threads", "versions", "system", "source", "date"}
+        assert all(origin.values()) and set(origin["versions"]) >= {"python", "torch", "numpy"}
+        assert len(origin["data"]) == 16
+
+
+def test_the_books_records_of_a_data_set_saw_the_same_data(committed):
+    seen = {(record["config"].data, record["provenance"]["data"]) for record in committed}
+    assert len(seen) == len({name for name, _ in seen})
+
+
+def test_the_books_records_have_the_parameters_of_their_networks(committed):
+    seen = {
+        (r["config"].model, r["config"].output_size, r["result"]["parameters"]) for r in committed
+    }
+    assert len(seen) == len({(model, size) for model, size, _ in seen})
+    baseline = {n for model, _, n in seen if model == "baseline"}
+    assert baseline <= {count_parameters(CMNet())}
+
+
+def test_weights_beside_a_record_belong_to_one():
+    for path in BOOK.glob("*/*.safetensors"):
+        assert path.with_suffix(".json").is_file()
+        assert records.weights_path(path.with_suffix(".json")) == path
+        config = records.read(path.with_suffix(".json"))["config"]
+        assert study.transformer(config, 1, 40)(torch.rand(1, 1, 40, 40)).ndim == 4
+
+
+def test_a_transformer_without_kept_weights_is_a_one_line_error(places):
+    with pytest.raises(records.RecordError, match=r"no weights are kept for .*'seed': 987"):
+        study.transformer(RunConfig(data="digits", seed=987), 1, 40)
+
+
+def test_unknown_fields_in_a_record_are_refused_by_name(tmp_path):
+    path = edit(write(tmp_path), lambda record: record["config"].update(momentum=0.9))
+    assert "unknown parameter 'momentum'" in refused(path)
