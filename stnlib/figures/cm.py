@@ -70,9 +70,10 @@ def courses(histories: pd.DataFrame, paper: pd.DataFrame) -> Figure:
             color = COLORS[model]
             sns.lineplot(ours, x="epoch", y=column, color=color, errorbar="sd", ax=axis)
             axis.plot(theirs["epoch"], theirs[column], "o--", color=color, ms=4, lw=1)
-            last = ours.groupby("epoch")[column].mean()
-            dy = 9 if model == "stn" and title == "validation" else -9
-            label_line(axis, last.index[-1], last.iloc[-1], NAMES[model], color, dy=dy)
+            if title == "validation":  # in training the curves end on one another
+                end = ours.groupby("epoch")[column].mean()
+                dy = 9 if model == "stn" else -9
+                label_line(axis, end.index[-1], end.iloc[-1], NAMES[model], color, dy=dy)
         axis.set(title=title, xlabel="epoch", ylabel="accuracy")
     axes[0].plot([], [], "-", color="0.3", label="ours: mean and standard deviation")
     axes[0].plot([], [], "o--", color="0.3", ms=4, lw=1, label="the paper: one run")
@@ -138,7 +139,7 @@ def translation_response(positions: Tensor, theta: Tensor) -> Figure:
     for axis, name, column, index in zip(axes, "xy", (0, 1), (2, 5), strict=True):
         where, look = positions[:, column].numpy(), theta[:, index].numpy()
         axis.plot([-0.5, 0.5], [-0.5, 0.5], "--", color="black", lw=1)
-        axis.annotate("on the digit", (0.33, 0.36), rotation=38, ha="center", fontsize="small")
+        axis.annotate("on the digit", (0.3, 0.37), rotation=38, ha="center", fontsize="small")
         jitter = np.random.default_rng(0).uniform(-0.012, 0.012, len(where))
         axis.plot(where + jitter, look, ".", ms=3, alpha=0.4, color=COLORS["stn"])
         axis.set(xlabel=f"{name} of the digit's centre", ylabel=f"{name} of the view's centre")
