@@ -1,0 +1,217 @@
+"""Studies: files of configurations, get or train, and runs that are killed and go on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from stnlib import records, study
+from stnlib.cli import app
+from stnlib.config import ConfigError, RunConfig
+
+BOOK = Path(__file__).parents[1] / "book"
+STUDIES = sorted((BOOK / "studies").glob("*.toml"))
+SMALL = {"data": "digits", "n_train": 48, "batch_size": 16, "epochs": 3, "augment": "warp"}
+
+
+def toml(folder, text):
+    path = folder / "a-study.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+# Study files
+
+
+def test_cells_multiply_their_lists_and_seeds_are_slowest(tmp_path):
+    path = toml(
+        tmp_path,
+        """
+        title = "Two cells"
+        seeds = [3, 4]
+        [base]
+        epochs = 2
+        [[cells]]
+        model = ["baseline", "stn"]
+        lr = [0.1, 0.2]
+        [[cells]]
+        model = "stn_frozen"
+        epochs = 5
+        """,
+    )
+    runs = [(c.seed, c.model, c.lr, c.epochs) for c in study.configurations(path)]
+    cells = [(m, lr, 2) for m in ("baseline", "stn") for lr in (0.1, 0.2)]
+    assert runs == [(s, *cell) for s in (3, 4) for cell in [*cells, ("stn_frozen", 1e-3, 5)]]
+
+
+def test_an_empty_study_is_the_default_configuration(tmp_path):
+    assert study.configurations(toml(tmp_path, "")) == [RunConfig()]
+    assert study.options(toml(tmp_path, "test = false")) == {"test": False}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("lr = 0.1", "unknown part lr: allowed are title, test, keep_weights, base, cells, seeds"),
+        ("[base]\nrate = 0.1", "unknown parameter 'rate': allowed are data, model"),
+        ("[base]\nlr = -1", "lr must be a number > 0, not -1"),
+        ("[base]\nlr = [0.1, 0.2]", "lr must be a number > 0, not [0.1, 0.2]"),
+        ("[[cells]]\nmodel = ['stn', 'resnet']", "model must be one of baseline"),
+        ("seeds = [0, -1]", "seed must be a whole number >= 0, not -1"),
+        ("seeds = 3", "seeds must be of type list, not 3"),
+        ("base = 1", "base must be of type dict, not 1"),
+        ("test = 0", "test must be of type bool, not 0"),
+        ("[cells]\nlr = 0.1", "cells must be of type list"),
+        ("cells = [1]", "base and [[cells]] must be tables without seed"),
+        ("[base]\nseed = 7", "base and [[cells]] must be tables without seed"),
+        ("[[cells]]\nseed = [7, 8]", "base and [[cells]] must be tables without seed"),
+        ("[base", "cannot be read"),
+    ],
+)
+def test_a_wrong_study_file_is_one_line_that_names_it(tmp_path, text, message):
+    path = toml(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        study.configurations(path)
+    assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
+    assert message in str(caught.value)
+
+
+def test_a_missing_study_file_is_one_line_that_names_it(tmp_path):
+    with pytest.raises(ConfigError, match=r"nothing\.toml cannot be read"):
+        study.configurations(tmp_path / "nothing.toml")
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_a_study_of_the_book_has_no_run_twice_and_its_records_belong_to_it(path):
+    keys = [config.key for config in study.configurations(path)]
+    assert len(keys) == len(set(keys)) > 0
+    recorded = records.read_all(path.stem, [BOOK / "records"])
+    assert {record["key"] for record in recorded} <= set(keys)
+    tested = study.options(path).get("test", True)
+    assert all((record["result"]["n_test"] > 0) == tested for record in recorded)
+
+
+def test_every_folder_of_records_has_its_study():
+    folders = {path.parent.name for path in (BOOK / "records").glob("*/*.json")}
+    assert folders <= {path.stem for path in STUDIES}
+
+
+# Get or train
+
+
+def test_a_result_is_trained_once_and_then_answered_from_disk(places, capsys, monkeypatch):
+    config = RunConfig(**SMALL | {"model": "stn", "epochs": 1, "seed": 987})
+    first = study.result(config, progress=False)
+    said = capsys.readouterr().out
+    assert said.startswith("no record of {") and "'seed': 987" in said
+    assert said.endswith("training it\n")
+    assert first["study"] == "own" and first["config"] == config
+    monkeypatch.setattr(study, "run", None)
+    assert study.result(config) == first
+    assert capsys.readouterr().out == ""
+    assert study.transformer(config, 1, 40).family.name == "affine"
+    assert list(places["checkpoints"].iterdir()) == []
+
+
+def test_the_books_records_answer_at_once(places, monkeypatch):
+    monkeypatch.setattr(study, "run", None)
+    record = study.result(RunConfig(model="baseline"))
+    assert record["study"] == "cm" and not places["records"].exists()
+
+
+def test_a_search_never_sees_the_test_images(few, tmp_path, monkeypatch):
+    config = RunConfig(**SMALL | {"model": "baseline", "epochs": 1})
+    seen, real = [], study.evaluate
+    monkeypatch.setattr(
+        study, "evaluate", lambda model, split, *rest: seen.append(split) or real(model, split)
+    )
+    where = {"folder": tmp_path, "checkpoints": tmp_path / "c"}
+    path = study.run(config, "search", data=few, test=False, progress=False, **where)
+    result = records.read(path)["result"]
+    assert result["n_test"] == 0 and not [name for name in result if name.startswith("test_")]
+    assert len(seen) == 1 and seen[0].labels.equal(few.val.labels)
+
+
+def test_keeping_weights_stores_the_transformer_beside_the_record(few, tmp_path):
+    config = RunConfig(**SMALL | {"epochs": 1})
+    where = {"folder": tmp_path, "checkpoints": tmp_path / "c"}
+    path = study.run(config, "s", data=few, keep_weights=True, progress=False, **where)
+    assert records.weights_path(path).stat().st_size == pytest.approx(26_896 * 4, rel=0.01)
+    baseline = config.replace(model="baseline")
+    path = study.run(baseline, "s", data=few, keep_weights=True, progress=False, **where)
+    assert not records.weights_path(path).exists()
+
+
+# Killed and resumed
+
+# `stn`, but a signal comes when it is about to give a file its name, or has just done so.
+CHILD = """
+import os, sys
+from stnlib.cli import main
+real, which, when, number = os.replace, int(sys.argv.pop(1)), sys.argv.pop(1), int(sys.argv.pop(1))
+seen = []
+def replace(source, target):
+    seen.append(target)
+    if when == "before" and len(seen) == number:
+        os.kill(os.getpid(), which)
+    real(source, target)
+    if when == "after" and len(seen) == number:
+        os.kill(os.getpid(), which)
+os.replace = replace
+main()
+"""
+
+
+def settings():
+    return [f"{name}={value}" for name, value in SMALL.items()]
+
+
+def undated(path):
+    record = json.loads(path.read_text(encoding="utf-8"))
+    for row in [*record["history"], record["result"]]:
+        del row["seconds"]
+    return record["history"], record["result"], record["config"]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """What the run's record is when nothing disturbs it, on one thread."""
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("undisturbed")
+    where = {"folder": folder, "checkpoints": folder / "c"}
+    return undated(study.run(RunConfig(**SMALL), "own", progress=False, **where))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+@pytest.mark.parametrize(
+    ("name", "when", "number"),
+    [
+        ("SIGINT", "after", 1),  # Ctrl-C after the first epoch
+        ("SIGKILL", "before", 2),  # while the second epoch's checkpoint is written
+        ("SIGKILL", "before", 4),  # while the record is
+    ],
+)
+def test_a_run_that_was_killed_goes_on_and_ends_as_if_undisturbed(
+    places, undisturbed, name, when, number
+):
+    signum = getattr(signal, name)
+    command = [sys.executable, "-c", CHILD, str(int(signum)), when, str(number)]
+    command += ["run", "--device", "cpu", "--threads", "1", *settings()]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == (130 if name == "SIGINT" else -signum), done.stderr
+    if name == "SIGINT":
+        assert done.stderr.endswith("interrupted: the same command goes on from the last epoch\n")
+    checkpoint = places["checkpoints"] / f"{RunConfig(**SMALL).key}.safetensors"
+    assert checkpoint.is_file()
+    assert list(places["records"].glob("*/*.json")) == []
+    again = CliRunner().invoke(app, ["run", "--device", "cpu", "--threads", "1", *settings()])
+    assert again.exit_code == 0, again.output
+    (path,) = places["records"].glob("*/*.json")
+    assert undated(path) == undisturbed
+    assert not checkpoint.exists()
