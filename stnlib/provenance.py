@@ -48,9 +48,10 @@ def _processor() -> str:
 
 
 def _revision() -> str:
-    """The checkout's commit, with a + when stnlib differs from it; unknown without git."""
+    """The checkout's commit, with a + when stnlib differs from it; unknown outside of one."""
     git = ["git", "-C", str(Path(__file__).parent)]
-    try:
+    try:  # an installed copy may lie in someone else's repository, which does not track it
+        subprocess.run([*git, "ls-files", "--error-unmatch", Path(__file__).name], **_QUIET)
         head = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], **_QUIET).stdout.strip()
         dirty = subprocess.run([*git, "status", "--porcelain", "--", "."], **_QUIET).stdout.strip()
     except (OSError, subprocess.CalledProcessError):

@@ -489,3 +489,11 @@ def test_mnist_gives_the_published_arrays_back_bit_for_bit(name):
     original = getattr(data.load("cm"), name)
     assert torch.equal(rebuilt.images, original.images)
     assert torch.equal(rebuilt.labels, original.labels)
+
+
+def test_a_data_error_shows_as_one_line_in_a_notebook_and_hides_what_led_to_it(tmp_path):
+    with pytest.raises(data.DataError) as caught:
+        download.check(tmp_path / "missing", "")
+    shown = caught.value._render_traceback_()
+    assert shown == [f"DataError: cannot read {tmp_path / 'missing'}: No such file or directory"]
+    assert caught.value.__suppress_context__

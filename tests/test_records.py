@@ -2,9 +2,12 @@
 
 import contextlib
 import errno
+import importlib.util
+import inspect
 import json
 import math
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -344,6 +347,19 @@ def test_provenance_says_where_a_run_comes_from():
     assert origin["device"].startswith("cpu, ")
     assert origin["versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
     assert json.loads(json.dumps(origin)) == origin
+
+
+def test_a_copy_in_someone_elses_repository_does_not_claim_its_commit(tmp_path):
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=x", "-c", "user.email=x"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "theirs"], check=True)
+    copy = tmp_path / "site-packages" / "provenance.py"
+    copy.parent.mkdir()
+    copy.write_bytes(Path(inspect.getfile(provenance)).read_bytes())
+    spec = importlib.util.spec_from_file_location("copied", copy)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.provenance(torch.device("cpu"), "")["source"] == "unknown"
 
 
 # The book's records
