@@ -1,0 +1,162 @@
+"""The distortion that makes CIFAR-10-DISTORTED of CIFAR-10, a batch at a time.
+
+As in the paper's code: the image is pasted into the centre of a black canvas, the canvas is
+turned by a whole number of degrees (nearest neighbour), then shifted by whole pixels. So each
+pixel of the result is one pixel of the image or black, and distorting is a gather.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+__all__ = ["CANVAS", "DEGREES", "SHIFT", "SIDE", "Draws", "distort", "draw", "true_theta"]
+
+CANVAS, SIDE = 64, 32  # height and width of the canvas and of an image, in pixels
+DEGREES, SHIFT = 20, 10  # the most, either way
+
+
+class Draws(NamedTuple):
+    """How each of N images is distorted.
+
+    Attributes
+    ----------
+    degrees : (N,) int64 in [-20, 20], counterclockwise as one sees the image.
+    shift : (N, 2) int64 in [-10, 10], to the right and down, in pixels.
+    flip : (N,) bool, whether left and right are exchanged before all else.
+    """
+
+    degrees: Tensor
+    shift: Tensor
+    flip: Tensor
+
+
+def draw(numbers: Tensor, *purpose: int | str, flip: bool) -> Draws:
+    """Draw distortions, each uniformly from its range, flips with probability 1/2.
+
+    Image number i gets what `purpose` and i say, whatever else is in the batch and wherever
+    the batch lies: nothing is drawn in sequence, the numbers are hashed (the mixing function
+    is that of SplitMix64; Steele, Lea and Flood, OOPSLA 2014).
+
+    Parameters
+    ----------
+    numbers : (N,) int64, the images' numbers in their split.
+    purpose : what the draws are for, such as ``"train", seed, epoch``.
+    flip : whether to flip at all; angles and shifts are the same either way.
+    """
+    digest = hashlib.sha256("/".join(map(str, purpose)).encode()).digest()
+    key = int.from_bytes(digest[:8], "big", signed=True)
+    bits = _mix(numbers * _signed(0x9E3779B97F4A7C15) + key)
+    parts = []
+    for n in (2 * DEGREES + 1, 2 * SHIFT + 1, 2 * SHIFT + 1, 2):  # in all 1.8e4 of 2⁶³ cases
+        parts.append(bits % n)
+        bits = bits // n
+    degrees, x, y, coin = parts
+    return Draws(degrees - DEGREES, torch.stack([x, y], 1) - SHIFT, coin.bool() & flip)
+
+
+def _signed(word: int) -> int:
+    return word - (1 << 64) if word >> 63 else word
+
+
+def _mix(z: Tensor) -> Tensor:
+    """Make of 64 bits 63 in which each depends on all: (N,) int64, 0 or more."""
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        z = (z ^ _shifted(z, shift)) * _signed(factor)  # modulo 2⁶⁴
+    return (z ^ _shifted(z, 31)) & ((1 << 63) - 1)
+
+
+def _shifted(z: Tensor, n: int) -> Tensor:
+    """Shift right, bringing in zeros; ``>>`` would bring in the sign."""
+    return (z >> n) & ((1 << (64 - n)) - 1)
+
+
+def distort(images: Tensor, draws: Draws) -> Tensor:
+    """Flip, paste, turn and shift each image.
+
+    Parameters
+    ----------
+    images : (N, C, 32, 32), uint8 or any other type.
+    draws : of N images, on the same device.
+
+    Returns
+    -------
+    (N, C, 64, 64) of the same type, the same whether there are many images or one: pixel by
+    pixel what Pillow's ``paste``, ``rotate`` and an exact shift give.
+
+    Raises
+    ------
+    ValueError
+        If the images have another size.
+    """
+    if images.ndim != 4 or images.shape[2:] != (SIDE, SIDE):
+        raise ValueError(f"images must be (N, C, {SIDE}, {SIDE}), not {tuple(images.shape)}")
+    images = torch.where(draws.flip[:, None, None, None], images.flip(3), images)
+    pixels = torch.nn.functional.pad(images.flatten(2), (0, 1))  # the last one is black
+    x, y = (SHIFT - draws.shift).T
+    windows = _sources(images.device).unfold(1, CANVAS, 1).unfold(2, CANVAS, 1)
+    source = windows[draws.degrees + DEGREES, y, x].flatten(1)
+    channels = images.shape[1]
+    values = pixels.gather(2, source[:, None].expand(-1, channels, -1))
+    return values.unflatten(2, (CANVAS, CANVAS))
+
+
+@lru_cache(maxsize=4)
+def _sources(device: torch.device) -> Tensor:
+    """Which pixel of an image is seen where, for each angle: (41, 84, 84) int64.
+
+    The canvas with ten pixels of black around it, so that each shift is a window. Pixels are
+    counted in the rows' order; ``SIDE**2`` is black.
+    """
+    turned = torch.stack([_turned(degrees) for degrees in range(-DEGREES, DEGREES + 1)])
+    return torch.nn.functional.pad(turned, [SHIFT] * 4, value=SIDE**2).to(device)
+
+
+def _turned(degrees: int) -> Tensor:
+    """Which pixel of the image the turned canvas shows where: (64, 64) int64.
+
+    Pillow turns in fixed point, 16 bits after the point: it rounds the matrix and the offset
+    to 1/65536, then adds up. So do we, in whole numbers, and no pixel differs.
+    """
+    # The way back, from the turned canvas to the image; and Pillow keeps 15 digits.
+    cos, sin = (round(f(-math.radians(degrees % 360)), 15) for f in (math.cos, math.sin))
+    centre = CANVAS / 2
+
+    def fixed(value: float) -> int:
+        return math.floor(value * 65536 + 0.5)
+
+    def along(a: float, b: float) -> Tensor:
+        offset = a * -centre + b * -centre + centre
+        steps = torch.arange(CANVAS)
+        start = fixed(offset + a * 0.5 + b * 0.5)  # the centre of the first pixel
+        return (start + steps * fixed(a) + steps[:, None] * fixed(b)) >> 16
+
+    corner = (CANVAS - SIDE) // 2
+    x, y = along(cos, sin) - corner, along(-sin, cos) - corner
+    inside = (x >= 0) & (x < SIDE) & (y >= 0) & (y < SIDE)
+    return torch.where(inside, y * SIDE + x, SIDE**2)
+
+
+def true_theta(draws: Draws, size: int = CANVAS) -> Tensor:
+    """The affine θ with which a spatial transformer undoes the distortion, flips left alone.
+
+    Parameters
+    ----------
+    draws : of N images.
+    size : height and width of the transformer's output in pixels: 64 gives the upright image
+        in the centre of its canvas, 32 the image alone, pixel by pixel.
+
+    Returns
+    -------
+    (N, 6) float32, row-major; output to input, ``align_corners=True``.
+    """
+    angle = torch.deg2rad(draws.degrees.double())
+    scale = (size - 1) / (CANVAS - 1)
+    cos, sin = scale * torch.cos(angle), scale * torch.sin(angle)
+    x, y = (2 * draws.shift.double() / (CANVAS - 1)).T
+    return torch.stack([cos, sin, x, -sin, cos, y], dim=1).float()
