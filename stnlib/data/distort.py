@@ -2,7 +2,8 @@
 
 As in the paper's code: the image is pasted into the centre of a black canvas, the canvas is
 turned by a whole number of degrees (nearest neighbour), then shifted by whole pixels. So each
-pixel of the result is one pixel of the image or black, and distorting is a gather.
+pixel of the result is one pixel of the image or black, and distorting is a gather from the
+image, whose result is put down where the shift says.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 __all__ = ["CANVAS", "DEGREES", "SHIFT", "SIDE", "Draws", "distort", "draw", "true_theta"]
 
 CANVAS, SIDE = 64, 32  # height and width of the canvas and of an image, in pixels
 DEGREES, SHIFT = 20, 10  # the most, either way
+BOX = 42  # in the centre of the canvas: what a turned image can reach
 
 
 class Draws(NamedTuple):
@@ -96,50 +99,56 @@ def distort(images: Tensor, draws: Draws) -> Tensor:
     """
     if images.ndim != 4 or images.shape[2:] != (SIDE, SIDE):
         raise ValueError(f"images must be (N, C, {SIDE}, {SIDE}), not {tuple(images.shape)}")
-    images = torch.where(draws.flip[:, None, None, None], images.flip(3), images)
-    pixels = torch.nn.functional.pad(images.flatten(2), (0, 1))  # the last one is black
-    x, y = (SHIFT - draws.shift).T
-    windows = _sources(images.device).unfold(1, CANVAS, 1).unfold(2, CANVAS, 1)
-    source = windows[draws.degrees + DEGREES, y, x].flatten(1)
-    channels = images.shape[1]
-    values = pixels.gather(2, source[:, None].expand(-1, channels, -1))
-    return values.unflatten(2, (CANVAS, CANVAS))
+    n, channels = images.shape[:2]
+    pixels = F.pad(images.flatten(2), (0, 1))  # the last one is black
+    source = _sources(images.device)[draws.flip.long(), draws.degrees + DEGREES]
+    seen = pixels.gather(2, source[:, None].expand(-1, channels, -1))
+    canvas = images.new_zeros(n, channels, CANVAS, CANVAS)
+    places = canvas.unfold(2, BOX, 1).unfold(3, BOX, 1)  # a view: all places of the box
+    x, y = (draws.shift + (CANVAS - BOX) // 2).T
+    places[torch.arange(n, device=images.device), :, y, x] = seen.unflatten(2, (BOX, BOX))
+    return canvas
 
 
 @lru_cache(maxsize=4)
 def _sources(device: torch.device) -> Tensor:
-    """Which pixel of an image is seen where, for each angle: (41, 84, 84) int64.
+    """Which pixel of an image is seen where in the box: (2, 41, 42 * 42) int64.
 
-    The canvas with ten pixels of black around it, so that each shift is a window. Pixels are
-    counted in the rows' order; ``SIDE**2`` is black.
+    Without and with a flip, for each angle. Pixels are counted in the order of the rows;
+    ``SIDE**2`` is black.
     """
-    turned = torch.stack([_turned(degrees) for degrees in range(-DEGREES, DEGREES + 1)])
-    return torch.nn.functional.pad(turned, [SHIFT] * 4, value=SIDE**2).to(device)
+    x, y, inside = zip(*map(_turned, range(-DEGREES, DEGREES + 1)), strict=True)
+    x, y, inside = (torch.stack(part).flatten(1) for part in (x, y, inside))
+    rows = torch.stack([y * SIDE + x, y * SIDE + SIDE - 1 - x])
+    return torch.where(inside, rows, SIDE**2).to(device)
 
 
-def _turned(degrees: int) -> Tensor:
-    """Which pixel of the image the turned canvas shows where: (64, 64) int64.
+def _turned(degrees: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Which pixel of the image the turned canvas shows where in the box.
 
     Pillow turns in fixed point, 16 bits after the point: it rounds the matrix and the offset
     to 1/65536, then adds up. So do we, in whole numbers, and no pixel differs.
+
+    Returns
+    -------
+    x, y : (42, 42) int64, column and row of the image; and whether it has them, bool.
     """
     # The way back, from the turned canvas to the image; and Pillow keeps 15 digits.
     cos, sin = (round(f(-math.radians(degrees % 360)), 15) for f in (math.cos, math.sin))
     centre = CANVAS / 2
+    steps = torch.arange((CANVAS - BOX) // 2, (CANVAS + BOX) // 2)
 
     def fixed(value: float) -> int:
         return math.floor(value * 65536 + 0.5)
 
-    def along(a: float, b: float) -> Tensor:
+    def read(a: float, b: float) -> Tensor:
         offset = a * -centre + b * -centre + centre
-        steps = torch.arange(CANVAS)
-        start = fixed(offset + a * 0.5 + b * 0.5)  # the centre of the first pixel
-        return (start + steps * fixed(a) + steps[:, None] * fixed(b)) >> 16
+        start = fixed(offset + a * 0.5 + b * 0.5)  # at the centre of the first pixel
+        place = (start + steps * fixed(a) + steps[:, None] * fixed(b)) >> 16
+        return place - (CANVAS - SIDE) // 2
 
-    corner = (CANVAS - SIDE) // 2
-    x, y = along(cos, sin) - corner, along(-sin, cos) - corner
-    inside = (x >= 0) & (x < SIDE) & (y >= 0) & (y < SIDE)
-    return torch.where(inside, y * SIDE + x, SIDE**2)
+    x, y = read(cos, sin), read(-sin, cos)
+    return x, y, (x >= 0) & (x < SIDE) & (y >= 0) & (y < SIDE)
 
 
 def true_theta(draws: Draws, size: int = CANVAS) -> Tensor:
