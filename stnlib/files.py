@@ -1,13 +1,47 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and made by one process at a time."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["check_writable", "write_whole"]
+from filelock import FileLock, Timeout
+
+__all__ = ["ClaimedError", "check_writable", "claim", "write_whole"]
+
+
+class ClaimedError(RuntimeError):
+    """Another process is making this file; one line that names it."""
+
+
+@contextlib.contextmanager
+def claim(path: Path) -> Iterator[None]:
+    """Keep others from making the file `path` for as long as the context lasts.
+
+    A claim is a lock of the operating system's, on a hidden file beside `path`. It ends with
+    its process, however that ends, so that none is ever stale. Between machines that share a
+    folder it holds where their file system passes locks on, as NFS does.
+
+    Raises
+    ------
+    ClaimedError
+        When another process, or thread, holds the claim; at once.
+    """
+    mark = path.with_name(f".{path.name}.claim")
+    lock = FileLock(mark, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ClaimedError(f"{path} is being made by another process") from None
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # Windows does not delete what is open
+            mark.unlink()  # while it is held: who opened it meanwhile sees that it is gone
+        lock.release()
 
 
 def write_whole(path: Path, content: bytes) -> None:

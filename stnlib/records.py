@@ -23,6 +23,7 @@ __all__ = [
     "folders",
     "histories",
     "locate",
+    "place",
     "read",
     "read_all",
     "table",
@@ -62,9 +63,14 @@ def write(
     """Write ``folder/study/<key>.json``, whole or not at all, and return its path."""
     values = (SCHEMA, study, config.key, config.to_dict(), history, result, origin)
     record = dict(zip(_PARTS, values, strict=True))
-    path = folder / study / f"{config.key}.json"
+    path = place(folder, study, config)
     write_whole(path, _format(record).encode())
     return path
+
+
+def place(folder: Path, study: str, config: RunConfig) -> Path:
+    """Where in `folder` the record of a study's run belongs."""
+    return folder / study / f"{config.key}.json"
 
 
 def _format(record: Record) -> str:

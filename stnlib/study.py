@@ -16,7 +16,7 @@ from stnlib.checkpoint import checkpoint_folder, load_checkpoint, save_checkpoin
 from stnlib.config import RunConfig
 from stnlib.data import DataSet, load
 from stnlib.evaluation import evaluate
-from stnlib.files import check_writable, write_whole
+from stnlib.files import check_writable, claim, write_whole
 from stnlib.models import STN, SpatialTransformer, build, count_parameters
 from stnlib.provenance import provenance
 from stnlib.studyfile import configurations, options
@@ -114,9 +114,10 @@ def run(
     keep_weights: bool = False,
     progress: bool = True,
 ) -> Path:
-    """Train one configuration and write its record.
+    """Train one configuration and write its record, unless it is there.
 
-    Everything that would stop the record from being written is checked before.
+    Everything that would stop the record from being written is checked before. One process
+    at a time makes a record, and what is recorded is never written again.
 
     Parameters
     ----------
@@ -130,11 +131,36 @@ def run(
     ------
     OSError, stnlib.data.DataError, ConfigError
         One line; an interrupted run is resumed by calling again.
+    stnlib.files.ClaimedError
+        When another process is making this record.
+    stnlib.records.RecordError
+        When there is one that cannot be trusted.
     """
-    device = torch.device(device)
     checkpoints = checkpoints or checkpoint_folder()
     check_writable(folder / study)
     check_writable(checkpoints)
+    path = records.place(folder, study, config)
+    with claim(path):
+        if path.exists():
+            records.read(path)
+        else:
+            _make(
+                path, config, data, checkpoints, torch.device(device), test, keep_weights, progress
+            )
+    return path
+
+
+def _make(
+    path: Path,
+    config: RunConfig,
+    data: DataSet | None,
+    checkpoints: Path,
+    device: torch.device,
+    test: bool,
+    keep_weights: bool,
+    progress: bool,
+) -> None:
+    """Train and record; for the arguments see `run`."""
     data = (data or load(config.data, n_train=config.n_train)).to(device)
     model = make_model(config, data).to(device, memory_format=torch.channels_last)
     checkpoint = checkpoints / f"{config.key}.safetensors"
@@ -148,12 +174,10 @@ def run(
     if stopped(history):
         outcome["stopped"] = stopped(history)
     if keep_weights and isinstance(model, STN):
-        weights = records.weights_path(folder / study / f"{config.key}.json")
-        write_whole(weights, localisation_weights(model))
+        write_whole(records.weights_path(path), localisation_weights(model))
     origin = provenance(device, data.fingerprint)
-    path = records.write(folder, study, config, history, outcome, origin)
+    records.write(path.parent.parent, path.parent.name, config, history, outcome, origin)
     checkpoint.unlink(missing_ok=True)
-    return path
 
 
 def localisation_weights(model: STN) -> bytes:
