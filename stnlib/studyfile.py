@@ -1,7 +1,8 @@
 """Study files: the experiments of the book as data.
 
 A study file (TOML, `book/studies/`) has a `title`, a `[base]` configuration, one or more
-`[[cells]]` whose lists are multiplied out, and `seeds`, which vary slowest. `test = false`
+`[[cells]]` whose lists are multiplied out, and `seeds`, which vary slowest. Lists of a cell that
+its `zip` names, as in ``zip = ["n_train", "epochs"]``, go together, value by value. `test = false`
 keeps the runs from the test images, `keep_weights = true` stores their transformers.
 """
 
@@ -62,6 +63,21 @@ def _read_study(path: Path) -> dict[str, Any]:
 
 
 def _multiplied(cell: dict[str, Any]) -> list[dict[str, Any]]:
-    """Every combination of a cell's lists."""
-    axes = [v if isinstance(v, list) else [v] for v in cell.values()]
-    return [dict(zip(cell, values, strict=True)) for values in itertools.product(*axes)]
+    """Every combination of a cell's lists, those that `zip` names moving as one."""
+    lists = {name: v if isinstance(v, list) else [v] for name, v in cell.items() if name != "zip"}
+    together = _zipped(cell)
+    axes = [[{name: v} for v in values] for name, values in lists.items() if name not in together]
+    if together:
+        rows = zip(*(lists[name] for name in together), strict=True)
+        axes.insert(0, [dict(zip(together, row, strict=True)) for row in rows])
+    return [{k: v for part in parts for k, v in part.items()} for parts in itertools.product(*axes)]
+
+
+def _zipped(cell: dict[str, Any]) -> list[str]:
+    names = cell.get("zip", [])
+    if not isinstance(names, list) or not all(isinstance(cell.get(n), list) for n in names):
+        raise ConfigError(f"zip must be a list of names of the cell's lists, not {names!r}")
+    lengths = {name: len(cell[name]) for name in names}
+    if len(set(lengths.values())) > 1:
+        raise ConfigError(f"zip needs lists of one length, not of {lengths}")
+    return names
