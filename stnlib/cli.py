@@ -15,7 +15,7 @@ import typer
 
 from stnlib import data, records, study
 from stnlib.config import ConfigError, RunConfig, defaults
-from stnlib.files import check_writable
+from stnlib.files import ClaimedError, check_writable
 
 __all__ = ["app", "main"]
 
@@ -27,11 +27,14 @@ app = typer.Typer(
 )
 
 
+_EXPECTED = (ConfigError, data.DataError, records.RecordError, ClaimedError, OSError, ValueError)
+
+
 @contextlib.contextmanager
 def _one_line_errors() -> Iterator[None]:
     try:
         yield
-    except (ConfigError, data.DataError, records.RecordError, OSError, ValueError) as error:
+    except _EXPECTED as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None
 
@@ -148,21 +151,22 @@ def run_studies(
         str | None, typer.Option(help="Address of a Dask scheduler; default: this machine.")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Workers on this machine; default: one a core.", min=1)
+        int | None, typer.Option(help="Workers here; default: one a core, or a GPU.", min=1)
     ] = None,
+    per_gpu: Annotated[int, typer.Option(help="Workers that share each GPU here.", min=1)] = 1,
 ) -> None:
     """Make every run of study files that has no record yet, over a Dask cluster.
 
     Interrupted, the same command goes on where it was.
     """
-    from stnlib import sweep  # Dask takes a second to import, and only this command needs it
+    from stnlib import cluster, sweep  # Dask takes a second to import, for this command alone
 
     with _one_line_errors():
         jobs = sweep.jobs_of(files)
         place = folder or records.folders()[-1]
         check_writable(place)
         try:
-            with sweep.connect(scheduler, workers) as client:
+            with cluster.connect(scheduler, workers, per_gpu) as client:
                 failures = sweep.sweep(jobs, place, client, checkpoints)
         except KeyboardInterrupt:
             typer.echo("interrupted: the same command goes on from the last epochs", err=True)

@@ -2,30 +2,33 @@
 
 Runs are independent, named by their keys, and resumable from their last epoch's checkpoint,
 so a worker that dies costs an epoch and a sweep that is interrupted is simply started again.
+Sweeps that share a folder of records share the work: a run that one is making, others put off.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import logging
-import os
+import sys
+import threading
+import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import dask
 import torch
-from distributed import Client, LocalCluster, as_completed
+from distributed import Client, Future, get_worker
+from distributed.comm import get_address_host
 from tqdm.auto import tqdm
 
-from stnlib import study
+from stnlib import records, study
+from stnlib.cluster import device_here, resources_of
 from stnlib.config import RunConfig
-from stnlib.data import DataSet, load
+from stnlib.data import DataError, DataSet, load
+from stnlib.files import ClaimedError
 
-__all__ = ["Job", "connect", "jobs_of", "sweep"]
+__all__ = ["Job", "jobs_of", "sweep"]
 
 
 @dataclass(frozen=True)
@@ -56,38 +59,6 @@ def jobs_of(paths: Iterable[Path]) -> list[Job]:
     ]
 
 
-@contextlib.contextmanager
-def connect(scheduler: str | None = None, workers: int | None = None) -> Iterator[Client]:
-    """A client of the cluster at `scheduler`, or of one on this machine that ends with it.
-
-    Parameters
-    ----------
-    scheduler : address such as ``tcp://host:8786``; None starts workers here.
-    workers : number of workers to start, one thread each; default: one a core.
-    """
-    if scheduler:
-        with Client(scheduler, timeout="30s") as client:
-            yield client
-        return
-    # A worker that dies takes all its tasks' good name with it; here each death is worth a retry.
-    settings = {
-        "distributed.scheduler.allowed-failures": 100,
-        "distributed.worker.daemon": True,
-        "distributed.worker.memory.terminate": False,
-    }
-    with (
-        dask.config.set(settings),
-        LocalCluster(
-            n_workers=workers or os.cpu_count(),
-            threads_per_worker=1,
-            dashboard_address=None,
-            silence_logs=logging.CRITICAL,  # failures are reported at the end, a line each
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        yield client
-
-
 def sweep(
     jobs: Iterable[Job],
     folder: Path,
@@ -100,7 +71,7 @@ def sweep(
     Parameters
     ----------
     folder : of the records, reached by the workers under the same name.
-    client : see `connect`.
+    client : see `stnlib.cluster.connect`.
     checkpoints : folder of unfinished runs; name one that all workers reach, and any of
         them can go on where another ended.
     progress : show a bar with the time left.
@@ -108,46 +79,141 @@ def sweep(
     Returns
     -------
     What failed: a line an unfinished run, by its name. The others have completed.
+
+    Raises
+    ------
+    OSError
+        When the scheduler is lost; a new sweep goes on.
     """
-    pending = [job for job in jobs if not _record(folder, job).exists()]
-    places = (str(folder), str(checkpoints or study.checkpoint_folder()))
-    own = uuid.uuid4().hex[:8]  # a cluster answers a key that it knows without running anything
-    futures = {
-        client.submit(_train, job, *places, key=f"{job.name}-{own}", priority=-i): job
-        for i, job in enumerate(pending)
-    }
-    failures = {}
-    with tqdm(total=len(futures), unit="run", disable=not progress, dynamic_ncols=True) as bar:
-        for future in as_completed(futures):
-            job = futures[future]
-            if future.status != "finished":
-                failures[job.name] = f"{job.config.changed()}: {_reason(future)}"
-            bar.set_postfix_str(f"{job.name}, {len(failures)} failed")
+    jobs = list(dict.fromkeys(jobs))
+    pending, failures = _without_record(jobs, folder)
+    places = (str(folder.absolute()), str((checkpoints or study.checkpoint_folder()).absolute()))
+    queue = _Queue(client, places)
+    for job in pending:
+        queue.submit(job)
+    with tqdm(
+        total=len(jobs),
+        initial=len(jobs) - len(pending),
+        unit="run",
+        smoothing=0,  # runs end in bursts, as many as there are workers
+        miniters=0,
+        mininterval=1 if sys.stderr.isatty() else 60,  # a log file gets a line a minute
+        disable=not progress,
+        dynamic_ncols=True,
+    ) as bar:
+        for job, reason in queue.ended(idle=lambda: bar.update(0)):
+            if reason:
+                failures[job.name] = f"{job.config.changed()}: {reason}"
+            bar.set_postfix_str(f"{len(failures)} failed", refresh=False)
             bar.update()
+        bar.refresh()
     return failures
 
 
-def _record(folder: Path, job: Job) -> Path:
-    return Path(folder) / job.study / f"{job.config.key}.json"
+def _without_record(jobs: list[Job], folder: Path) -> tuple[list[Job], dict[str, str]]:
+    """The jobs that have no record, and a line for each whose record cannot be trusted."""
+    pending, failures = [], {}
+    for job in jobs:
+        path = records.place(folder, job.study, job.config)
+        if not path.exists():
+            pending.append(job)
+            continue
+        try:
+            records.read(path)
+        except records.RecordError as error:
+            failures[job.name] = str(error)
+    return pending, failures
 
 
-def _train(job: Job, folder: str, checkpoints: str) -> str:
-    """What a worker does: one run on one thread."""
+class _Queue:
+    """Jobs on a cluster; first come, first served."""
+
+    def __init__(self, client: Client, places: tuple[str, str]) -> None:
+        self._client, self._places = client, places
+        self._resources = resources_of(client)
+        self._futures: dict[Future, Job] = {}
+        self._submitted = 0
+        self._lacking: dict[str, set[str]] = {}  # data set to the hosts that do not have it
+
+    def submit(self, job: Job, hosts: list[str] | None = None) -> None:
+        self._submitted += 1
+        key = f"{job.name}-{uuid.uuid4().hex[:8]}"  # a cluster answers a key that it knows
+        order = {"priority": -self._submitted, "workers": hosts, "resources": self._resources}
+        future = self._client.submit(_train, job, *self._places, key=key, pure=False, **order)
+        self._futures[future] = job
+
+    def ended(self, idle: Any) -> Any:
+        """Yield each job once it has ended, with None or the reason why it failed."""
+        while self._futures:
+            done = [future for future in self._futures if future.done()]
+            for future in done:
+                job = self._futures.pop(future)
+                if not self._put_off(future, job):
+                    yield job, _reason(future)
+            if not done:
+                idle()
+                time.sleep(0.1)
+
+    def _put_off(self, future: Future, job: Job) -> bool:
+        """Submit a job again that another sweep holds, or that another host may manage."""
+        if future.status in ("cancelled", "lost"):
+            address = self._client.scheduler.address
+            raise OSError(f"lost the scheduler at {address}: the same command goes on")
+        error = future.exception() if future.status == "error" else None
+        if isinstance(error, ClaimedError):
+            self.submit(job)
+            return True
+        if not isinstance(error, _LacksData):
+            return False
+        lacking = self._lacking.setdefault(job.config.data, set())
+        lacking.add(error.host)
+        workers = self._client.scheduler_info(n_workers=-1)["workers"]
+        others = {get_address_host(address) for address in workers} - lacking
+        if others:
+            self.submit(job, sorted(others))
+        return bool(others)
+
+
+class _LacksData(RuntimeError):
+    """A data set is missing on this host; other hosts may have it."""
+
+    def __init__(self, host: str, reason: str) -> None:
+        super().__init__(host, reason)
+        self.host = host
+
+    def __str__(self) -> str:
+        return f"{self.args[1]} (on {self.host})"
+
+
+def _reason(future: Future) -> str | None:
+    """Why a run failed, in one line; None if it did not."""
+    if future.status == "finished":
+        return None
+    error = future.exception()
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+_alone = threading.Lock()  # torch draws from its process's generator, so runs take turns
+
+
+def _train(job: Job, folder: str, checkpoints: str) -> None:
+    """What a worker does: one run, on one thread or one GPU."""
     torch.set_num_threads(1)
-    if _record(Path(folder), job).exists():  # by another sweep, in the meantime
-        return job.name
-    data = _data(job.config.data, job.config.n_train)
-    places = {"folder": Path(folder), "checkpoints": Path(checkpoints)}
-    study.run(job.config, job.study, data=data, progress=False, **places, **dict(job.options))
-    return job.name
+    places = {"folder": Path(folder), "checkpoints": Path(checkpoints), "device": device_here()}
+    with _alone:
+        try:
+            data = _data(job.config.data, job.config.n_train)
+            study.run(
+                job.config, job.study, data=data, progress=False, **places, **dict(job.options)
+            )
+        except DataError as error:
+            raise _LacksData(get_address_host(get_worker().address), str(error)) from None
+        except ClaimedError:
+            time.sleep(1)  # not to ask again at once, where nothing else is left to do
+            raise
 
 
 @functools.lru_cache(maxsize=4)
 def _data(name: str, n_train: int | None) -> DataSet:
     """Loaded once a worker, not shipped with each task."""
     return load(name, n_train=n_train)
-
-
-def _reason(future: Any) -> str:
-    error = future.exception() if future.status == "error" else future.status
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

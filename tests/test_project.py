@@ -26,6 +26,7 @@ LAYERS = [
     *(
         "cli",
         "sweep",
+        "cluster",
         "figures",
         "parameters",
         "study",

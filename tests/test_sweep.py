@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from stnlib import records, study
+from stnlib.cluster import connect
 from stnlib.config import ConfigError, RunConfig
-from stnlib.sweep import Job, connect, jobs_of, sweep
+from stnlib.sweep import Job, jobs_of, sweep
 
 SMALL = {"data": "digits", "n_train": 128, "epochs": 1}
 
