@@ -1,0 +1,202 @@
+"""CIFAR-10: the official archive or an image folder, decoded once into a file that is mapped.
+
+What is looked for in the data folder, in this order: the official archive,
+``cifar-10-python.tar.gz``; the same unpacked, ``cifar-10-batches-py``; an image folder,
+``train/<class>/…`` and ``test/<class>/…``, there or in ``cifar10``. Where there is none of
+them, the archive is downloaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+
+from stnlib.files import write_whole
+
+from . import imagefolder
+from .download import data_dir, writable
+from .imagefolder import Decoded
+from .sets import DataError, DataSet, Split, fingerprint
+
+__all__ = ["ARCHIVE", "BATCHES", "CLASSES", "dataset", "there", "where"]
+
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+ARCHIVE, BATCHES = "cifar-10-python.tar.gz", "cifar-10-batches-py"
+MD5 = "c58f30108f718f92721af3b95e74349a"
+SIDE = 32
+OFFICIAL, FOLDER = "cifar10-official.safetensors", "cifar10-folder.safetensors"  # the caches
+
+
+def dataset() -> DataSet:
+    """CIFAR-10: 45000 images to train, 5000 to validate, drawn at random, and 10000 to test.
+
+    Decoded once, into a file in the data folder that is mapped into memory afterwards: its
+    pages are read when they are needed, and shared between processes.
+
+    Returns
+    -------
+    DataSet
+        named c10: images (N, 3, 32, 32), uint8. `source` says whether it is the official
+        archive or a folder, and of what kind.
+
+    Raises
+    ------
+    DataError
+        If the data is damaged, or missing and out of reach.
+    """
+    folder = None if _official_there() else _image_folder()
+    if folder is None:
+        return _cached(data_dir() / OFFICIAL, MD5, _official)
+    stamp = f"{folder} {imagefolder.stamp(folder)}"
+    return _cached(data_dir() / FOLDER, stamp, lambda: _of_folder(folder))
+
+
+def where() -> Path:
+    """The archive, folder or decoded file that `dataset` uses, or where the archive would be."""
+    present = [data_dir() / name for name in (ARCHIVE, BATCHES, OFFICIAL)]
+    return next(filter(Path.exists, present), _image_folder() or present[0])
+
+
+def there() -> bool:
+    """Whether something is in the data folder that `dataset` can use."""
+    return where().exists()
+
+
+def _official_there() -> bool:
+    return any((data_dir() / name).exists() for name in (ARCHIVE, BATCHES, OFFICIAL))
+
+
+def _image_folder() -> Path | None:
+    """The image folder, where there is one or a part of one."""
+    places = (data_dir(), data_dir() / "cifar10")
+    parts = imagefolder.PARTS
+    return next((p for p in places if any((p / part).is_dir() for part in parts)), None)
+
+
+Parts = tuple[dict[str, Decoded], str]  # train and test, and one line for readers
+
+
+def _of_folder(folder: Path) -> Parts:
+    parts = imagefolder.decode(folder, CLASSES, SIDE)
+    kinds = {p.suffix.lower() for p in (folder / "test" / CLASSES[0]).iterdir()}
+    jpeg = "JPEG " if kinds & {".jpg", ".jpeg"} else ""
+    counts = " and ".join(str(len(part.labels)) for part in parts.values())
+    return parts, f"CIFAR-10, a copy as {jpeg}image files ({counts}), not the official archive"
+
+
+def _official() -> Parts:
+    archive, batches = data_dir() / ARCHIVE, data_dir() / BATCHES
+    folder = writable(data_dir())
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".cifar10-") as unfinished:
+        if archive.exists():
+            _unpack(archive, Path(unfinished))
+        elif not batches.exists():
+            _download(Path(unfinished), archive)
+        root = folder if batches.exists() and not archive.exists() else Path(unfinished)
+        return _batches(root), "CIFAR-10, the official archive"
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    from torchvision.datasets.utils import extract_archive  # late: slow to import
+
+    try:
+        with archive.open("rb") as file:
+            found = hashlib.file_digest(file, "md5").hexdigest()
+        if found != MD5:
+            raise DataError(
+                f"{archive} is damaged or incomplete (md5 {found[:12]}…, expected {MD5[:12]}…): "
+                "delete it, and it is downloaded again"
+            )
+        extract_archive(str(archive), str(folder))
+    except OSError as error:
+        raise DataError(f"cannot unpack {archive}: {error.strerror or error}") from None
+
+
+def _download(folder: Path, archive: Path) -> None:
+    """Fetch the archive through torchvision, which checks and unpacks it, and keep it."""
+    from torchvision.datasets import CIFAR10
+
+    try:
+        CIFAR10(folder, download=True)
+        os.replace(folder / ARCHIVE, archive)
+    except (OSError, RuntimeError) as error:
+        network = isinstance(error, OSError)
+        reason = type(error).__name__ if network else "what arrived is damaged or incomplete"
+        raise DataError(
+            f"CIFAR-10 could not be downloaded ({reason}): put {ARCHIVE}, or an image folder "
+            f"cifar10/train/<class>/, cifar10/test/<class>/, into {archive.parent}, or name its "
+            "folder in STNLIB_DATA, or use data='shapes10', which needs no network"
+        ) from None
+
+
+def _batches(root: Path) -> dict[str, Decoded]:
+    """The official files below `root`, read and checked by torchvision."""
+    from torchvision.datasets import CIFAR10
+
+    parts = {}
+    for part in imagefolder.PARTS:
+        try:
+            whole = CIFAR10(root, train=part == "train")
+        except (OSError, RuntimeError):
+            raise DataError(f"{root / BATCHES} is damaged or incomplete: delete it") from None
+        images = np.ascontiguousarray(whole.data.transpose(0, 3, 1, 2))
+        parts[part] = Decoded(images, np.asarray(whole.targets, dtype=np.int64))
+    return parts
+
+
+def _cached(path: Path, stamp: str, make: Callable[[], Parts]) -> DataSet:
+    """What the file at `path` holds; made first where it is missing, damaged or outdated."""
+    found = _mapped(path, stamp)
+    if found is None:
+        writable(path.parent)
+        parts, source = make()
+        splits = _split(parts)
+        tensors = {f"{n}.{k}": getattr(s, k) for n, s in splits.items() for k in _KINDS}
+        metadata = {"stamp": stamp, "source": source, "fingerprint": fingerprint(*splits.values())}
+        try:
+            write_whole(path, safetensors.torch.save(tensors, metadata))
+        except OSError as error:
+            raise DataError(str(error)) from None
+        found = _mapped(path, stamp)
+    if found is None:
+        raise DataError(f"{path} changed while it was read: try again")
+    return found
+
+
+_KINDS = ("images", "labels")
+
+
+def _mapped(path: Path, stamp: str) -> DataSet | None:
+    """The data set in a file, unless that is missing, damaged, or made of something else."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError):
+        return None
+    if metadata.get("stamp") != stamp:
+        return None
+    splits = [Split(*(tensors[f"{n}.{k}"] for k in _KINDS)) for n in ("train", "val", "test")]
+    if metadata["fingerprint"] != fingerprint(*splits):
+        return None
+    return DataSet("c10", *splits, CLASSES, metadata["source"], metadata["fingerprint"])
+
+
+def _split(parts: dict[str, Decoded]) -> dict[str, Split]:
+    """Take a tenth of the training images, chosen at random, to validate with."""
+    (images, labels), test = parts["train"], parts["test"]
+    order = np.random.default_rng(0).permutation(len(labels))
+    n = len(labels) // 10
+    chosen = {"train": np.sort(order[n:]), "val": np.sort(order[:n])}
+    pairs = {name: (images[index], labels[index]) for name, index in chosen.items()}
+    return {
+        name: Split(*map(torch.from_numpy, pair)) for name, pair in (pairs | {"test": test}).items()
+    }
