@@ -57,6 +57,7 @@ def run(path):
         notebook,
         timeout=None,
         kernel_name="python3",
+        coalesce_streams=True,  # or prints are split wherever the kernel happened to pause
         resources={"metadata": {"path": str(path.parent)}},
     )
     client.execute()
