@@ -1,5 +1,6 @@
-"""Networks against Tables I and II, and the transformer's promises."""
+"""Networks against Tables I, II and III, and the transformer's promises."""
 
+import hashlib
 import math
 
 import pytest
@@ -10,7 +11,7 @@ from torch import nn
 
 from stnlib import models, train
 from stnlib.config import RunConfig
-from stnlib.models import STN, CMNet, LocNet, SpatialTransformer, build, count_parameters
+from stnlib.models import STN, C10Net, CMNet, LocNet, SpatialTransformer, build, count_parameters
 from stnlib.sampler import PADDINGS, SAMPLERS
 from stnlib.transforms import FAMILIES
 
@@ -28,6 +29,34 @@ CMNET = (
     + (256 * 10 + 10)
 )
 UNIT = 8 * 8 * 32 + 1 + 10  # what one more unit of the first dense layer costs
+
+# Tables I and III on RGB images of 32×32 and of 64×64.
+C10_CONVOLUTIONS = (
+    (3 * 3 * 3 * 48 + 48)
+    + (3 * 3 * 48 * 48 + 48)
+    + (3 * 3 * 48 * 96 + 96)
+    + (3 * 3 * 96 * 96 + 96)
+    + (3 * 3 * 96 * 192 + 192)
+    + (3 * 3 * 192 * 192 + 192)
+)
+C10_LAST = (512 * 256 + 256) + (256 * 10 + 10)
+C10NET = {
+    32: C10_CONVOLUTIONS + (2 * 2 * 192 * 512 + 512) + C10_LAST,
+    64: C10_CONVOLUTIONS + (6 * 6 * 192 * 512 + 512) + C10_LAST,
+}
+LOCNET_CONVOLUTIONS = (5 * 5 * 3 * 20 + 20) + (5 * 5 * 20 * 20 + 20)
+LOCNET_RGB = {
+    32: LOCNET_CONVOLUTIONS + (2 * 2 * 20 * 50 + 50) + (50 * 6 + 6),  # 16, 12, 6, 2
+    64: LOCNET_CONVOLUTIONS + (10 * 10 * 20 * 50 + 50) + (50 * 6 + 6),  # 32, 28, 14, 10
+}
+
+
+#: of the networks of Table II that seed 3 draws; all records rest on such draws
+WEIGHTS = {
+    "baseline": "380ba674c149b6ab",
+    "baseline_wide": "b92c8fa94aed2073",
+    "stn": "01fdbbdbeb6bacb7",
+}
 
 
 def make(name="stn", seed=0, size=40, **options):
@@ -79,6 +108,54 @@ def test_every_layer_has_the_shape_that_the_table_gives(network, table):
         shapes.append(tuple(x.shape))
     assert shapes == [(3, *shape) for shape in table]
     assert network(images(3)).shape == (3, 6 if isinstance(network, LocNet) else 10)
+
+
+@pytest.mark.parametrize("size", [32, 64])
+def test_the_networks_for_cifar_have_the_parameters_of_the_tables(size):
+    assert (C10NET[32], C10NET[64]) == (1_172_410, 4_318_138)
+    assert (LOCNET_RGB[32], LOCNET_RGB[64]) == (15_896, 111_896)
+    counts = [
+        count_parameters(build(name, 3, size, 10, classifier="c10")) for name in ("baseline", "stn")
+    ]
+    assert counts == [C10NET[size], C10NET[size] + LOCNET_RGB[size]]
+
+
+@pytest.mark.parametrize(
+    ("size", "sides"),
+    [(32, [32, 30, 15, 15, 13, 6, 6, 4, 2]), (64, [64, 62, 31, 31, 29, 14, 14, 12, 6])],
+)
+def test_every_layer_for_cifar_has_the_shape_that_table_iii_gives(size, sides):
+    network, x, shapes = C10Net(size=size), torch.rand(2, 3, size, size), []
+    for layer in network.features[:-1]:
+        x = layer(x)
+        if not isinstance(layer, nn.ReLU):
+            shapes.append(tuple(x.shape))
+    widths = [48] * 3 + [96] * 3 + [192] * 3
+    assert shapes == [(2, n, side, side) for n, side in zip(widths, sides, strict=True)]
+    units = [(layer.in_features, layer.out_features) for layer in layers(network.head, nn.Linear)]
+    assert units == [(192 * sides[-1] ** 2, 512), (512, 256), (256, 10)]
+
+
+def test_a_classifier_that_does_not_exist_or_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match="classifier must be one of cm, c10, not 'c11'"):
+        build("baseline", 3, 32, 10, classifier="c11")
+    with pytest.raises(ValueError, match="at least 22 pixels for Table III's network, not 21"):
+        C10Net(size=21)
+    assert C10Net(size=22)(torch.rand(1, 3, 22, 22)).shape == (1, 10)
+
+
+@pytest.mark.parametrize("size", [32, 64])
+def test_the_wide_baseline_for_cifar_has_the_parameters_of_its_stn_too(size):
+    wide = build("baseline_wide", 3, size, 10, classifier="c10")
+    side = {32: 2, 64: 6}[size]
+    missing = C10NET[size] + LOCNET_RGB[size] - count_parameters(wide)
+    assert isinstance(wide, C10Net) and 0 <= missing < side * side * 192 + 1 + 256
+
+
+@pytest.mark.parametrize(("name", "digest"), WEIGHTS.items())
+def test_a_seed_draws_the_weights_that_it_always_drew(name, digest):
+    weights = [value.numpy().tobytes() for value in make(name, 3).state_dict().values()]
+    assert hashlib.sha256(b"".join(weights)).hexdigest()[:16] == digest
 
 
 def test_the_wide_baseline_has_the_parameters_of_the_stn_to_less_than_one_unit():

@@ -1,14 +1,15 @@
-"""The paper's networks (Table II of Possatti and de Freitas, 2018) and the study's controls."""
+"""The paper's networks (Possatti and de Freitas, 2018, Tables II and III), and the controls."""
 
 from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor, nn
 
 from stnlib.models.transformer import LocNet, SpatialTransformer, glorot
 
-__all__ = ["MODELS", "STN", "CMNet", "build", "count_parameters"]
+__all__ = ["CLASSIFIERS", "MODELS", "STN", "C10Net", "CMNet", "build", "count_parameters"]
 
 
 class CMNet(nn.Module):
@@ -56,6 +57,53 @@ class CMNet(nn.Module):
         return self.head(self.features(images))
 
 
+class C10Net(nn.Module):
+    """The CIFAR-10 and CIFAR-10-DISTORTED baseline of Table III: images to class scores.
+
+    Three times two convolutions: the first padded so that it keeps the size, the second not
+    (the padding is in the paper's code, the paper is silent).
+
+    Parameters
+    ----------
+    channels, size, classes : of the images and their labels.
+    hidden : units of the first dense layer; 512 in the paper.
+    dropout : probability before the last layer; 0 in the paper.
+
+    Shape: (N, channels, size, size) float in [0, 1] → (N, classes) float.
+    """
+
+    def __init__(
+        self,
+        channels: int = 3,
+        size: int = 32,
+        classes: int = 10,
+        hidden: int = 512,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        side = size
+        for width in (48, 96, 192):
+            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
+            layers += [nn.Conv2d(width, width, 3), nn.MaxPool2d(2), nn.ReLU()]  # as in CMNet
+            channels, side = width, (side - 2) // 2
+        if side < 1:
+            raise ValueError(f"size must be at least 22 pixels for Table III's network, not {size}")
+        self.features = nn.Sequential(*layers, nn.Flatten())
+        self.head = nn.Sequential(
+            nn.Linear(channels * side * side, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, 256),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(256, classes),
+        )
+        glorot(self)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.features(images))
+
+
 class STN(nn.Module):
     """A classifier behind a spatial transformer; the paper's STN is a baseline so led."""
 
@@ -68,6 +116,7 @@ class STN(nn.Module):
         return self.classifier(self.transformer(images))
 
 
+CLASSIFIERS = {"cm": CMNet, "c10": C10Net}
 MODELS = ("baseline", "baseline_wide", "stn", "stn_frozen")
 
 
@@ -82,6 +131,7 @@ def build(
     padding: str = "zeros",
     sampler: str = "bilinear",
     dropout: float = 0.0,
+    classifier: str = "cm",
 ) -> nn.Module:
     """Make one of the study's networks with freshly drawn weights.
 
@@ -90,12 +140,13 @@ def build(
 
     Parameters
     ----------
-    name : `baseline` (Table II), `stn` (Tables I and II), `stn_frozen` (its transformer
-        stays the identity), `baseline_wide` (a baseline whose first dense layer is
-        widened to the parameter count of the STN, to less than one unit).
+    name : `baseline` (Table II or III), `stn` (Table I before it), `stn_frozen` (its
+        transformer stays the identity), `baseline_wide` (a baseline whose first dense layer
+        is widened to the parameter count of the STN, to less than one unit).
     channels, size, classes : of the images (height and width in pixels) and labels.
     transform, output_size, padding, sampler : of the transformer; size in pixels.
     dropout : of the classifier.
+    classifier : `cm` (Table II, Cluttered MNIST) or `c10` (Table III, CIFAR-10).
 
     Raises
     ------
@@ -104,24 +155,30 @@ def build(
     """
     if name not in MODELS:
         raise ValueError(f"model must be one of {', '.join(MODELS)}, not {name!r}")
-    hidden = 256
+    if classifier not in CLASSIFIERS:
+        raise ValueError(f"classifier must be one of {', '.join(CLASSIFIERS)}, not {classifier!r}")
+    kind = CLASSIFIERS[classifier]
+    seen = output_size or size
+    wider = {}
     if name == "baseline_wide":
-        hidden += _units_to_match(LocNet(channels, size, transform), size, classes)
-    classifier = CMNet(channels, output_size or size, classes, hidden, dropout)
+        wider["hidden"] = _width_to_match(LocNet(channels, size, transform), kind, seen, classes)
+    network = kind(channels, seen, classes, dropout=dropout, **wider)
     if name.startswith("baseline"):
-        return classifier
+        return network
     localisation = LocNet(channels, size, transform)
     if name == "stn_frozen":
         localisation.requires_grad_(False)
     output = (output_size, output_size) if output_size else None
     transformer = SpatialTransformer(localisation, transform, output, padding, sampler)
-    return STN(transformer, classifier)
+    return STN(transformer, network)
 
 
-def _units_to_match(locnet: nn.Module, size: int, classes: int) -> int:
-    """Hidden units of CMNet that hold as many parameters as `locnet`."""
-    side = ((size - 2) // 2 - 2) // 2
-    return math.floor(count_parameters(locnet) / (32 * side * side + 1 + classes))
+def _width_to_match(locnet: nn.Module, kind: type[nn.Module], size: int, classes: int) -> int:
+    """Units of a classifier's first dense layer that make it larger by `locnet`'s parameters."""
+    with torch.device("meta"):  # shapes without numbers: nothing is drawn
+        first = kind(size=size, classes=classes).head[0]
+        unit = [count_parameters(kind(size=size, classes=classes, hidden=n)) for n in (1, 2)]
+    return first.out_features + math.floor(count_parameters(locnet) / (unit[1] - unit[0]))
 
 
 def count_parameters(module: nn.Module) -> int:
