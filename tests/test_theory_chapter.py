@@ -20,7 +20,7 @@ CODE = [cell for cell in NOTEBOOK.cells if cell.cell_type == "code"]
 
 
 # Cells that measure or draw, and define nothing that the tests below need.
-SLOW = ("curves", "at[SHIFT]", "in_place", "stn(", "cost", "to_html", "interact(", "answers")
+SLOW = ("curves", "centred[SHIFT]", "in_place", "stn(", "cost", "to_html", "interact(", "answers")
 
 
 def run(source, names):

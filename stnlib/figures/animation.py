@@ -17,13 +17,13 @@ __all__ = ["footprint_film", "to_html"]
 GLYPHS = {
     "minus": "&minus;",
     "plus": "+",
-    "fast-backward": "&#x23EE;&#xFE0E;",
+    "fast-backward": "|&#x25C0;&#xFE0E;",
     "step-backward": "&#x2039;",
     "play fa-flip-horizontal": "&#x25C0;&#xFE0E;",
     "pause": "&#x275A;&#x275A;",
     "play": "&#x25B6;&#xFE0E;",
     "step-forward": "&#x203A;",
-    "fast-forward": "&#x23ED;&#xFE0E;",
+    "fast-forward": "&#x25B6;&#xFE0E;|",
 }
 
 
@@ -43,14 +43,16 @@ def footprint_film(
     def draw(i: int) -> tuple:
         for ax in axes:
             ax.clear()
-        draw_footprint(axes, image, grids[i], outputs[i], titles[i])
+        draw_footprint(axes, image, grids[i], outputs[i])
+        axes[0].set_title(titles[i], fontsize="medium")
+        axes[1].set_title("output", fontsize="medium")
         return ()
 
     return FuncAnimation(fig, draw, frames=len(grids), init_func=tuple)
 
 
 def to_html(
-    animation: FuncAnimation, name: str, description: str, *, fps: float = 4, dpi: float = 60
+    animation: FuncAnimation, name: str, description: str, *, fps: float = 4, dpi: float = 80
 ) -> str:
     """The animation as HTML that loads nothing and is the same at every call.
 

@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from stnlib.diagnostics import footprint
@@ -26,43 +27,49 @@ __all__ = [
     "undone",
 ]
 
-LINES = {"centred": (PALETTE[0], "-"), "shifted": (PALETTE[1], "--"), "moved back": ("black", ":")}
+LINES = {
+    "centred": ("trained on centred digits", PALETTE[0], "-"),
+    "shifted": ("trained on shifted digits", PALETTE[1], "--"),
+    "moved back": ("trained on centred digits, shown images moved back", "black", ":"),
+}
 
 
 def invariance(
-    amounts: Mapping[str, Sequence[float]],
-    curves: Mapping[str, Mapping[str, Sequence[float]]],
+    curves: Mapping[str, Mapping[str, Mapping[float, float]]],
     examples: Mapping[str, Tensor] | None = None,
     chance: float = 0.1,
 ) -> Figure:
     """Accuracy against the amount of a movement, a panel a movement, examples above.
 
-    ``amounts``: label of the axis → amounts; ``curves``: the same label → name of the line →
-    accuracies; ``examples``: the same label → a few images (N, 1, H, W) along the axis.
+    ``curves``: label of the axis → name of the line → amount → accuracy; ``examples``: label of
+    the axis → a few images (N, 1, H, W) along it.
     """
     heights = (1, 3) if examples else (1,)
+    size = (max(5.0, 2.75 * len(curves)), 3.0 + 0.6 * len(heights))
     fig, axes = plt.subplots(
-        len(heights), len(amounts), figsize=(3.6 * len(amounts), 3.1 + len(heights) * 0.4),
-        height_ratios=heights, squeeze=False,
-    )  # fmt: skip
-    for column, (label, x) in enumerate(amounts.items()):
+        len(heights), len(curves), figsize=size, height_ratios=heights, squeeze=False
+    )
+    for column, (label, lines) in enumerate(curves.items()):
         if examples:
             strip = np.concatenate([image[0].numpy() for image in examples[label]], axis=1)
             axes[0, column].imshow(strip, vmin=0, vmax=1)
             axes[0, column].set_axis_off()
         ax = axes[-1, column]
-        for name, accuracies in curves[label].items():
-            colour, style = LINES[name]
-            ax.plot(x, accuracies, style, color=colour, marker="o", ms=3.5, label=name)
+        for name, line in lines.items():
+            text, colour, style = LINES[name]
+            ax.plot(
+                list(line), list(line.values()), style, color=colour, marker="o", ms=3.5, label=text
+            )
         ax.axhline(chance, color="0.6", lw=1)
         ax.set(xlabel=label, ylim=(0, 1.02))
+        ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 5, 10]))
     axes[-1, 0].set_ylabel("accuracy")
     axes[-1, -1].annotate(
-        "guessing", (1, chance), (-3, 3), xycoords=("axes fraction", "data"), color="0.4",
-        textcoords="offset points", ha="right", fontsize="small",
+        "guessing", (0.5, chance), (0, -10), xycoords=("axes fraction", "data"), color="0.4",
+        textcoords="offset points", ha="center", fontsize="x-small",
     )  # fmt: skip
-    if len(next(iter(curves.values()))) > 1:
-        axes[-1, 0].legend(fontsize="small", loc="lower center", title="network")
+    legend = axes[-1, 0].get_legend_handles_labels()
+    fig.legend(*legend, loc="outside lower center", ncols=2 if examples else 1, fontsize="small")
     return fig
 
 
@@ -71,7 +78,7 @@ def three_parts(image: Tensor, grid: Tensor, output: Tensor, theta: Tensor) -> F
 
     ``image``, ``output`` (1, H, W); ``grid`` (h, w, 2) normalised; ``theta`` (6,).
     """
-    fig, axes = plt.subplots(1, 3, figsize=(9.6, 3.9))
+    fig, axes = plt.subplots(1, 3, figsize=(8.2, 3.7))
     for ax, picture in zip(axes, (image, image, output), strict=True):
         show_image(ax, picture)
     rows, columns = (np.linspace(0, n - 1, 6).round().astype(int) for n in grid.shape[:2])
@@ -80,7 +87,7 @@ def three_parts(image: Tensor, grid: Tensor, output: Tensor, theta: Tensor) -> F
     for row, colour in zip(rows, colours, strict=True):
         points = grid[row, columns]
         x, y = to_pixels(points[:, 0], width), to_pixels(points[:, 1], height)
-        axes[1].plot(x, y, "-o", color=colour, ms=5, lw=0.8)
+        axes[1].plot(x, y, "-o", color=colour, ms=5, lw=0.8, clip_on=False)
         axes[2].plot(columns, [row] * 6, "-o", color=colour, ms=5, lw=0.8)
     rows = "\n".join("  ".join(f"{v:5.2f}" for v in part) for part in theta.view(2, 3).tolist())
     titles = (
@@ -94,8 +101,9 @@ def three_parts(image: Tensor, grid: Tensor, output: Tensor, theta: Tensor) -> F
         "3  the sampler\nreads U at these points,\nbetween the pixels",
     )
     for ax, title, text in zip(axes, titles, below, strict=True):
-        ax.set_title(title, fontsize="medium")
-        ax.set_xlabel(text, fontsize="medium")
+        ax.set_title(title, fontsize="small")
+        ax.set_xlabel(text, fontsize="small")
+        ax.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
     return fig
 
 
@@ -104,13 +112,14 @@ def forward_and_backward(forward: Tensor, backward: Tensor, source: Tensor) -> F
 
     ``source`` (h, w), ``backward`` (H, W) in [0, 1]; ``forward`` (H, W), NaN where no pixel fell.
     """
-    fig, axes = plt.subplots(1, 3, figsize=(9, 3.3))
+    fig, axes = plt.subplots(1, 3, figsize=(8.2, 3.2))
     titles = ("input", "forward: each input pixel is sent", "backward: each output pixel asks")
     for ax, picture, title in zip(axes, (source, forward, backward), titles, strict=True):
         shown = np.ma.masked_invalid(picture.numpy())
         colours = plt.get_cmap("gray").with_extremes(bad=PALETTE[3])
         ax.imshow(shown, cmap=colours, vmin=0, vmax=1)
-        ax.set(title=title, xticks=[], yticks=[])
+        ax.set(xticks=[], yticks=[])
+        ax.set_title(title, fontsize="small")
     holes = int(forward.isnan().sum())
     axes[1].set_xlabel(f"{holes} pixels that nothing fell on")
     axes[2].set_xlabel("0 pixels without a value")
@@ -136,7 +145,7 @@ def draw_footprint(axes: Axes, image: Tensor, grid: Tensor, output: Tensor, titl
 
 def footprints(image: Tensor, grids: Mapping[str, Tensor], outputs: Sequence[Tensor]) -> Figure:
     """Inputs with footprints above, outputs below; a column a transform."""
-    fig, axes = plt.subplots(2, len(grids), figsize=(1.75 * len(grids), 3.7))
+    fig, axes = plt.subplots(2, len(grids), figsize=(1.35 * len(grids), 3.1))
     for pair, (title, grid), output in zip(axes.T, grids.items(), outputs, strict=True):
         draw_footprint(pair, image, grid, output, title)
     return fig
@@ -144,7 +153,7 @@ def footprints(image: Tensor, grids: Mapping[str, Tensor], outputs: Sequence[Ten
 
 def lattices(grids: Mapping[str, Tensor]) -> Figure:
     """What a transform does to a square lattice: where its lines are read in the input."""
-    fig, axes = plt.subplots(1, len(grids), figsize=(1.75 * len(grids), 2.2))
+    fig, axes = plt.subplots(1, len(grids), figsize=(1.35 * len(grids), 1.75))
     for ax, (title, grid) in zip(axes, grids.items(), strict=True):
         ax.add_patch(plt.Rectangle((-1, -1), 2, 2, fc="0.9", ec="none"))
         for lines in (grid, grid.transpose(0, 1)):
@@ -175,8 +184,9 @@ def undone(pictures: Sequence[Sequence[Tensor]], misses, rows, columns) -> Figur
             show_image(ax, picture, ("warped", *columns)[j] if i == 0 else "")
             if j:
                 miss = misses[i][j - 1]
-                ax.set_xlabel(f"{miss:.1f}", fontsize="small", labelpad=2,
-                              weight="bold" if miss < 0.05 else "normal")  # fmt: skip
+                exact = miss < 1e-6
+                ax.set_xlabel("undone" if exact else f"{miss:.1f}", fontsize="small", labelpad=2,
+                              color=COLORS["stn"] if exact else "black")  # fmt: skip
         axes[i, 0].set_ylabel(rows[i], rotation=0, ha="right", va="center")
     return fig
 
@@ -217,15 +227,16 @@ def rulers(width: int) -> Figure:
 
 
 def costs(counts: Mapping[str, int]) -> Figure:
-    """Multiply-adds of each part, as bars on a logarithmic axis with their numbers."""
+    """Multiply-adds of each part, as dots on a logarithmic axis with their numbers."""
     fig, ax = plt.subplots(figsize=(7, 2.3))
     names = list(counts)
     colours = [COLORS["baseline"] if "classifier" in n else COLORS["stn"] for n in names]
-    ax.barh(names, list(counts.values()), color=colours)
+    ax.hlines(names, 1, list(counts.values()), color="0.85", lw=1)
+    ax.scatter(list(counts.values()), names, color=colours, s=60, zorder=2)
     for row, value in enumerate(counts.values()):
-        label_line(ax, value, row, f"{value:,}", "black")
+        label_line(ax, value, row, f"{value:,}", "black", dx=8)
     ax.invert_yaxis()
     ax.set(xscale="log", xlabel="multiply-adds for one image")
-    ax.set_xlim(right=8 * max(counts.values()))
+    ax.set_xlim(min(counts.values()) / 2, 8 * max(counts.values()))
     ax.tick_params(axis="y", length=0)
     return fig
