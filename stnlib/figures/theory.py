@@ -235,7 +235,7 @@ def costs(counts: Mapping[str, int]) -> Figure:
     ax.scatter(list(counts.values()), names, color=colours, s=60, zorder=2)
     for row, value in enumerate(counts.values()):
         label_line(ax, value, row, f"{value:,}", "black", dx=8)
-    ax.invert_yaxis()
+    ax.set_ylim(len(names) - 0.5, -0.5)
     ax.set(xscale="log", xlabel="multiply-adds for one image")
     ax.set_xlim(min(counts.values()) / 2, 8 * max(counts.values()))
     ax.tick_params(axis="y", length=0)
