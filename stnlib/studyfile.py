@@ -75,7 +75,8 @@ def _multiplied(cell: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _zipped(cell: dict[str, Any]) -> list[str]:
     names = cell.get("zip", [])
-    if not isinstance(names, list) or not all(isinstance(cell.get(n), list) for n in names):
+    lists = [name for name, value in cell.items() if isinstance(value, list) and name != "zip"]
+    if not isinstance(names, list) or any(name not in lists for name in names):
         raise ConfigError(f"zip must be a list of names of the cell's lists, not {names!r}")
     lengths = {name: len(cell[name]) for name in names}
     if len(set(lengths.values())) > 1:

@@ -50,6 +50,22 @@ def test_cells_multiply_their_lists_and_seeds_are_slowest(tmp_path):
     assert runs == [(s, *cell) for s in (3, 4) for cell in [*cells, ("stn_frozen", 1e-3, 5)]]
 
 
+def test_lists_that_zip_names_go_together_and_the_others_are_multiplied(tmp_path):
+    path = toml(
+        tmp_path,
+        """
+        [[cells]]
+        zip = ["n_train", "epochs"]
+        n_train = [500, 200]
+        model = ["baseline", "stn"]
+        epochs = [2, 5]
+        lr = 0.1
+        """,
+    )
+    runs = [(c.n_train, c.epochs, c.model, c.lr) for c in study.configurations(path)]
+    assert runs == [(n, e, m, 0.1) for n, e in ((500, 2), (200, 5)) for m in ("baseline", "stn")]
+
+
 def test_an_empty_study_is_the_default_configuration(tmp_path):
     assert study.configurations(toml(tmp_path, "")) == [RunConfig()]
     assert study.options(toml(tmp_path, "test = false")) == {"test": False}
@@ -72,6 +88,14 @@ def test_an_empty_study_is_the_default_configuration(tmp_path):
         ("[base]\nseed = 7", "base and [[cells]] must be tables without seed"),
         ("[[cells]]\nseed = [7, 8]", "base and [[cells]] must be tables without seed"),
         ("[base", "cannot be read"),
+        ("[[cells]]\nzip = true", "zip must be a list of names of the cell's lists, not True"),
+        ("[[cells]]\nzip = ['lr']\nlr = 1", "zip must be a list of names of the cell's lists"),
+        ("[[cells]]\nzip = ['lr']", "zip must be a list of names of the cell's lists"),
+        ("[[cells]]\nzip = [['lr']]", "zip must be a list of names of the cell's lists"),
+        (
+            "[[cells]]\nzip = ['lr', 'epochs']\nlr = [1, 2]\nepochs = [1]",
+            "zip needs lists of one length, not of {'lr': 2, 'epochs': 1}",
+        ),
     ],
 )
 def test_a_wrong_study_file_is_one_line_that_names_it(tmp_path, text, message):
