@@ -14,9 +14,10 @@ from tqdm.auto import tqdm
 from stnlib import records
 from stnlib.checkpoint import checkpoint_folder, load_checkpoint, save_checkpoint
 from stnlib.config import RunConfig
-from stnlib.data import DataSet, load
+from stnlib.data import VIEWS, DataSet, load
 from stnlib.evaluation import evaluate
 from stnlib.files import check_writable, claim, write_whole
+from stnlib.memory import keep_freed_memory
 from stnlib.models import STN, SpatialTransformer, build, count_parameters
 from stnlib.provenance import provenance
 from stnlib.studyfile import configurations, options
@@ -48,6 +49,7 @@ def make_model(config: RunConfig, data: DataSet) -> nn.Module:
         padding=config.padding,
         sampler=config.sampler,
         dropout=config.dropout,
+        classifier=config.classifier,
     )
 
 
@@ -65,6 +67,7 @@ def fit(
     One row an epoch; it ends early when every output has been black, without any gradient
     for θ, for a whole epoch (nothing can change any more), or when θ or the loss is not finite.
     """
+    keep_freed_memory()
     optimizer = make_optimizer(model, config)
     history = load_checkpoint(checkpoint, model, optimizer, config.key) if checkpoint else []
     steps = -(-len(data.train) // config.batch_size)
@@ -162,6 +165,7 @@ def _make(
 ) -> None:
     """Train and record; for the arguments see `run`."""
     data = (data or load(config.data, n_train=config.n_train)).to(device)
+    data = VIEWS[config.model](data) if config.model in VIEWS else data
     model = make_model(config, data).to(device, memory_format=torch.channels_last)
     checkpoint = checkpoints / f"{config.key}.safetensors"
     history = fit(model, data, config, checkpoint, progress)
@@ -215,7 +219,8 @@ def transformer(config: RunConfig, channels: int, size: int) -> SpatialTransform
     weights = records.weights_path(path) if path else None
     if weights is None or not weights.is_file():
         raise records.RecordError(f"no weights are kept for {config.changed()}: train it anew")
-    options = {name: getattr(config, name) for name in ("transform", "padding", "sampler")}
+    names = ("transform", "padding", "sampler", "classifier")
+    options = {name: getattr(config, name) for name in names}
     model = build(config.model, channels, size, 10, output_size=config.output_size, **options)
     model.transformer.localisation.load_state_dict(safetensors.torch.load_file(weights))
     return model.transformer.eval()

@@ -37,7 +37,7 @@ LAYERS = [
         "evaluation",
     ),
     *("parameters", "studyfile", "config", "paper", "statistics"),
-    *("diagnostics", "data", "models", "transforms", "sampler", "files"),
+    *("diagnostics", "data", "models", "transforms", "sampler", "files", "memory"),
 ]
 
 
