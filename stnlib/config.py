@@ -75,6 +75,11 @@ def _decided(default: Any, rule: Rule) -> Any:
     return field(default=default, metadata={"rule": rule})
 
 
+_DISTORTED = ("c10d", "shapes10d")
+_CIFAR_LIKE = ("c10", "c10d", "shapes10", "shapes10d")
+_DISTORTED_ONLY = ("oracle", "crop")
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """One training, as decided by a person; checks itself when it is made.
@@ -82,7 +87,8 @@ class RunConfig:
     Parameters
     ----------
     data : the data set; see `stnlib.data.load`.
-    model : the network; see `stnlib.models.build`.
+    model : the network; see `stnlib.models.build`. `oracle` and `crop` are baselines that see
+        distorted images undone by their true θ, or the canvas's centre; see `stnlib.data.VIEWS`.
     n_train : number of training images, None for all of them.
     sampler, padding, transform : of the spatial transformer; see `stnlib.models`.
     output_size : height and width of the transformer's output in pixels, None for the
@@ -104,8 +110,10 @@ class RunConfig:
         Names the parameter, what it was and what is allowed.
     """
 
-    data: str = _decided("cm", choice("cm", "digits"))
-    model: str = _decided("stn", choice("baseline", "baseline_wide", "stn", "stn_frozen"))
+    data: str = _decided("cm", choice("cm", "digits", *_CIFAR_LIKE))
+    model: str = _decided(
+        "stn", choice("baseline", "baseline_wide", "stn", "stn_frozen", *_DISTORTED_ONLY)
+    )
     n_train: int | None = _decided(None, whole(1, optional=True))
     sampler: str = _decided("bilinear", choice("bilinear", "clipped"))
     padding: str = _decided("zeros", choice("zeros", "border", "reflection"))
@@ -122,7 +130,7 @@ class RunConfig:
     epochs: int = _decided(10, whole(1))
     batch_size: int = _decided(128, whole(1))
     shuffle: bool = _decided(True, _flag)
-    augment: str = _decided("none", choice("none", "warp", "clutter", "warp+clutter"))
+    augment: str = _decided("none", choice("none", "flip", "warp", "clutter", "warp+clutter"))
     dropout: float = _decided(0.0, number(least=0, below=1))
     precision: str = _decided("float32", choice("float32", "bfloat16"))
     seed: int = _decided(0, whole(0))
@@ -136,6 +144,9 @@ class RunConfig:
         if not self.has_transformer:
             for name in sorted(_TRANSFORMER_ONLY & set(self.changed())):
                 raise ConfigError(f"{name} is for models with a transformer, not {self.model!r}")
+        if self.model in _DISTORTED_ONLY and self.data not in _DISTORTED:
+            allowed = ", ".join(_DISTORTED)
+            raise ConfigError(f"model {self.model} is for data {allowed}, not {self.data!r}")
         if self.sampler == "clipped" and self.padding != "zeros":
             raise ConfigError(f"sampler clipped knows only padding zeros, not {self.padding!r}")
 
@@ -143,6 +154,11 @@ class RunConfig:
     def has_transformer(self) -> bool:
         """Whether the network begins with a spatial transformer."""
         return self.model.startswith("stn")
+
+    @property
+    def classifier(self) -> str:
+        """The paper's baseline for this data, as `stnlib.models.build` names it."""
+        return "c10" if self.data in _CIFAR_LIKE else "cm"
 
     def changed(self) -> dict[str, Any]:
         """The fields that differ from their defaults, in the order of the class."""

@@ -120,7 +120,8 @@ def train_epoch(
         progress = (epoch - 1 + step / len(batches)) / config.epochs
         for group in optimizer.param_groups:
             group["lr"] = group["base_lr"] * schedule(config.schedule, progress, config.warmup)
-        images, labels = to_float(split.images[index]), split.labels[index]
+        batch = split.batch(index, config.seed, epoch)
+        images, labels = to_float(batch.images), batch.labels
         images = augment.apply(config.augment, images, generator)
         try:
             with autocast(device, config.precision):

@@ -34,6 +34,7 @@ PINNED = {
         "dropout": 0.5,
         "precision": "bfloat16",
     },
+    "d76fac2de636": {"data": "c10d", "model": "oracle", "augment": "flip"},
     "da0920f86dcc": {"padding": "border", "schedule": "step", "augment": "warp", "seed": 109},
 }
 
@@ -117,14 +118,14 @@ ALLOWED = {
     "output_size": "a whole number >= 1 or None",
     "seed": "a whole number >= 0",
     "shuffle": "True or False",
-    "data": "one of cm, digits",
-    "model": "one of baseline, baseline_wide, stn, stn_frozen",
+    "data": "one of cm, digits, c10, c10d, shapes10, shapes10d",
+    "model": "one of baseline, baseline_wide, stn, stn_frozen, oracle, crop",
     "sampler": "one of bilinear, clipped",
     "padding": "one of zeros, border, reflection",
     "transform": "one of translation, attention, similarity, affine, projective, tps",
     "optimizer": "one of adam, adamw",
     "schedule": "one of constant, step, cosine",
-    "augment": "one of none, warp, clutter, warp+clutter",
+    "augment": "one of none, flip, warp, clutter, warp+clutter",
     "precision": "one of float32, bfloat16",
 }
 NUMBERS = ["fast", "1e-3", None, True, -1, float("nan"), float("inf"), 10**400, [1e-3], 1j]
@@ -198,6 +199,23 @@ def test_the_clipped_sampler_takes_no_padding_but_zeros(padding):
 )
 def test_a_choice_is_between_what_the_package_has(name, known):
     assert ALLOWED[name] == "one of " + ", ".join(known)
+
+
+@pytest.mark.parametrize("model", ["oracle", "crop"])
+def test_what_undoes_a_distortion_is_for_distorted_data(model):
+    with pytest.raises(ConfigError) as caught:
+        RunConfig(data="c10", model=model)
+    assert str(caught.value) == f"model {model} is for data c10d, shapes10d, not 'c10'"
+    assert not RunConfig(data="c10d", model=model).has_transformer
+
+
+def test_the_classifier_is_the_papers_for_the_data():
+    classifiers = {name: RunConfig(data=name).classifier for name in data.NAMES}
+    assert {name for name, classifier in classifiers.items() if classifier == "cm"} == {
+        "cm",
+        "digits",
+    }
+    assert set(classifiers.values()) == set(models.CLASSIFIERS)
 
 
 def test_a_configuration_cannot_be_changed_but_replaced():

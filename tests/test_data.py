@@ -115,7 +115,8 @@ def failure(action, *arguments):
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones():
-    with pytest.raises(ValueError, match="data must be one of cm, digits, not 'mnits'"):
+    names = "cm, digits, c10, c10d, shapes10, shapes10d"
+    with pytest.raises(ValueError, match=f"data must be one of {names}, not 'mnits'"):
         data.load("mnits")
 
 
@@ -255,7 +256,8 @@ def test_the_table_of_what_is_here_sees_a_file_that_has_come(folder, expected):
 
 
 def test_what_cannot_be_fetched_is_named(folder):
-    with pytest.raises(ValueError, match="data must be one of cm, digits, mnist, not 'cifar'"):
+    names = "cm, digits, mnist, c10, c10d, shapes10, shapes10d"
+    with pytest.raises(ValueError, match=f"data must be one of {names}, not 'cifar'"):
         data.fetch("cifar")
 
 

@@ -1,23 +1,28 @@
-"""Data: the published Cluttered MNIST, sets that need no network, and where files lie."""
+"""Data: Cluttered MNIST, CIFAR-10, its distortion, sets that need no network, where files lie."""
 
-from . import cluttered, digits, published
+from . import cifar, cluttered, digits, distort, published, shapes
 from .catalogue import NAMES, Source, available, fetch, load
+from .distorted import VIEWS
 from .download import data_dir
 from .sets import DataError, DataSet, Split, fingerprint, subset_indices
 
 __all__ = [
     "NAMES",
+    "VIEWS",
     "DataError",
     "DataSet",
     "Source",
     "Split",
     "available",
+    "cifar",
     "cluttered",
     "data_dir",
     "digits",
+    "distort",
     "fetch",
     "fingerprint",
     "load",
     "published",
+    "shapes",
     "subset_indices",
 ]

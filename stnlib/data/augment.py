@@ -8,7 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["apply", "clutter", "warp"]
+__all__ = ["apply", "clutter", "flip", "warp"]
+
+
+def flip(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Exchange left and right with probability 1/2, each image on its own: (N, C, H, W)."""
+    coin = torch.rand(len(images), generator=generator, device=images.device) < 0.5
+    return torch.where(coin[:, None, None, None], images.flip(3), images)
 
 
 def warp(
@@ -75,11 +81,19 @@ def apply(name: str, images: Tensor, generator: torch.Generator) -> Tensor:
 
     Parameters
     ----------
-    name : `none`, `warp`, `clutter` or `warp+clutter`.
+    name : `none`, `flip`, `warp`, `clutter` or `warp+clutter`.
     images : (N, C, H, W) float32.
     generator : on the images' device; the only source of randomness.
     """
-    steps = {"none": (), "warp": (warp,), "clutter": (clutter,), "warp+clutter": (warp, clutter)}
-    for step in steps[name]:
+    for step in _STEPS[name]:
         images = step(images, generator)
     return images
+
+
+_STEPS = {
+    "none": (),
+    "flip": (flip,),
+    "warp": (warp,),
+    "clutter": (clutter,),
+    "warp+clutter": (warp, clutter),
+}

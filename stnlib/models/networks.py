@@ -117,7 +117,7 @@ class STN(nn.Module):
 
 
 CLASSIFIERS = {"cm": CMNet, "c10": C10Net}
-MODELS = ("baseline", "baseline_wide", "stn", "stn_frozen")
+MODELS = ("baseline", "baseline_wide", "stn", "stn_frozen", "oracle", "crop")
 
 
 def build(
@@ -142,7 +142,8 @@ def build(
     ----------
     name : `baseline` (Table II or III), `stn` (Table I before it), `stn_frozen` (its
         transformer stays the identity), `baseline_wide` (a baseline whose first dense layer
-        is widened to the parameter count of the STN, to less than one unit).
+        is widened to the parameter count of the STN, to less than one unit); `oracle` and
+        `crop` are baselines, whose images are prepared (`stnlib.data.VIEWS`).
     channels, size, classes : of the images (height and width in pixels) and labels.
     transform, output_size, padding, sampler : of the transformer; size in pixels.
     dropout : of the classifier.
@@ -163,7 +164,7 @@ def build(
     if name == "baseline_wide":
         wider["hidden"] = _width_to_match(LocNet(channels, size, transform), kind, seen, classes)
     network = kind(channels, seen, classes, dropout=dropout, **wider)
-    if name.startswith("baseline"):
+    if not name.startswith("stn"):
         return network
     localisation = LocNet(channels, size, transform)
     if name == "stn_frozen":

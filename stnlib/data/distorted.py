@@ -1,0 +1,103 @@
+"""Data sets distorted as CIFAR-10-DISTORTED is, and what remains when that is undone."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from stnlib.sampler import sample_native
+from stnlib.transforms import family
+
+from . import distort
+from .sets import DataSet, Split, fingerprint
+
+__all__ = ["VIEWS", "cropped", "distorted", "undone"]
+
+
+def distorted(data: DataSet, name: str) -> DataSet:
+    """A data set of 32×32 images, each distorted on a 64×64 canvas (`stnlib.data.distort`).
+
+    As in the paper's code: training images anew in every epoch, by the run's seed, the epoch
+    and the image's number; those to validate and to test once. Training and validation images
+    are flipped with probability 1/2, test images are not. All runs validate on the same
+    images, so that they can be compared in pairs.
+
+    Returns
+    -------
+    DataSet
+        named `name`: `train` keeps the 32×32 images, and `batch` distorts them; the others are
+        64×64. All come with the true θ and the image's centre.
+    """
+    val = _in_parts(data.val, lambda part, index: _seen(part, index, "val"))
+    test = _in_parts(data.test, lambda part, index: _seen(part, index, "test"))
+    print_of_all = f"{data.fingerprint} {fingerprint(val, test)}"
+    return DataSet(
+        name,
+        replace(data.train, renew=_anew),
+        val,
+        test,
+        data.classes,
+        f"{data.source}; distorted: on a 64×64 canvas, turned and shifted at random",
+        hashlib.sha256(print_of_all.encode()).hexdigest()[:16],
+    )
+
+
+def _anew(part: Split, index: Tensor, seed: int, epoch: int) -> Split:
+    return _seen(part, index, "train", seed, epoch)
+
+
+def _seen(part: Split, index: Tensor, *purpose: int | str) -> Split:
+    draws = distort.draw(index, *purpose, flip=purpose[0] != "test")
+    theta = distort.true_theta(draws)
+    images = distort.distort(part.images, draws)
+    return Split(images, part.labels, positions=theta[:, [2, 5]], theta=theta)
+
+
+def undone(data: DataSet) -> DataSet:
+    """What a perfect transformer gives of a distorted data set: each image sampled at its θ.
+
+    Bilinear, zeros outside, as in the study's transformers; rounded to whole grey levels.
+    """
+    return _viewed(data, _undo)
+
+
+def _undo(part: Split) -> Split:
+    grid = family("affine").grid(part.theta, tuple(part.images.shape[2:]))
+    images = sample_native(part.images.float(), grid).round_().clamp_(0, 255).to(torch.uint8)
+    return Split(images, part.labels)
+
+
+def cropped(data: DataSet) -> DataSet:
+    """The 32×32 pixels in the centre of each canvas, wherever the image is."""
+    return _viewed(data, _crop)
+
+
+def _crop(part: Split) -> Split:
+    edge = (distort.CANVAS - distort.SIDE) // 2
+    return Split(part.images[..., edge:-edge, edge:-edge].contiguous(), part.labels)
+
+
+#: how the controls see a distorted data set, by the name of the model
+VIEWS: dict[str, Callable[[DataSet], DataSet]] = {"oracle": undone, "crop": cropped}
+
+
+def _viewed(data: DataSet, view: Callable[[Split], Split]) -> DataSet:
+    renew = data.train.renew
+    if renew is None or data.val.theta is None:
+        raise ValueError(f"data must be distorted, which {data.name!r} is not")
+    train = replace(data.train, renew=lambda *batch: view(renew(*batch)))
+    val, test = (_in_parts(split, lambda part, _: view(part)) for split in (data.val, data.test))
+    return replace(data, train=train, val=val, test=test)
+
+
+def _in_parts(split: Split, make: Callable[[Split, Tensor], Split]) -> Split:
+    """Make a split of another, 500 images at a time, for the sake of memory."""
+    indices = torch.arange(len(split), device=split.labels.device).split(500)
+    parts = [make(split.take(index), index) for index in indices]
+    names = ("images", "labels", "positions", "theta")
+    tensors = {name: [getattr(part, name) for part in parts] for name in names}
+    return Split(**{k: torch.cat(t) for k, t in tensors.items() if t[0] is not None})
