@@ -94,14 +94,15 @@ class RunConfig:
     output_size : height and width of the transformer's output in pixels, None for the
         input's.
     optimizer, lr, weight_decay : Adam of Kingma and Ba (2015), PyTorch's; `adamw`
-        decouples the decay.
+        decouples the decay; `keras_adam` is Keras's, without decay: `stnlib.train.KerasAdam`.
     loc_lr_factor : learning rate of the localisation network over that of the rest.
     schedule, warmup : course of the learning rate and the share of all steps over which
         it first rises linearly from 0; see `stnlib.train.schedule`.
     epochs, batch_size, shuffle : the last incomplete batch is used.
     augment : what is done to training images; see `stnlib.data.augment`.
     dropout : probability, before the classifier's last layer.
-    precision : of the networks' arithmetic; θ, grid and sampling are always float32.
+    precision : of the networks' arithmetic; `auto` is bfloat16 where the machine has it. θ,
+        grid and sampling are always float32.
     seed : of initial weights, batch order, dropout and augmentation.
 
     Raises
@@ -121,7 +122,7 @@ class RunConfig:
         "affine", choice("translation", "attention", "similarity", "affine", "projective", "tps")
     )
     output_size: int | None = _decided(None, whole(1, optional=True))
-    optimizer: str = _decided("adam", choice("adam", "adamw"))
+    optimizer: str = _decided("adam", choice("adam", "adamw", "keras_adam"))
     lr: float = _decided(1e-3, number(above=0))
     weight_decay: float = _decided(0.0, number(least=0))
     loc_lr_factor: float = _decided(1.0, number(least=0))
@@ -132,7 +133,7 @@ class RunConfig:
     shuffle: bool = _decided(True, _flag)
     augment: str = _decided("none", choice("none", "flip", "warp", "clutter", "warp+clutter"))
     dropout: float = _decided(0.0, number(least=0, below=1))
-    precision: str = _decided("float32", choice("float32", "bfloat16"))
+    precision: str = _decided("float32", choice("float32", "bfloat16", "auto"))
     seed: int = _decided(0, whole(0))
 
     def __post_init__(self) -> None:
@@ -144,6 +145,8 @@ class RunConfig:
         if not self.has_transformer:
             for name in sorted(_TRANSFORMER_ONLY & set(self.changed())):
                 raise ConfigError(f"{name} is for models with a transformer, not {self.model!r}")
+        if self.optimizer == "keras_adam" and self.weight_decay:
+            raise ConfigError(f"optimizer keras_adam has no weight_decay, not {self.weight_decay}")
         if self.model in _DISTORTED_ONLY and self.data not in _DISTORTED:
             allowed = ", ".join(_DISTORTED)
             raise ConfigError(f"model {self.model} is for data {allowed}, not {self.data!r}")

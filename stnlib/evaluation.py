@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +16,7 @@ from stnlib.diagnostics import black_share, coverage, theta_summary
 from stnlib.models import STN
 from stnlib.transforms import NonFiniteError
 
-__all__ = ["autocast", "device_of", "evaluate", "to_float"]
+__all__ = ["autocast", "device_of", "evaluate", "processor_has_bfloat16", "resolved", "to_float"]
 
 Row = dict[str, Any]
 
@@ -26,7 +28,32 @@ def to_float(images: Tensor) -> Tensor:
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     """The context in which networks compute with `precision`."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+    enabled = resolved(device, precision) == "bfloat16"
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
+
+
+def resolved(device: torch.device, precision: str) -> str:
+    """What a configuration's `precision` comes to on a device: `float32` or `bfloat16`.
+
+    `auto` is bfloat16 where the device computes with it, not where it would be emulated.
+    """
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        fast = processor_has_bfloat16()
+    return "bfloat16" if fast else "float32"
+
+
+@lru_cache(maxsize=1)
+def processor_has_bfloat16() -> bool:
+    """By the flags that Linux lists: avx512_bf16, amx_bf16 (Intel, AMD) or bf16 (ARM)."""
+    try:
+        words = Path("/proc/cpuinfo").read_text().split()
+    except OSError:
+        return False
+    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(words)
 
 
 def device_of(model: nn.Module) -> torch.device:

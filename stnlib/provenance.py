@@ -14,17 +14,21 @@ import torch
 __all__ = ["provenance"]
 
 
-def provenance(device: torch.device, fingerprint: str) -> dict[str, Any]:
+def provenance(
+    device: torch.device, fingerprint: str, precision: str = "float32"
+) -> dict[str, Any]:
     """What the machine decided, for the record: hardware, versions, source, date.
 
     Parameters
     ----------
     device : where the training ran.
     fingerprint : of the data set.
+    precision : `float32` or `bfloat16`, also where the configuration left it to the machine.
     """
     return {
         "data": fingerprint,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
+        "precision": precision,
         "threads": torch.get_num_threads(),
         "versions": {
             "python": platform.python_version(),

@@ -15,7 +15,7 @@ from stnlib import records
 from stnlib.checkpoint import checkpoint_folder, load_checkpoint, save_checkpoint
 from stnlib.config import RunConfig
 from stnlib.data import VIEWS, DataSet, load
-from stnlib.evaluation import evaluate
+from stnlib.evaluation import evaluate, resolved
 from stnlib.files import check_writable, claim, write_whole
 from stnlib.memory import keep_freed_memory
 from stnlib.models import STN, SpatialTransformer, build, count_parameters
@@ -179,7 +179,7 @@ def _make(
         outcome["stopped"] = stopped(history)
     if keep_weights and isinstance(model, STN):
         write_whole(records.weights_path(path), localisation_weights(model))
-    origin = provenance(device, data.fingerprint)
+    origin = provenance(device, data.fingerprint, resolved(device, config.precision))
     records.write(path.parent.parent, path.parent.name, config, history, outcome, origin)
     checkpoint.unlink(missing_ok=True)
 

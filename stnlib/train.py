@@ -22,7 +22,14 @@ from stnlib.evaluation import autocast, device_of, to_float
 from stnlib.models import STN
 from stnlib.transforms import NonFiniteError
 
-__all__ = ["derive_seed", "make_optimizer", "param_groups", "schedule", "train_epoch"]
+__all__ = [
+    "KerasAdam",
+    "derive_seed",
+    "make_optimizer",
+    "param_groups",
+    "schedule",
+    "train_epoch",
+]
 
 Row = dict[str, Any]
 
@@ -58,11 +65,30 @@ def param_groups(model: nn.Module, lr: float, loc_lr_factor: float = 1.0) -> lis
     ]
 
 
+class KerasAdam(torch.optim.Adam):
+    """Adam as Keras 2.1.2 has it: eps is added outside the bias correction.
+
+    With m and v the running means of the gradient and its square, and t the number of steps,
+    Keras subtracts lr √(1-β₂ᵗ) / (1-β₁ᵗ) · m / (√v + eps), as Kingma and Ba (2015) suggest at
+    the end of their Section 2. PyTorch's √v / √(1-β₂ᵗ) + eps is as much with eps / √(1-β₂ᵗ).
+    """
+
+    EPS = 1e-8
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Take one step; `torch.optim.Adam` has the rest."""
+        for group in self.param_groups:
+            steps = [self.state[p]["step"] for p in group["params"] if self.state.get(p)]
+            t = 1 + (int(steps[0]) if steps else 0)
+            group["eps"] = self.EPS / math.sqrt(1 - group["betas"][1] ** t)
+        return super().step(closure)
+
+
 def make_optimizer(model: nn.Module, config: RunConfig) -> torch.optim.Optimizer:
-    """The optimiser that `config` names; eps 1e-8 inside the bias correction."""
-    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
+    """The optimiser that `config` names; eps 1e-8, inside the bias correction but for Keras's."""
+    kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "keras_adam": KerasAdam}
     groups = param_groups(model, config.lr, config.loc_lr_factor)
-    return kind(groups, weight_decay=config.weight_decay, fused=True)
+    return kinds[config.optimizer](groups, weight_decay=config.weight_decay, fused=True)
 
 
 def schedule(name: str, progress: float, warmup: float = 0.0) -> float:

@@ -35,6 +35,7 @@ PINNED = {
         "precision": "bfloat16",
     },
     "d76fac2de636": {"data": "c10d", "model": "oracle", "augment": "flip"},
+    "adf011c0877f": {"data": "c10", "optimizer": "keras_adam", "precision": "auto"},
     "da0920f86dcc": {"padding": "border", "schedule": "step", "augment": "warp", "seed": 109},
 }
 
@@ -123,10 +124,10 @@ ALLOWED = {
     "sampler": "one of bilinear, clipped",
     "padding": "one of zeros, border, reflection",
     "transform": "one of translation, attention, similarity, affine, projective, tps",
-    "optimizer": "one of adam, adamw",
+    "optimizer": "one of adam, adamw, keras_adam",
     "schedule": "one of constant, step, cosine",
     "augment": "one of none, flip, warp, clutter, warp+clutter",
-    "precision": "one of float32, bfloat16",
+    "precision": "one of float32, bfloat16, auto",
 }
 NUMBERS = ["fast", "1e-3", None, True, -1, float("nan"), float("inf"), 10**400, [1e-3], 1j]
 WHOLE = ["3", 2.5, 3.0, True, -1, float("nan"), [3]]
@@ -207,6 +208,11 @@ def test_what_undoes_a_distortion_is_for_distorted_data(model):
         RunConfig(data="c10", model=model)
     assert str(caught.value) == f"model {model} is for data c10d, shapes10d, not 'c10'"
     assert not RunConfig(data="c10d", model=model).has_transformer
+
+
+def test_keras_adam_has_no_weight_decay():
+    with pytest.raises(ConfigError, match=r"^optimizer keras_adam has no weight_decay, not 0.1$"):
+        RunConfig(optimizer="keras_adam", weight_decay=0.1)
 
 
 def test_the_classifier_is_the_papers_for_the_data():

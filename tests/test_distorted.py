@@ -150,6 +150,7 @@ def test_a_run_on_distorted_images_is_recorded(small, places, model):
     path = study.run(config, "own", places["records"], data=tiny, progress=False)
     record = records.read(path)
     assert record["provenance"]["data"] == small.fingerprint
+    assert record["provenance"]["precision"] == "float32"
     size = 32 if model == "crop" else 64
     network = study.build(model, 3, size, 10, classifier="c10")
     assert record["result"]["parameters"] == study.count_parameters(network)

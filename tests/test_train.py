@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -48,11 +49,15 @@ def continued(config, few, path, after, monkeypatch):
     return model, study.fit(model, few, config, path, progress=False)
 
 
-@pytest.mark.parametrize(("optimizer", "precision"), [("adam", "float32"), ("adamw", "bfloat16")])
+RESUMED = [("adam", "float32"), ("adamw", "bfloat16"), ("keras_adam", "float32")]
+
+
+@pytest.mark.parametrize(("optimizer", "precision"), RESUMED)
 def test_a_run_resumed_after_any_epoch_equals_one_never_interrupted(
     config, few, tmp_path, monkeypatch, optimizer, precision
 ):
-    config = config.replace(optimizer=optimizer, precision=precision, weight_decay=0.01)
+    decay = 0 if optimizer == "keras_adam" else 0.01
+    config = config.replace(optimizer=optimizer, precision=precision, weight_decay=decay)
     whole, _ = fresh(config, few)
     history = study.fit(whole, few, config, tmp_path / "whole", progress=False)
     for after in range(config.epochs):
@@ -295,6 +300,56 @@ def test_the_optimizer_is_the_one_that_is_named(name, kind, config, few):
     _, optimizer = fresh(config.replace(optimizer=name), few)
     assert type(optimizer).__name__ == kind
     assert optimizer.defaults["eps"] == 1e-8 and optimizer.defaults["betas"] == (0.9, 0.999)
+
+
+def keras_adam(p, gradients, lr):
+    """Keras 2.1.2, `Adam.get_updates`, in NumPy: the weights after each step."""
+    m, v = np.zeros_like(p), np.zeros_like(p)
+    for t, g in enumerate(gradients, start=1):
+        lr_t = lr * (np.sqrt(1.0 - 0.999**t) / (1.0 - 0.9**t))
+        m = (0.9 * m) + (1.0 - 0.9) * g
+        v = (0.999 * v) + (1.0 - 0.999) * np.square(g)
+        p = p - lr_t * m / (np.sqrt(v) + 1e-8)
+        yield p
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-6, 1e-8])  # the smaller, the more eps counts
+def test_keras_adam_takes_kerass_steps(scale):
+    generator = np.random.default_rng(0)
+    start, gradients = generator.normal(size=50), scale * generator.normal(size=(30, 50))
+    weight = torch.nn.Parameter(torch.from_numpy(start.copy()))
+    group = {"params": [weight], "lr": 1e-3, "base_lr": 1e-3}
+    optimizer = train.KerasAdam([group], fused=True)
+    for gradient, expected in zip(gradients, keras_adam(start, gradients, 1e-3), strict=True):
+        weight.grad = torch.from_numpy(gradient)
+        optimizer.step()
+        np.testing.assert_allclose(weight.detach().numpy(), expected, rtol=0, atol=1e-12)
+
+
+def test_keras_adam_differs_from_pytorchs_where_gradients_are_tiny():
+    ends = []
+    for kind in (train.KerasAdam, torch.optim.Adam):
+        weight = torch.nn.Parameter(torch.zeros(1, dtype=torch.float64))
+        optimizer = kind([weight], lr=1e-3)
+        weight.grad = torch.full_like(weight, 1e-8)
+        optimizer.step()
+        ends.append(-weight.item())
+    small = 1e-8 * math.sqrt(1 - 0.999)  # √v after the first step
+    assert ends == pytest.approx([1e-3 * small / (small + 1e-8), 1e-3 / 2])
+
+
+@pytest.mark.parametrize("capable", [True, False])
+def test_automatic_precision_is_bfloat16_where_the_processor_has_it(
+    few, config, monkeypatch, capable
+):
+    monkeypatch.setattr(evaluation, "processor_has_bfloat16", lambda: capable)
+    expected = "bfloat16" if capable else "float32"
+    assert evaluation.resolved(torch.device("cpu"), "auto") == expected
+    network, _ = fresh(config, few)
+    rows = [evaluation.evaluate(network, few.val, name) for name in ("auto", expected)]
+    assert rows[0] == rows[1]
+    for name in ("float32", "bfloat16"):
+        assert evaluation.resolved(torch.device("cpu"), name) == name
 
 
 @pytest.mark.parametrize(
