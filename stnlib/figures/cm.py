@@ -158,7 +158,8 @@ def rotation_response(table: pd.DataFrame) -> Figure:
     figure, axis = plt.subplots(figsize=(6, 4))
     limit = table["degrees"].max()
     axis.plot([-limit, limit], [-limit, limit], "--", color="black", lw=1)
-    axis.annotate("undone", (limit, limit), (-4, -16), textcoords="offset points", ha="right")
+    at = (0.7 * limit, 0.7 * limit)
+    axis.annotate("undone", at, (-6, 6), textcoords="offset points", ha="right")
     for _, run in table.groupby("seed"):
         axis.plot(run["degrees"], run["rotation"], color=COLORS["stn"], lw=1, alpha=0.7)
     middle = table.groupby("degrees")["rotation"].mean()
