@@ -48,7 +48,7 @@ def fetch_data(
         for name in names or []:
             data.fetch(name)
         for source in data.available():
-            typer.echo(f"{source.name:8} {'here   ' if source.here else 'missing'}  {source.where}")
+            typer.echo(f"{source.name:9} {'here   ' if source.here else 'missing'}  {source.where}")
 
 
 @app.command()
