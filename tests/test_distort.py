@@ -55,6 +55,16 @@ def test_every_pixel_is_pillows_for_every_angle_and_shift():
     assert torch.equal(distort.distort(images, draws), expected)
 
 
+def test_every_pair_of_shifts_puts_the_image_down_where_it_says():
+    shift = torch.cartesian_prod(torch.arange(-10, 11), torch.arange(-10, 11))
+    draws = none(len(shift))._replace(shift=shift)
+    images = noise(len(shift), channels=1)
+    seen = distort.distort(images, draws)
+    for image, canvas, (x, y) in zip(images, seen, shift.tolist(), strict=True):
+        assert torch.equal(canvas[:, 16 + y : 48 + y, 16 + x : 48 + x], image)
+        assert (canvas > 0).sum() == 32 * 32
+
+
 def test_the_image_never_leaves_the_canvas():
     seen = distort.distort(torch.full((len(every().degrees), 1, 32, 32), 255).byte(), every())
     assert (seen > 0).sum((1, 2, 3)).min() > 0.98 * 32 * 32
@@ -102,9 +112,12 @@ def test_a_flip_comes_first():
     assert torch.equal(distort.distort(images, draws), distort.distort(flipped, plain))
 
 
-def test_images_of_another_size_are_refused():
-    with pytest.raises(ValueError, match=r"images must be \(N, C, 32, 32\), not \(1, 3, 28, 28\)"):
-        distort.distort(torch.zeros(1, 3, 28, 28), none(1))
+def test_images_of_another_size_or_type_are_refused():
+    allowed = r"images must be \(N, C, 32, 32\), uint8"
+    with pytest.raises(ValueError, match=allowed + r", not \(1, 3, 28, 28\), torch.uint8"):
+        distort.distort(torch.zeros(1, 3, 28, 28, dtype=torch.uint8), none(1))
+    with pytest.raises(ValueError, match=allowed + r", not \(1, 3, 32, 32\), torch.float32"):
+        distort.distort(torch.zeros(1, 3, 32, 32), none(1))
 
 
 # Draws

@@ -22,6 +22,7 @@ __all__ = ["CANVAS", "DEGREES", "SHIFT", "SIDE", "Draws", "distort", "draw", "tr
 CANVAS, SIDE = 64, 32  # height and width of the canvas and of an image, in pixels
 DEGREES, SHIFT = 20, 10  # the most, either way
 BOX = 42  # in the centre of the canvas: what a turned image can reach
+WIDE, SLACK = 48, 6  # the box in words of four pixels, and the places that it has in them
 
 
 class Draws(NamedTuple):
@@ -84,43 +85,51 @@ def distort(images: Tensor, draws: Draws) -> Tensor:
 
     Parameters
     ----------
-    images : (N, C, 32, 32), uint8 or any other type.
+    images : (N, C, 32, 32), uint8.
     draws : of N images, on the same device.
 
     Returns
     -------
-    (N, C, 64, 64) of the same type, the same whether there are many images or one: pixel by
-    pixel what Pillow's ``paste``, ``rotate`` and an exact shift give.
+    (N, C, 64, 64), uint8, the same whether there are many images or one: pixel by pixel what
+    Pillow's ``paste``, ``rotate`` and an exact shift give.
 
     Raises
     ------
     ValueError
-        If the images have another size.
+        If the images are of another size or type.
     """
-    if images.ndim != 4 or images.shape[2:] != (SIDE, SIDE):
-        raise ValueError(f"images must be (N, C, {SIDE}, {SIDE}), not {tuple(images.shape)}")
+    if images.shape[2:] != (SIDE, SIDE) or images.dtype != torch.uint8:
+        found = f"{tuple(images.shape)}, {images.dtype}"
+        raise ValueError(f"images must be (N, C, {SIDE}, {SIDE}), uint8, not {found}")
     n, channels = images.shape[:2]
+    x, y = (draws.shift + (CANVAS - BOX) // 2).T  # the box's corner
+    word = (x // 4).clamp(max=(CANVAS - WIDE) // 4)
+    kind = (draws.flip * (2 * DEGREES + 1) + draws.degrees + DEGREES) * SLACK + x - 4 * word
+    source = _sources(images.device).index_select(0, kind)
     pixels = F.pad(images.flatten(2), (0, 1))  # the last one is black
-    source = _sources(images.device)[draws.flip.long(), draws.degrees + DEGREES]
     seen = pixels.gather(2, source[:, None].expand(-1, channels, -1))
     canvas = images.new_zeros(n, channels, CANVAS, CANVAS)
-    places = canvas.unfold(2, BOX, 1).unfold(3, BOX, 1)  # a view: all places of the box
-    x, y = (draws.shift + (CANVAS - BOX) // 2).T
-    places[torch.arange(n, device=images.device), :, y, x] = seen.unflatten(2, (BOX, BOX))
+    words = canvas.view(torch.int32)  # four pixels are put down at a time
+    places = words.unfold(2, BOX, 1).unfold(3, WIDE // 4, 1)  # a view: all places of the box
+    boxes = seen.view(torch.int32).unflatten(2, (BOX, WIDE // 4))
+    places[torch.arange(n, device=images.device), :, y, word] = boxes
     return canvas
 
 
 @lru_cache(maxsize=4)
 def _sources(device: torch.device) -> Tensor:
-    """Which pixel of an image is seen where in the box: (2, 41, 42 * 42) int64.
+    """Which pixel of an image is seen where in the box: (2 * 41 * 6, 42 * 48) int64.
 
-    Without and with a flip, for each angle. Pixels are counted in the order of the rows;
-    ``SIDE**2`` is black.
+    Without and with a flip, for each angle, with 0 to 5 black pixels to the left of the box.
+    Pixels are counted in the order of the rows; ``SIDE**2`` is black.
     """
     x, y, inside = zip(*map(_turned, range(-DEGREES, DEGREES + 1)), strict=True)
-    x, y, inside = (torch.stack(part).flatten(1) for part in (x, y, inside))
+    x, y, inside = (torch.stack(part) for part in (x, y, inside))
     rows = torch.stack([y * SIDE + x, y * SIDE + SIDE - 1 - x])
-    return torch.where(inside, rows, SIDE**2).to(device)
+    rows = torch.where(inside, rows, SIDE**2)
+    pads = [(left, WIDE - BOX - left) for left in range(SLACK)]
+    wide = torch.stack([F.pad(rows, pad, value=SIDE**2) for pad in pads], dim=2)
+    return wide.reshape(-1, BOX * WIDE).to(device)
 
 
 def _turned(degrees: int) -> tuple[Tensor, Tensor, Tensor]:
