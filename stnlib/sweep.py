@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,7 +129,7 @@ class _Queue:
     """Jobs on a cluster; first come, first served."""
 
     def __init__(self, client: Client, places: tuple[str, str]) -> None:
-        self._client, self._places = client, places
+        self._client, self._places, self._address = client, places, client.scheduler.address
         self._resources = resources_of(client)
         self._futures: dict[Future, Job] = {}
         self._submitted = 0
@@ -142,31 +142,34 @@ class _Queue:
         future = self._client.submit(_train, job, *self._places, key=key, pure=False, **order)
         self._futures[future] = job
 
-    def ended(self, idle: Any) -> Any:
+    def ended(self, idle: Callable[[], Any]) -> Iterator[tuple[Job, str | None]]:
         """Yield each job once it has ended, with None or the reason why it failed."""
         while self._futures:
             done = [future for future in self._futures if future.done()]
             for future in done:
-                job = self._futures.pop(future)
-                if not self._put_off(future, job):
-                    yield job, _reason(future)
+                job, outcome = self._futures.pop(future), self._outcome(future)
+                if not self._put_off(job, outcome):
+                    yield job, outcome.reason
             if not done:
                 idle()
                 time.sleep(0.1)
 
-    def _put_off(self, future: Future, job: Job) -> bool:
-        """Submit a job again that another sweep holds, or that another host may manage."""
+    def _outcome(self, future: Future) -> _Outcome:
         if future.status in ("cancelled", "lost"):
-            address = self._client.scheduler.address
-            raise OSError(f"lost the scheduler at {address}: the same command goes on")
-        error = future.exception() if future.status == "error" else None
-        if isinstance(error, ClaimedError):
+            raise OSError(f"lost the scheduler at {self._address}: the same command goes on")
+        if future.status == "error":  # what a worker could not report, such as its own death
+            return _Outcome("failed", _line(future.exception()))
+        return future.result()
+
+    def _put_off(self, job: Job, outcome: _Outcome) -> bool:
+        """Submit a job again that another sweep holds, or that another host may manage."""
+        if outcome.state == "claimed":
             self.submit(job)
             return True
-        if not isinstance(error, _LacksData):
+        if outcome.state != "lacks data":
             return False
         lacking = self._lacking.setdefault(job.config.data, set())
-        lacking.add(error.host)
+        lacking.add(outcome.host)
         workers = self._client.scheduler_info(n_workers=-1)["workers"]
         others = {get_address_host(address) for address in workers} - lacking
         if others:
@@ -174,43 +177,43 @@ class _Queue:
         return bool(others)
 
 
-class _LacksData(RuntimeError):
-    """A data set is missing on this host; other hosts may have it."""
+@dataclass(frozen=True)
+class _Outcome:
+    """What a worker says of a job: `recorded`, `claimed`, `lacks data` or `failed`, and why."""
 
-    def __init__(self, host: str, reason: str) -> None:
-        super().__init__(host, reason)
-        self.host = host
-
-    def __str__(self) -> str:
-        return f"{self.args[1]} (on {self.host})"
+    state: str
+    reason: str | None = None
+    host: str = ""
 
 
-def _reason(future: Future) -> str | None:
-    """Why a run failed, in one line; None if it did not."""
-    if future.status == "finished":
-        return None
-    error = future.exception()
+def _line(error: BaseException) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 _alone = threading.Lock()  # torch draws from its process's generator, so runs take turns
 
 
-def _train(job: Job, folder: str, checkpoints: str) -> None:
-    """What a worker does: one run, on one thread or one GPU."""
+def _train(job: Job, folder: str, checkpoints: str) -> _Outcome:
+    """What a worker does: one run, on one thread or one GPU.
+
+    Errors are told, not raised: Dask cannot pass all of them on, and would wait forever.
+    """
     torch.set_num_threads(1)
     places = {"folder": Path(folder), "checkpoints": Path(checkpoints), "device": device_here()}
-    with _alone:
-        try:
+    options = {"progress": False, **dict(job.options)}
+    try:
+        with _alone:
             data = _data(job.config.data, job.config.n_train)
-            study.run(
-                job.config, job.study, data=data, progress=False, **places, **dict(job.options)
-            )
-        except DataError as error:
-            raise _LacksData(get_address_host(get_worker().address), str(error)) from None
-        except ClaimedError:
-            time.sleep(1)  # not to ask again at once, where nothing else is left to do
-            raise
+            study.run(job.config, job.study, data=data, **places, **options)
+    except ClaimedError as error:
+        time.sleep(1)  # not to ask again at once, where nothing else is left to do
+        return _Outcome("claimed", _line(error))
+    except DataError as error:
+        host = get_address_host(get_worker().address)
+        return _Outcome("lacks data", f"{_line(error)} (on {host})", host)
+    except Exception as error:
+        return _Outcome("failed", _line(error))
+    return _Outcome("recorded")
 
 
 @functools.lru_cache(maxsize=4)

@@ -5,11 +5,12 @@ import os
 import signal
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from stnlib import records, study
+from stnlib import cluster, records, study
 from stnlib.cluster import connect
 from stnlib.config import ConfigError, RunConfig
 from stnlib.sweep import Job, jobs_of, sweep
@@ -68,11 +69,19 @@ def test_a_run_whose_worker_is_killed_goes_on_and_ends_as_if_undisturbed(client,
     killer.start()
     assert sweep([Job("test", config)], tmp_path, client, checkpoint.parent, progress=False) == {}
     killer.join()
-    torch.set_num_threads(
-        1
-    )  # as the workers do: sums over other numbers of threads round otherwise
+    torch.set_num_threads(1)  # as workers do: sums over other numbers of threads round otherwise
     study.run(config, "test", tmp_path / "undisturbed", progress=False)
     assert outcome(tmp_path, config) == outcome(tmp_path / "undisturbed", config)
+
+
+@pytest.mark.parametrize(
+    ("name", "gpus", "device"),
+    [(0, 0, "cpu"), (3, 2, "cuda:1"), ("tcp://127.0.0.1:8790", 1, "cuda:0"), ("a", 4, "cuda:0")],
+)
+def test_local_workers_take_turns_on_the_gpus(monkeypatch, name, gpus, device):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(cluster, "get_worker", lambda: SimpleNamespace(name=name))
+    assert cluster.device_here() == torch.device(device)
 
 
 def test_a_wrong_study_file_is_refused_before_any_run(tmp_path):
