@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 LOCKED := pyproject.toml requirements.lock
 
-.PHONY: book test lab chapters lock clean help
+.PHONY: book test lab chapters bench lock clean help
 
 book: $(VENV)/book.done  ## build the book into _build/html (installs no torch)
 	$(BIN)/jupyter-book build book/
@@ -23,6 +23,12 @@ lab: $(VENV)/all.done  ## open the chapters in JupyterLab
 
 chapters: $(VENV)/all.done  ## run the chapters (CHAPTER=cm: one) and store their outputs
 	$(BIN)/python tools/chapters.py $(CHAPTER)
+
+bench: $(VENV)/all.done  ## measure speed on an idle machine (TINY=1: only see that it runs)
+	@mkdir -p _build
+	$(BIN)/python -m pytest -q benchmarks -o addopts= --benchmark-quiet \
+		--benchmark-json=_build/benchmarks.json $(if $(TINY),--tiny)
+	$(BIN)/python benchmarks/table.py _build/benchmarks.json $(if $(TINY),,benchmarks/ratios.json)
 
 lock: $(VENV)/all.done  ## renew requirements.lock within the bounds of pyproject.toml
 	$(PIP) uv
