@@ -96,7 +96,8 @@ class Split:
         epoch : int
             From 1.
         """
-        part = replace(self.take(indices), renew=None)
+        part = self._each(lambda tensor: tensor.index_select(0, indices))  # as [], but faster
+        part = replace(part, renew=None)
         return part if self.renew is None else self.renew(part, indices, seed, epoch)
 
     def first(self, n: int) -> Split:
