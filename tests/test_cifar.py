@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from torchvision.datasets import CIFAR10
 
+from stnlib import data
 from stnlib.data import DataError, cifar, imagefolder
 
 
@@ -61,10 +62,10 @@ def caches(place):
 @pytest.mark.parametrize("where", [".", "cifar10"])
 def test_a_folder_gives_each_of_its_images_once_with_its_label(place, where):
     held = fill(place / where, train=3)
-    data = cifar.dataset()
-    assert (len(data.train), len(data.val), len(data.test)) == (27, 3, 10)
-    assert data.name == "c10" and data.classes == cifar.CLASSES and data.size == (32, 32)
-    train = [(data.train.images, data.train.labels), (data.val.images, data.val.labels)]
+    whole = cifar.dataset()
+    assert (len(whole.train), len(whole.val), len(whole.test)) == (27, 3, 10)
+    assert whole.name == "c10" and whole.classes == cifar.CLASSES and whole.size == (32, 32)
+    train = [(whole.train.images, whole.train.labels), (whole.val.images, whole.val.labels)]
     found = sorted(
         (label, image.permute(1, 2, 0).numpy().tobytes())
         for images, labels in train
@@ -74,7 +75,7 @@ def test_a_folder_gives_each_of_its_images_once_with_its_label(place, where):
         (k, image.tobytes()) for (p, k), ims in held.items() if p == "train" for image in ims
     ]
     assert found == sorted(expected)
-    test = zip(data.test.images, data.test.labels.tolist(), strict=True)
+    test = zip(whole.test.images, whole.test.labels.tolist(), strict=True)
     for image, label in test:
         assert np.array_equal(image.permute(1, 2, 0).numpy(), held["test", label][0])
 
@@ -99,8 +100,8 @@ def test_grey_images_become_rgb_and_hidden_files_do_not_count(place):
     fill(place)
     Image.fromarray(np.full((32, 32), 7, np.uint8)).save(place / "test" / "frog" / "0000.png")
     (place / "test" / "frog" / ".DS_Store").write_bytes(b"x")
-    data = cifar.dataset()
-    (frog,) = data.test.images[data.test.labels == cifar.CLASSES.index("frog")]
+    whole = cifar.dataset()
+    (frog,) = whole.test.images[whole.test.labels == cifar.CLASSES.index("frog")]
     assert (frog == 7).all()
 
 
@@ -240,17 +241,17 @@ def archive(monkeypatch):
 
 def test_the_archive_keeps_its_order_but_for_the_images_that_validate(place, archive):
     (place / cifar.ARCHIVE).write_bytes(archive)
-    data = cifar.dataset()
-    assert data.source == "CIFAR-10, the official archive"
-    whole = np.concatenate([pixels(10, i) for i in range(5)]).transpose(0, 3, 1, 2)
+    whole = cifar.dataset()
+    assert whole.source == "CIFAR-10, the official archive"
+    pool = np.concatenate([pixels(10, i) for i in range(5)]).transpose(0, 3, 1, 2)
     places = [
-        [int((whole == image.numpy()).all((1, 2, 3)).nonzero()[0][0]) for image in split.images]
-        for split in (data.train, data.val)
+        [int((pool == image.numpy()).all((1, 2, 3)).nonzero()[0][0]) for image in split.images]
+        for split in (whole.train, whole.val)
     ]
     assert sorted(places[0] + places[1]) == list(range(50)) and len(places[1]) == 5
     assert all(part == sorted(part) for part in places)
-    assert data.train.labels.tolist() == [place % 10 for place in places[0]]
-    assert np.array_equal(data.test.images.numpy(), pixels(10, 5).transpose(0, 3, 1, 2))
+    assert whole.train.labels.tolist() == [place % 10 for place in places[0]]
+    assert np.array_equal(whole.test.images.numpy(), pixels(10, 5).transpose(0, 3, 1, 2))
     assert caches(place) == [cifar.ARCHIVE, "cifar10-official.safetensors"]
 
 
@@ -324,3 +325,30 @@ def test_without_a_network_the_ways_out_are_named(place):
     for way in (cifar.ARCHIVE, "cifar10/train/<class>/", str(place), "STNLIB_DATA", "shapes10"):
         assert way in message
     assert list(place.iterdir()) == []
+
+
+# By name
+
+
+def test_cifar_and_its_distortion_load_by_name(place):
+    fill(place)
+    plain, distorted = data.load("c10"), data.load("c10d", n_train=20)
+    assert plain.size == (32, 32) and distorted.size == (64, 64) and len(distorted.train) == 20
+    assert distorted.name == "c10d" and plain.source in distorted.source
+
+
+@pytest.mark.parametrize("name", ["c10", "c10d"])
+def test_the_table_of_what_is_here_sees_cifar_and_fetching_makes_sure_of_it(place, name):
+    def row():
+        return next(row for row in data.available() if row.name == name)
+
+    assert row() == (name, False, str(place / cifar.ARCHIVE))
+    assert "could not be downloaded" in failure(data.fetch, name)
+    fill(place / "cifar10")
+    assert row() == (name, True, str(place / "cifar10"))
+    assert data.fetch(name) == place / "cifar10"
+    assert "cifar10-folder.safetensors" in caches(place)
+
+
+def test_shapes_need_no_fetching(place):
+    assert data.fetch("shapes10d") is None
