@@ -63,6 +63,7 @@ def _local(workers: int | None, per_gpu: int) -> Iterator[Client]:
             memory_limit=0,  # Dask's own would pause a worker whose training takes its share
             resources=_GPU if gpus else {},
             dashboard_address=None,
+            scheduler_kwargs={"dashboard_address": ":0"},  # sweeps side by side: any free port
             silence_logs=logging.CRITICAL,  # failures are reported at the end, a line each
         ) as cluster,
         Client(cluster) as client,

@@ -193,12 +193,16 @@ def _line(error: BaseException) -> str:
 _alone = threading.Lock()  # torch draws from its process's generator, so runs take turns
 
 
+_bars = threading.RLock()  # tqdm's own is a semaphore that a killed process leaves behind
+
+
 def _train(job: Job, folder: str, checkpoints: str) -> _Outcome:
     """What a worker does: one run, on one thread or one GPU.
 
     Errors are told, not raised: Dask cannot pass all of them on, and would wait forever.
     """
     torch.set_num_threads(1)
+    tqdm.set_lock(_bars)
     places = {"folder": Path(folder), "checkpoints": Path(checkpoints), "device": device_here()}
     options = {"progress": False, **dict(job.options)}
     try:

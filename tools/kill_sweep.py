@@ -81,6 +81,10 @@ class Watch:
             if self._first.setdefault(path, identity) != identity:
                 self.again.add(path)
 
+    @property
+    def recorded(self) -> int:
+        return len(self._first)
+
     def progress(self) -> tuple[int, ...]:
         """Changes with every epoch and every record."""
         self.look()
@@ -104,7 +108,7 @@ def kill_often(sweeps: list[Sweep], watch: Watch, kills: int, draw: random.Rando
             except psutil.NoSuchProcess:
                 continue
             done += 1
-            print(f"kill {done}: {len(watch.progress())} runs begun or recorded", flush=True)
+            print(f"kill {done}, {watch.recorded} records", flush=True)
         time.sleep(0.2)
         for sweep in sweeps:
             sweep.revive()
@@ -144,10 +148,14 @@ def main() -> None:
         file = folder / "kills.toml"
         file.write_text(STUDY.format(seeds=list(range(runs))), encoding="utf-8")
         sweeps, watch = [Sweep(file, folder) for _ in range(2)], Watch(folder)
-        kills = kill_often(sweeps, watch, arguments.kills, random.Random(arguments.seed))
-        while any(sweep.process.poll() is None for sweep in sweeps):
-            watch.look()
-            time.sleep(0.05)
+        try:
+            kills = kill_often(sweeps, watch, arguments.kills, random.Random(arguments.seed))
+            while any(sweep.process.poll() is None for sweep in sweeps):
+                watch.look()
+                time.sleep(0.05)
+        finally:
+            for sweep in sweeps:
+                sweep.process.kill()
         sound, bad = records.examine([folder / "records"])
         wrong = differing(file, folder)
     print(f"{kills} kills, {runs} runs: {runs - sound} records lost, {len(bad)} damaged, ", end="")
