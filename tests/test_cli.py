@@ -7,7 +7,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from stnlib import records, study
+from stnlib import data, records, study
 from stnlib.cli import app, parse_settings
 from stnlib.config import ConfigError, RunConfig
 
@@ -31,7 +31,7 @@ def test_data_lists_what_is_here_and_where_the_rest_would_lie(places):
     done = stn("data")
     assert done.exit_code == 0
     rows = {line.split()[0]: line for line in done.stdout.splitlines()}
-    assert set(rows) == {"cm", "digits", "mnist"}
+    assert set(rows) == {*data.NAMES, "mnist"}
     assert "missing" in rows["cm"] and str(places["data"]) in rows["cm"]
     assert "here" in rows["digits"]
 
@@ -41,7 +41,9 @@ def test_data_that_needs_no_download_is_fetched_at_once():
 
 
 def test_an_unknown_data_set_is_refused():
-    assert error_of(stn("data", "svhn")) == "data must be one of cm, digits, mnist, not 'svhn'"
+    message = error_of(stn("data", "svhn"))
+    assert message.startswith("data must be one of cm, digits, mnist, c10, ")
+    assert message.endswith(", not 'svhn'")
 
 
 def test_a_data_folder_that_cannot_be_written_is_reported_before_any_download(
@@ -100,7 +102,7 @@ def test_a_run_that_diverged_says_so():
         ("lr=nan", "lr must be a number > 0, not nan"),
         ("epochs=0", "epochs must be a whole number >= 1, not 0"),
         ("epochs=2.5", "epochs must be a whole number >= 1, not 2.5"),
-        ("data=svhn", "data must be one of cm, digits, not 'svhn'"),
+        ("data=svhn", "data must be one of cm, digits, c10, c10d, shapes10, "),
         ("model=resnet", "model must be one of baseline, "),
         ("padding=wrap", "padding must be one of zeros, border, reflection, not 'wrap'"),
         ("rate=1", "'rate=1' is no setting: write NAME=VALUE with one of data, model, "),
