@@ -377,7 +377,7 @@ def test_a_network_survives_being_a_state_dict():
     [
         (
             lambda: make("resnet"),
-            "model must be one of baseline, baseline_wide, stn, stn_frozen, oracle, crop, not 'resnet'",
+            f"model must be one of {', '.join(models.MODELS)}, not 'resnet'",
         ),
         (
             lambda: SpatialTransformer(LocNet(1, 40), padding="wrap"),
