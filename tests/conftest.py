@@ -1,11 +1,18 @@
 """What tests of the core share: folders of their own, and a small data set."""
 
+import signal
 from dataclasses import replace
 
 import pytest
 
 from stnlib import data
 from stnlib.config import RunConfig
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c():
+    """Ctrl-C reaches what tests start: a shell's background jobs, and so CI's, may ignore it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
