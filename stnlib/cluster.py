@@ -22,6 +22,9 @@ __all__ = ["connect", "device_here", "resources_of"]
 
 _GPU = {"GPU": 1}  # the name that dask-cuda and Dask's documentation use
 
+# A terminal sends Ctrl-C to the workers as well: they end at once and print no traceback.
+_END_AT_CTRL_C = "import os, signal\nsignal.signal(signal.SIGINT, lambda *_: os._exit(130))"
+
 
 @contextlib.contextmanager
 def connect(
@@ -54,6 +57,7 @@ def _local(workers: int | None, per_gpu: int) -> Iterator[Client]:
     settings = {
         "distributed.scheduler.allowed-failures": 100,
         "distributed.worker.daemon": True,
+        "distributed.worker.preload": [_END_AT_CTRL_C],
     }
     with (
         dask.config.set(settings),
