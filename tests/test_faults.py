@@ -12,16 +12,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from typer.testing import CliRunner
+from distributed import Client
 
 from stnlib import records, study
-from stnlib.cli import app
 from stnlib.cluster import connect, resources_of
-from stnlib.config import ConfigError, RunConfig
+from stnlib.config import RunConfig
 from stnlib.files import ClaimedError, claim
 from stnlib.sweep import Job, sweep
 
 ROOT = Path(__file__).parents[1]
+STN = [sys.executable, "-c", "from stnlib.cli import main; main()"]  # the command stn
 
 SMALL = {"data": "digits", "model": "baseline", "n_train": 128, "epochs": 1}
 LONG = {"n_train": 1024, "epochs": 6}
@@ -139,6 +139,14 @@ def job(**changes):
     return Job("test", RunConfig(**SMALL | changes))
 
 
+def long_study(folder):
+    """A study file with the long run in it."""
+    lines = [f"{name} = {json.dumps(value)}" for name, value in (SMALL | LONG).items()]
+    file = folder / "test.toml"
+    file.write_text("[base]\n" + "\n".join(lines), encoding="utf-8")
+    return file
+
+
 def outcome(folder, config):
     record = records.read(records.place(folder, "test", config))
     for row in [*record["history"], record["result"]]:
@@ -240,19 +248,16 @@ def test_a_sweep_whose_scheduler_is_killed_says_so_and_a_new_one_goes_on(
 ):
     client, _ = cluster
     todo = job(**LONG)
-    checkpoint = tmp_path / "checkpoints" / f"{todo.config.key}.safetensors"
+    file, checkpoints = long_study(tmp_path), tmp_path / "checkpoints"
     with running_scheduler(tmp_path) as (scheduler, address), worker(address):
-
-        def kill():
-            until(checkpoint.exists)
+        places = ["--records", str(tmp_path), "--checkpoints", str(checkpoints)]
+        command = [*STN, "sweep", str(file), "--scheduler", address, *places]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as child:
+            until(lambda: list(checkpoints.glob("*")) or child.poll() is not None)
             scheduler.kill()
-
-        killer = threading.Thread(target=kill)
-        killer.start()
-        lost = pytest.raises(OSError, match=f"lost the scheduler at {address}")
-        with lost, connect(address) as own:
-            run([todo], tmp_path, own)
-        killer.join()
+            said = child.stderr.read()
+        assert child.returncode == 2
+        assert f"error: lost the scheduler at {address}" in said
     assert run([todo], tmp_path, client) == {}
     assert outcome(tmp_path, todo.config) == undisturbed
 
@@ -260,10 +265,7 @@ def test_a_sweep_whose_scheduler_is_killed_says_so_and_a_new_one_goes_on(
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 def test_ctrl_c_stops_the_workers_and_leaves_everything_resumable(cluster, tmp_path, undisturbed):
     client, _ = cluster
-    file = tmp_path / "test.toml"
-    lines = [f"{name} = {json.dumps(value)}" for name, value in (SMALL | LONG).items()]
-    file.write_text("[base]\n" + "\n".join(lines), encoding="utf-8")
-    command = [sys.executable, "-c", "from stnlib.cli import main; main()", "sweep", str(file)]
+    command = [*STN, "sweep", str(long_study(tmp_path))]
     command += ["--records", str(tmp_path), "--checkpoints", str(tmp_path / "checkpoints")]
     command += ["--workers", "1"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -280,14 +282,19 @@ def test_ctrl_c_stops_the_workers_and_leaves_everything_resumable(cluster, tmp_p
     assert outcome(tmp_path, job(**LONG).config) == undisturbed
 
 
+def refused(*command):
+    """What `stn` says, in a process of its own, when it does not do what it is told."""
+    done = subprocess.run([*STN, *command], capture_output=True, text=True)
+    assert done.returncode == 2
+    return done.stderr.splitlines()
+
+
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nonsense"])
 def test_a_scheduler_that_does_not_answer_is_one_line_and_nothing_is_made(tmp_path, address):
     file = tmp_path / "a.toml"
     file.write_text("", encoding="utf-8")
     places = ["--records", str(tmp_path / "r"), "--checkpoints", str(tmp_path / "c")]
-    done = CliRunner().invoke(app, ["sweep", str(file), "--scheduler", address, *places])
-    assert done.exit_code == 2
-    (line,) = done.stderr.splitlines()
+    (line,) = refused("sweep", str(file), "--scheduler", address, *places)
     assert line.startswith(f"error: no scheduler answers at {address}: ")
     assert not (tmp_path / "c").exists() and not list(tmp_path.glob("r/*"))
 
@@ -298,16 +305,17 @@ def odd(tmp_path_factory):
     with (
         running_scheduler(tmp_path_factory.mktemp("odd")) as (_, address),
         worker(address, "--nthreads", "2", "--resources", "GPU=1"),
-        connect(address) as client,
+        Client(address) as client,
     ):
         client.wait_for_workers(1, timeout=120)
         yield client, address
 
 
-def test_a_worker_of_several_threads_is_refused_with_the_remedy(odd):
-    _, address = odd
-    with pytest.raises(ConfigError, match="start them with --nthreads 1"), connect(address):
-        pass
+def test_a_worker_of_several_threads_is_refused_with_the_remedy(odd, tmp_path):
+    file = tmp_path / "a.toml"
+    file.write_text("", encoding="utf-8")
+    (line,) = refused("sweep", str(file), "--scheduler", odd[1], "--records", str(tmp_path))
+    assert "has 2 threads" in line and "start them with --nthreads 1" in line
 
 
 def test_runs_ask_for_a_gpu_where_a_worker_offers_one(odd, cluster):
