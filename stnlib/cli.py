@@ -29,6 +29,13 @@ app = typer.Typer(
 
 _EXPECTED = (ConfigError, data.DataError, records.RecordError, ClaimedError, OSError, ValueError)
 
+_Records = Annotated[
+    Path | None, typer.Option("--records", help="Folder of records; default: your own.")
+]
+_Checkpoints = Annotated[
+    Path | None, typer.Option(help="Folder of unfinished runs; default: the cache.")
+]
+
 
 @contextlib.contextmanager
 def _one_line_errors() -> Iterator[None]:
@@ -58,12 +65,8 @@ def run(
         typer.Argument(help="Fields of the configuration, such as model=stn lr=1e-4 seed=3."),
     ] = None,
     study_name: Annotated[str, typer.Option("--study", help="Record it as part of.")] = "own",
-    folder: Annotated[
-        Path | None, typer.Option("--records", help="Folder of records; default: your own.")
-    ] = None,
-    checkpoints: Annotated[
-        Path | None, typer.Option(help="Folder of unfinished runs; default: the cache.")
-    ] = None,
+    folder: _Records = None,
+    checkpoints: _Checkpoints = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="Threads on the CPU.", min=1)] = None,
     keep_weights: Annotated[bool, typer.Option(help="Store the localisation network.")] = False,
@@ -141,12 +144,8 @@ def pick_device(name: str) -> torch.device:
 @app.command("sweep")
 def run_studies(
     files: Annotated[list[Path], typer.Argument(help="Study files, book/studies/*.toml.")],
-    folder: Annotated[
-        Path | None, typer.Option("--records", help="Folder of records; default: your own.")
-    ] = None,
-    checkpoints: Annotated[
-        Path | None, typer.Option(help="Folder of unfinished runs; default: the cache.")
-    ] = None,
+    folder: _Records = None,
+    checkpoints: _Checkpoints = None,
     scheduler: Annotated[
         str | None, typer.Option(help="Address of a Dask scheduler; default: this machine.")
     ] = None,

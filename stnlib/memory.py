@@ -18,8 +18,8 @@ def keep_freed_memory() -> bool:
 
     A training step on the CPU allocates and frees the same large tensors again and again.
     By default glibc maps each from the system and unmaps it, and the system fills it with
-    zeros page by page: about a fifth of a training's time on the networks of the study. Kept, the
-    memory stays with the process until it ends. Nothing that is computed changes.
+    zeros page by page. Kept, the memory is ready for the next step, and stays with the
+    process until it ends. Nothing that is computed changes.
 
     Returns
     -------
