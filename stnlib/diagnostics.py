@@ -8,7 +8,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["black_share", "coverage", "decompose", "footprint", "theta_summary"]
+__all__ = [
+    "black_share",
+    "coverage",
+    "decompose",
+    "footprint",
+    "object_coverage",
+    "pose_summary",
+    "theta_summary",
+]
 
 
 def coverage(grid: Tensor) -> Tensor:
@@ -119,3 +127,63 @@ def footprint(grid: Tensor) -> Tensor:
     top, right = grid[:, 0], grid[:, 1:, -1]
     bottom, left = grid[:, -1, :-1].flip(1), grid[:, :-1, 0].flip(1)
     return torch.cat([top, right, bottom, left], dim=1)
+
+
+def _through(theta: Tensor, points: Tensor) -> Tensor:
+    """Points (P, 2) or (N, P, 2) sent through affine transforms: (N, P, 2)."""
+    matrix = _affine(theta)
+    return points @ matrix[:, :, :2].mT + matrix[:, None, :, 2]
+
+
+def object_coverage(theta: Tensor, points: Tensor) -> Tensor:
+    """Share of an object that an affine transformer still shows.
+
+    Unlike `coverage`, it does not count empty canvas as seen, and zooming out loses nothing.
+
+    Parameters
+    ----------
+    theta : (N, 6), (N, 2, 3) or (N, 3, 3) float, output to input.
+    points : (N, P, 2) float, points of the object in the input, normalised (x, y) as the grid.
+
+    Returns
+    -------
+    (N,) float32 in [0, 1]: of the points, those that lie within the output. Where θ cannot be
+    inverted or is not finite, nothing is seen: 0.
+    """
+    matrix = _affine(theta).double()
+    linear, shift = matrix[:, :, :2], matrix[:, None, :, 2]
+    inverse, singular = torch.linalg.inv_ex(linear)
+    inverse = torch.where(singular.bool()[:, None, None], torch.nan, inverse)
+    inside = ((points.double() - shift) @ inverse.mT).abs() <= 1 + 1e-6  # the edge, rounded
+    return inside.all(dim=-1).float().mean(dim=1)
+
+
+def pose_summary(theta: Tensor, truth: Tensor, points: Tensor, size: int) -> dict[str, float]:
+    """How far affine θ are from those that would undo each image's distortion.
+
+    Parameters
+    ----------
+    theta, truth : (N, 6), (N, 2, 3) or (N, 3, 3) float, predicted and true, output to input.
+    points : (P, 2) float, points of the object where it is upright, normalised (x, y).
+    size : height and width of the input in pixels.
+
+    Returns
+    -------
+    dict with `theta_error`, the root mean square distance in pixels between where θ and where
+    the true θ looks for the object's points; `object_coverage`, its mean over images; and
+    `undone_rotation`, `undone_tx`, `undone_ty`: slopes of the least-squares lines from the
+    true values to the predicted ones, 1 where the distortion is undone, 0 where ignored.
+    """
+    theta, truth = theta.double(), truth.double()
+    places = _through(truth, points.double())
+    distance = (_through(theta, points.double()) - places).square().sum(-1)
+    summary = {
+        "theta_error": distance.mean().sqrt().item() * (size - 1) / 2,
+        "object_coverage": object_coverage(theta, places).mean().item(),
+    }
+    found, wanted = decompose(theta), decompose(truth)
+    for name in ("rotation", "tx", "ty"):
+        x = wanted[name] - wanted[name].mean()
+        slope = (x * found[name]).sum() / x.square().sum()
+        summary[f"undone_{name}"] = slope.item()
+    return summary

@@ -12,11 +12,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stnlib.data import Split
-from stnlib.diagnostics import black_share, coverage, theta_summary
+from stnlib.data.distort import upright_points
+from stnlib.diagnostics import black_share, coverage, pose_summary, theta_summary
 from stnlib.models import STN
 from stnlib.transforms import NonFiniteError
 
-__all__ = ["autocast", "device_of", "evaluate", "processor_has_bfloat16", "resolved", "to_float"]
+__all__ = [
+    "autocast",
+    "device_of",
+    "evaluate",
+    "processor_has_bfloat16",
+    "resolved",
+    "thetas",
+    "to_float",
+]
 
 Row = dict[str, Any]
 
@@ -66,7 +75,8 @@ def evaluate(model: nn.Module, split: Split, precision: str = "float32") -> Row:
     Returns
     -------
     `loss` (mean cross-entropy in nats) and `accuracy` in [0, 1]; for an STN also
-    `coverage` and `black` (see `stnlib.diagnostics`) and, for affine θ, its summary.
+    `coverage` and `black` (see `stnlib.diagnostics`) and, for affine θ, its summary, and how
+    far it is from the true θ where that is known.
     When the network diverged, so that θ or the loss is not finite: nan for both.
     """
     try:
@@ -96,13 +106,28 @@ def _measure(model: nn.Module, split: Split, precision: str) -> Row:
         correct += (logits.argmax(1) == labels).sum().item()
     accuracy = correct / len(split) if math.isfinite(loss) else math.nan
     row = {"loss": loss / len(split), "accuracy": accuracy}
-    return row | (_transformer_row(torch.cat(thetas), parts) if thetas else {})
+    return row | (_transformer_row(torch.cat(thetas), parts, split) if thetas else {})
 
 
-def _transformer_row(theta: Tensor, parts: list[tuple[int, Tensor, Tensor]]) -> Row:
+def _transformer_row(theta: Tensor, parts: list[tuple[int, Tensor, Tensor]], split: Split) -> Row:
     n = len(theta)
     row = {
         "coverage": sum(k * c.item() for k, c, _ in parts) / n,
         "black": sum(k * b.item() for k, _, b in parts) / n,
     }
-    return row | (theta_summary(theta) if theta.shape[1] == 6 else {})
+    if theta.shape[1] != 6:
+        return row
+    row |= theta_summary(theta)
+    if split.theta is not None:
+        points, size = upright_points().to(theta.device), split.images.shape[-1]
+        row |= pose_summary(theta, split.theta, points, size)
+    return row
+
+
+@torch.inference_mode()
+def thetas(model: nn.Module, split: Split, n: int, precision: str = "float32") -> list[list[float]]:
+    """θ of the first `n` images of `split`, for pictures of what an STN's transformer does."""
+    model.eval()
+    images = to_float(split.first(n).images)
+    with autocast(device_of(model), precision):
+        return model.transformer.localisation(images).float().tolist()

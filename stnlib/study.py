@@ -15,7 +15,7 @@ from stnlib import records
 from stnlib.checkpoint import checkpoint_folder, load_checkpoint, save_checkpoint
 from stnlib.config import RunConfig
 from stnlib.data import VIEWS, DataSet, load
-from stnlib.evaluation import evaluate, resolved
+from stnlib.evaluation import evaluate, resolved, thetas
 from stnlib.files import check_writable, claim, write_whole
 from stnlib.memory import keep_freed_memory
 from stnlib.models import STN, SpatialTransformer, build, count_parameters
@@ -24,6 +24,7 @@ from stnlib.studyfile import configurations, options
 from stnlib.train import derive_seed, make_optimizer, train_epoch
 
 __all__ = [
+    "N_THETAS",
     "checkpoint_folder",
     "configurations",
     "fit",
@@ -34,6 +35,8 @@ __all__ = [
     "stopped",
     "transformer",
 ]
+
+N_THETAS = 8  # images whose θ each epoch of a history keeps
 
 
 def make_model(config: RunConfig, data: DataSet) -> nn.Module:
@@ -64,8 +67,9 @@ def fit(
 
     Returns
     -------
-    One row an epoch; it ends early when every output has been black, without any gradient
-    for θ, for a whole epoch (nothing can change any more), or when θ or the loss is not finite.
+    One row an epoch, an STN's with `thetas` of the first `N_THETAS` validation images; it ends
+    early when every output has been black, without any gradient for θ, for a whole epoch
+    (nothing can change any more), or when θ or the loss is not finite.
     """
     keep_freed_memory()
     optimizer = make_optimizer(model, config)
@@ -85,6 +89,8 @@ def fit(
             row = train_epoch(model, optimizer, data.train, config, epoch, bar.update)
             validation = evaluate(model, data.val, config.precision)
             row |= {_NAMES.get(name, name): value for name, value in validation.items()}
+            if isinstance(model, STN):
+                row["thetas"] = thetas(model, data.val, N_THETAS, config.precision)
             history.append({"epoch": epoch} | row)
             bar.set_postfix(epoch=epoch, val=f"{row['val_accuracy']:.3f}")
             if checkpoint:
@@ -169,8 +175,8 @@ def _make(
     model = make_model(config, data).to(device, memory_format=torch.channels_last)
     checkpoint = checkpoints / f"{config.key}.safetensors"
     history = fit(model, data, config, checkpoint, progress)
-    final = evaluate(model, data.test, config.precision) if test else {}
-    outcome = {f"test_{name}": value for name, value in final.items()} | {
+    final = _tested(model, data, config.precision) if test else {}
+    outcome = final | {
         "n_test": len(data.test) if test else 0,
         "parameters": count_parameters(model),
         "seconds": sum(row["seconds"] for row in history),
@@ -182,6 +188,14 @@ def _make(
     origin = provenance(device, data.fingerprint, resolved(device, config.precision))
     records.write(path.parent.parent, path.parent.name, config, history, outcome, origin)
     checkpoint.unlink(missing_ok=True)
+
+
+def _tested(model: nn.Module, data: DataSet, precision: str) -> dict[str, Any]:
+    """What `evaluate` says of the test images, and the accuracy on the set's probes."""
+    row = {f"test_{name}": value for name, value in evaluate(model, data.test, precision).items()}
+    for name, probe in data.probes.items():
+        row[f"{name}_accuracy"] = evaluate(model, probe(), precision)["accuracy"]
+    return row
 
 
 def localisation_weights(model: STN) -> bytes:

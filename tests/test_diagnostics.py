@@ -7,8 +7,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stnlib.diagnostics import black_share, coverage, decompose, footprint, theta_summary
-from stnlib.transforms import FAMILIES
+from stnlib.data import distort
+from stnlib.diagnostics import (
+    black_share,
+    coverage,
+    decompose,
+    footprint,
+    object_coverage,
+    pose_summary,
+    theta_summary,
+)
+from stnlib.transforms import FAMILIES, apply, invert
 
 IDENTITY = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]
 
@@ -180,3 +189,74 @@ def test_a_footprint_has_the_documented_length_and_is_closed(size):
     outline = footprint(affine_grid(*IDENTITY, size=size).expand(3, -1, -1, -1))
     assert outline.shape == (3, 2 * sum(size) - 3, 2)
     assert torch.equal(outline[:, 0], outline[:, -1])
+
+
+# Objects whose place is known
+
+SQUARE = torch.cartesian_prod(*[torch.linspace(-0.5, 0.5, 5)] * 2)
+
+
+@pytest.mark.parametrize(
+    ("theta", "share"),
+    [
+        (IDENTITY, 1.0),
+        ([9.0, 0.0, 0.0, 0.0, 9.0, 0.0], 1.0),  # from afar all of it is there, though tiny
+        ([0.3, 0.0, 0.0, 0.0, 0.3, 0.0], 9 / 25),  # -0.25, 0 and 0.25 on either axis
+        ([1.0, 0.0, 1.1, 0.0, 1.0, 0.0], 2 / 5),  # columns at 0.25 and 0.5
+        ([1.0, 0.0, 3.0, 0.0, 1.0, 0.0], 0.0),
+        ([0.0] * 6, 0.0),
+        ([math.nan] * 6, 0.0),
+    ],
+)
+def test_object_coverage_is_the_share_of_the_object_that_the_output_holds(theta, share):
+    seen = object_coverage(torch.tensor([theta]), SQUARE[None])
+    assert seen.tolist() == pytest.approx([share])
+
+
+@given(st.lists(st.floats(-2, 2, width=32), min_size=6, max_size=6))
+def test_object_coverage_counts_points_that_the_inverse_sends_inside(theta):
+    matrix = FAMILIES["affine"].matrix(torch.tensor([theta], dtype=torch.float64))
+    if matrix[0, :2, :2].det().abs() < 1e-3:
+        return
+    inside = apply(invert(matrix), SQUARE.double()).abs()
+    if ((inside - 1).abs() < 1e-4).any():  # on the edge, rounding decides
+        return
+    expected = (inside <= 1).all(-1).float().mean(1)
+    assert object_coverage(torch.tensor([theta]), SQUARE[None]).tolist() == expected.tolist()
+
+
+def test_the_true_theta_undoes_everything_and_the_identity_nothing():
+    truth = distort.true_theta(distort.draw(torch.arange(300), "test", flip=False))
+    points = distort.upright_points()
+    right = pose_summary(truth, truth, points, 64)
+    assert right["theta_error"] == 0 and right["object_coverage"] == 1
+    still = pose_summary(torch.tensor([IDENTITY]).expand(300, 6), truth, points, 64)
+    for name in ("rotation", "tx", "ty"):
+        assert right[f"undone_{name}"] == pytest.approx(1) and still[f"undone_{name}"] == 0
+
+
+def test_the_error_of_a_shift_is_its_length_in_pixels_and_half_a_shift_is_undone_by_half():
+    tx = 2 / 63 * torch.tensor([-3.0, 1.0, 8.0])
+    truth = torch.tensor([IDENTITY]).repeat(3, 1)
+    truth[:, 2] = tx
+    half, off = truth.clone(), truth.clone()
+    half[:, 2] /= 2
+    off[:, [2, 5]] += 2 / 63 * torch.tensor([3.0, 4.0])
+    points = distort.upright_points()
+    assert pose_summary(half, truth, points, 64)["undone_tx"] == pytest.approx(0.5)
+    assert pose_summary(off, truth, points, 64)["theta_error"] == pytest.approx(5)
+
+
+def test_the_upright_points_are_the_pixels_that_the_true_theta_finds_in_the_distorted_image():
+    draws = distort.draw(torch.arange(20), "test", flip=False)
+    image = torch.arange(1, 1025, dtype=torch.float64).reshape(1, 1, 32, 32) % 251 + 1
+    canvas = distort.distort(image.to(torch.uint8).expand(20, -1, -1, -1), draws)
+    grid = apply(
+        FAMILIES["affine"].matrix(distort.true_theta(draws)).double(),
+        distort.upright_points().double(),
+    )
+    found = torch.nn.functional.grid_sample(
+        canvas.double(), grid[:, None], mode="nearest", align_corners=True
+    )
+    assert (found[:, 0, 0] == image.flatten()).double().mean() > 0.75  # nearest pixel, twice
+    assert (found > 0).double().mean() > 0.98

@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
 from stnlib import data, records, study, train
 from stnlib.config import RunConfig
@@ -168,3 +170,34 @@ def test_an_epoch_trains_on_the_images_of_its_number(small, monkeypatch):
     optimizer = train.make_optimizer(network, config)
     train.train_epoch(network, optimizer, cropped(small).train, config, 3)
     assert [key for key in seen if key[0] == "train"] == [("train", 4, 3)] * 2
+
+
+def test_the_probe_is_turned_further_as_pillow_turns(plain, small):
+    probe = small.probes["turned_30"]()
+    assert torch.equal(probe.labels, plain.test.labels)
+    draws = distort.draw(torch.arange(700), "test", 30, flip=False, most=30)
+    assert draws.degrees.min() == -30 and draws.degrees.max() == 30
+    same = 0.0
+    for i in range(40):
+        canvas = Image.new("RGB", (64, 64))
+        canvas.paste(Image.fromarray(plain.test.images[i].permute(1, 2, 0).numpy()), (16, 16))
+        seen = Image.new("RGB", (64, 64))
+        seen.paste(canvas.rotate(int(draws.degrees[i])), tuple(draws.shift[i].tolist()))
+        found = probe.images[i].permute(1, 2, 0).numpy()
+        same += (np.asarray(seen) == found).all(-1).mean() / 40
+    assert same > 0.999
+
+
+def test_views_have_no_probes(small):
+    assert small.probes and not undone(small).probes and not cropped(small).probes
+
+
+def test_a_run_records_the_pose_the_thetas_and_the_probe(small, tmp_path):
+    config = RunConfig(data="shapes10d", n_train=60, epochs=1, batch_size=30)
+    record = records.read(study.run(config, "s", tmp_path, data=small, checkpoints=tmp_path / "c"))
+    row, result = record["history"][0], record["result"]
+    assert 0 <= result["turned_30_accuracy"] <= 1
+    assert 0 < row["object_coverage"] <= 1 and row["theta_error"] > 0
+    thetas = torch.tensor(row["thetas"])
+    assert thetas.shape == (study.N_THETAS, 6)
+    assert (thetas - torch.tensor([1.0, 0, 0, 0, 1, 0])).abs().max() < 1

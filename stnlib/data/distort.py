@@ -17,7 +17,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["CANVAS", "DEGREES", "SHIFT", "SIDE", "Draws", "distort", "draw", "true_theta"]
+__all__ = [
+    "CANVAS",
+    "DEGREES",
+    "SHIFT",
+    "SIDE",
+    "Draws",
+    "distort",
+    "draw",
+    "true_theta",
+    "upright_points",
+]
 
 CANVAS, SIDE = 64, 32  # height and width of the canvas and of an image, in pixels
 DEGREES, SHIFT = 20, 10  # the most, either way
@@ -40,7 +50,7 @@ class Draws(NamedTuple):
     flip: Tensor
 
 
-def draw(numbers: Tensor, *purpose: int | str, flip: bool) -> Draws:
+def draw(numbers: Tensor, *purpose: int | str, flip: bool, most: int = DEGREES) -> Draws:
     """Draw distortions, each uniformly from its range, flips with probability 1/2.
 
     Image number i gets what `purpose` and i say, whatever else is in the batch and wherever
@@ -52,16 +62,17 @@ def draw(numbers: Tensor, *purpose: int | str, flip: bool) -> Draws:
     numbers : (N,) int64, the images' numbers in their split.
     purpose : what the draws are for, such as ``"train", seed, epoch``.
     flip : whether to flip at all; angles and shifts are the same either way.
+    most : degrees, either way; `distort` knows no more than the default.
     """
     digest = hashlib.sha256("/".join(map(str, purpose)).encode()).digest()
     key = int.from_bytes(digest[:8], "big", signed=True)
     bits = _mix(numbers * _signed(0x9E3779B97F4A7C15) + key)
     parts = []
-    for n in (2 * DEGREES + 1, 2 * SHIFT + 1, 2 * SHIFT + 1, 2):  # in all 1.8e4 of 2⁶³ cases
+    for n in (2 * most + 1, 2 * SHIFT + 1, 2 * SHIFT + 1, 2):  # in all 1.8e4 of 2⁶³ cases
         parts.append(bits % n)
         bits = bits // n
     degrees, x, y, coin = parts
-    return Draws(degrees - DEGREES, torch.stack([x, y], 1) - SHIFT, coin.bool() & flip)
+    return Draws(degrees - most, torch.stack([x, y], 1) - SHIFT, coin.bool() & flip)
 
 
 def _signed(word: int) -> int:
@@ -178,3 +189,14 @@ def true_theta(draws: Draws, size: int = CANVAS) -> Tensor:
     cos, sin = scale * torch.cos(angle), scale * torch.sin(angle)
     x, y = (2 * draws.shift.double() / (CANVAS - 1)).T
     return torch.stack([cos, sin, x, -sin, cos, y], dim=1).float()
+
+
+def upright_points() -> Tensor:
+    """Centres of the image's pixels on its canvas before it is turned and shifted.
+
+    Returns
+    -------
+    (1024, 2) float32, normalised (x, y), ``align_corners=True``: within ±31/63.
+    """
+    line = (2 * torch.arange(SIDE) - (SIDE - 1)) / (CANVAS - 1)
+    return torch.cartesian_prod(line, line).flip(1)

@@ -7,15 +7,16 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from stnlib.sampler import sample_native
-from stnlib.transforms import family
+from stnlib.transforms import family, invert
 
 from . import distort
 from .sets import DataSet, Split, fingerprint
 
-__all__ = ["VIEWS", "cropped", "distorted", "undone"]
+__all__ = ["VIEWS", "cropped", "distorted", "turned_further", "undone"]
 
 
 def distorted(data: DataSet, name: str) -> DataSet:
@@ -43,6 +44,7 @@ def distorted(data: DataSet, name: str) -> DataSet:
         data.classes,
         f"{data.source}; distorted: on a 64×64 canvas, turned and shifted at random",
         hashlib.sha256(print_of_all.encode()).hexdigest()[:16],
+        {"turned_30": lambda: turned_further(data.test, 30)},
     )
 
 
@@ -54,6 +56,25 @@ def _seen(part: Split, index: Tensor, *purpose: int | str) -> Split:
     draws = distort.draw(index, *purpose, flip=purpose[0] != "test")
     theta = distort.true_theta(draws)
     images = distort.distort(part.images, draws)
+    return Split(images, part.labels, positions=theta[:, [2, 5]], theta=theta)
+
+
+def turned_further(test: Split, degrees: int) -> Split:
+    """Test images distorted with a wider range of angles, up to ±`degrees`.
+
+    The paper's code drew up to ±30 until its last day, and kept test images that it found.
+    """
+    return _in_parts(test, lambda part, index: _turned_further(part, index, degrees))
+
+
+def _turned_further(part: Split, index: Tensor, degrees: int) -> Split:
+    draws = distort.draw(index, "test", degrees, flip=False, most=degrees)
+    theta, edge = distort.true_theta(draws), (distort.CANVAS - distort.SIDE) // 2
+    affine = family("affine")
+    forth = invert(affine.matrix(theta))[:, :2].flatten(1)
+    grid = affine.grid(forth, (distort.CANVAS, distort.CANVAS))
+    canvas = F.pad(part.images.float(), (edge,) * 4)
+    images = F.grid_sample(canvas, grid, mode="nearest", align_corners=True).to(torch.uint8)
     return Split(images, part.labels, positions=theta[:, [2, 5]], theta=theta)
 
 
@@ -91,7 +112,7 @@ def _viewed(data: DataSet, view: Callable[[Split], Split]) -> DataSet:
         raise ValueError(f"data must be distorted, which {data.name!r} is not")
     train = replace(data.train, renew=lambda *batch: view(renew(*batch)))
     val, test = (_in_parts(split, lambda part, _: view(part)) for split in (data.val, data.test))
-    return replace(data, train=train, val=val, test=test)
+    return replace(data, train=train, val=val, test=test, probes={})
 
 
 def _in_parts(split: Split, make: Callable[[Split, Tensor], Split]) -> Split:

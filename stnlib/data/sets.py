@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -122,6 +122,8 @@ class DataSet:
         First 16 hexadecimal digits of a SHA-256: of the file where there is one, else of
         the tensors (see `fingerprint`). It is that of the whole set, also where `n_train`
         took a part.
+    probes : mapping of str to callable, optional
+        Further test images, by name, made when they are asked for.
     """
 
     name: str
@@ -131,6 +133,7 @@ class DataSet:
     classes: tuple[str, ...]
     source: str
     fingerprint: str
+    probes: Mapping[str, Callable[[], Split]] = field(default_factory=dict)
 
     @property
     def channels(self) -> int:
@@ -145,7 +148,8 @@ class DataSet:
     def to(self, device: torch.device | str) -> DataSet:
         """The same set with its images and labels on another device."""
         moved = {part: getattr(self, part).to(device) for part in ("train", "val", "test")}
-        return replace(self, **moved)
+        probes = {name: lambda make=make: make().to(device) for name, make in self.probes.items()}
+        return replace(self, **moved, probes=probes)
 
     def with_n_train(self, n_train: int | None) -> DataSet:
         """The same set with `n_train` training images, chosen by `subset_indices`."""
