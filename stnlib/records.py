@@ -23,9 +23,11 @@ __all__ = [
     "folders",
     "histories",
     "locate",
+    "of_any_seed",
     "place",
     "read",
     "read_all",
+    "state",
     "table",
     "weights_path",
     "write",
@@ -157,6 +159,12 @@ def find(config: RunConfig, where: Iterable[Path] | None = None) -> Record | Non
     return read(path) if path else None
 
 
+def of_any_seed(config: RunConfig, where: Iterable[Path] | None = None) -> list[Record]:
+    """The records of a configuration with whatever seed, in the order of their seeds."""
+    same = [r for r in read_all(where=where) if r["config"].replace(seed=config.seed) == config]
+    return sorted(same, key=lambda record: record["config"].seed)
+
+
 def examine(where: Iterable[Path] | None = None) -> tuple[int, list[str]]:
     """Number of readable records, and a line for each that is not."""
     count, problems = 0, []
@@ -170,13 +178,33 @@ def examine(where: Iterable[Path] | None = None) -> tuple[int, list[str]]:
     return count, problems
 
 
+def state(record: Record) -> str | None:
+    """What became of an STN's transformer, by its last validation; None for other networks.
+
+    Returns
+    -------
+    `diverged` where θ or the loss is not finite; `black` where at least 0.99 of the outputs
+    are all black; `shrunken` where less than half of the sampling points lie within the
+    image; else `alive`.
+    """
+    last = record["history"][-1]
+    if not record["config"].has_transformer:
+        return None
+    if "black" not in last or record["result"].get("stopped") == "diverged":
+        return "diverged"
+    if last["black"] >= 0.99:
+        return "black"
+    return "shrunken" if last["coverage"] < 0.5 else "alive"
+
+
 def table(records: Iterable[Record]) -> pd.DataFrame:
     """Records as one tidy table: one row a run.
 
     Returns
     -------
     Columns: `study`, `key`, every field of the configuration, everything in the result,
-    `val_accuracy` and `val_loss` after the last epoch, `data_fingerprint`, `threads`, `date`.
+    `val_accuracy` and `val_loss` after the last epoch, `state`, `data_fingerprint`, `threads`,
+    `date`.
     """
     return pd.DataFrame([_row(record) for record in records])
 
@@ -189,6 +217,7 @@ def _row(record: Record) -> Record:
         **record["config"].to_dict(),
         **record["result"],
         **{name: record["history"][-1][name] for name in ("val_accuracy", "val_loss")},
+        "state": state(record),
         "data_fingerprint": origin["data"],
         **{name: origin[name] for name in ("threads", "date")},
     }

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-__all__ = ["Interval", "Summary", "paired_difference", "summarize"]
+__all__ = ["Interval", "Share", "Summary", "paired_difference", "summarize", "wilson"]
 
 
 class Summary(NamedTuple):
@@ -19,7 +19,8 @@ class Summary(NamedTuple):
     n: int
 
     def __str__(self) -> str:
-        return f"{self.mean:.3f} ± {self.std:.3f} (n={self.n})"
+        spread = f" ± {self.std:.3f}" if self.n > 1 else ""
+        return f"{self.mean:.3f}{spread} (n={self.n})"
 
 
 class Interval(NamedTuple):
@@ -33,6 +34,34 @@ class Interval(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.mean:+.3f} [{self.low:+.3f}, {self.high:+.3f}] (n={self.n})"
+
+
+class Share(NamedTuple):
+    """k of n runs, with the bounds of the 95 % interval of the probability behind them."""
+
+    k: int
+    n: int
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.k} of {self.n} [{self.low:.2f}, {self.high:.2f}]"
+
+
+def wilson(k: int, n: int) -> Share:
+    """A share with Wilson's score interval (Wilson, 1927), sound for few runs and for 0 or all.
+
+    Raises
+    ------
+    ValueError
+        Unless 0 <= k <= n and n >= 1.
+    """
+    if not 0 <= k <= n or n < 1:
+        raise ValueError(f"k of n must be 0 <= k <= n, n >= 1, not {k} of {n}")
+    z = stats.norm.ppf(0.975)
+    middle = (k + z**2 / 2) / (n + z**2)
+    half = z / (n + z**2) * np.sqrt(k * (n - k) / n + z**2 / 4)
+    return Share(k, n, float(max(0, middle - half)), float(min(1, middle + half)))
 
 
 def summarize(values: Sequence[float]) -> Summary:

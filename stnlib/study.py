@@ -6,7 +6,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
 from torch import nn
 from tqdm.auto import tqdm
@@ -18,10 +17,11 @@ from stnlib.data import VIEWS, DataSet, load
 from stnlib.evaluation import evaluate, resolved, thetas
 from stnlib.files import check_writable, claim, write_whole
 from stnlib.memory import keep_freed_memory
-from stnlib.models import STN, SpatialTransformer, build, count_parameters
+from stnlib.models import STN, build, count_parameters
 from stnlib.provenance import provenance
 from stnlib.studyfile import configurations, options
 from stnlib.train import derive_seed, make_optimizer, train_epoch
+from stnlib.weights import localisation_weights, transformer
 
 __all__ = [
     "N_THETAS",
@@ -31,6 +31,7 @@ __all__ = [
     "make_model",
     "options",
     "result",
+    "results",
     "run",
     "stopped",
     "transformer",
@@ -198,12 +199,6 @@ def _tested(model: nn.Module, data: DataSet, precision: str) -> dict[str, Any]:
     return row
 
 
-def localisation_weights(model: STN) -> bytes:
-    """The localisation network's state as safetensors."""
-    state = model.transformer.localisation.state_dict()
-    return safetensors.torch.save({name: value.cpu().contiguous() for name, value in state.items()})
-
-
 def result(config: RunConfig, study: str = "own", progress: bool = True) -> records.Record:
     """The record of a configuration: from disk at once, or trained now, saying so.
 
@@ -217,24 +212,15 @@ def result(config: RunConfig, study: str = "own", progress: bool = True) -> reco
     return record
 
 
-def transformer(config: RunConfig, channels: int, size: int) -> SpatialTransformer:
-    """The trained spatial transformer of a recorded STN.
+def results(config: RunConfig, n_seeds: int, train: bool = True) -> list[records.Record]:
+    """Every record of a configuration, whatever its seed, in the order of seeds.
 
     Parameters
     ----------
-    channels, size : of the images that it was trained on, size in pixels.
-
-    Raises
-    ------
-    RecordError
-        When no weights were kept for this configuration.
+    n_seeds : seeds from 0 that are wanted.
+    train : make what is missing of them; otherwise take what is there.
     """
-    path = records.locate(config)
-    weights = records.weights_path(path) if path else None
-    if weights is None or not weights.is_file():
-        raise records.RecordError(f"no weights are kept for {config.changed()}: train it anew")
-    names = ("transform", "padding", "sampler", "classifier")
-    options = {name: getattr(config, name) for name in names}
-    model = build(config.model, channels, size, 10, output_size=config.output_size, **options)
-    model.transformer.localisation.load_state_dict(safetensors.torch.load_file(weights))
-    return model.transformer.eval()
+    if train:
+        for seed in range(n_seeds):
+            result(config.replace(seed=seed))
+    return records.of_any_seed(config)

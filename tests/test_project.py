@@ -30,6 +30,7 @@ LAYERS = [
         "figures",
         "parameters",
         "study",
+        "weights",
         "records",
         "provenance",
         "train",

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from stnlib import paper
-from stnlib.statistics import paired_difference, summarize
+from stnlib.statistics import paired_difference, summarize, wilson
 
 accuracies = st.lists(st.floats(0, 1, width=32), min_size=2, max_size=20)
 
@@ -21,6 +21,7 @@ def test_a_summary_is_mean_and_sample_standard_deviation():
 
 def test_the_spread_of_one_run_is_unknown():
     assert np.isnan(summarize([0.9]).std)
+    assert str(summarize([0.9])) == "0.900 (n=1)"
 
 
 def test_the_paired_interval_is_that_of_the_paired_t_test():
@@ -60,3 +61,20 @@ def test_the_papers_collapse_is_in_its_curve():
 def test_unknown_data_is_refused_by_name():
     with pytest.raises(ValueError, match="data must be one of c10, c10d, cm, not 'mnist'"):
         paper.curves("mnist")
+
+
+@given(st.integers(1, 60).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_wilsons_interval_is_that_of_scipy(case):
+    share = wilson(*case)
+    expected = stats.binomtest(*case).proportion_ci(method="wilson")
+    assert (share.low, share.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+@pytest.mark.parametrize("case", [(-1, 3), (4, 3), (0, 0)])
+def test_an_impossible_share_is_refused(case):
+    with pytest.raises(ValueError, match="0 <= k <= n"):
+        wilson(*case)
+
+
+def test_a_share_reads_as_counts_and_bounds():
+    assert str(wilson(3, 3)) == "3 of 3 [0.44, 1.00]"
