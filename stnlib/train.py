@@ -29,6 +29,7 @@ __all__ = [
     "param_groups",
     "schedule",
     "train_epoch",
+    "train_step",
 ]
 
 Row = dict[str, Any]
@@ -150,18 +151,12 @@ def train_epoch(
         images, labels = to_float(batch.images), batch.labels
         images = augment.apply(config.augment, images, generator)
         try:
-            with autocast(device, config.precision):
-                logits = model(images).float()
+            loss, correct, norm = train_step(model, optimizer, images, labels, config)
         except NonFiniteError:
             total.fill_(math.nan)
             break
-        loss = F.cross_entropy(logits, labels)
-        optimizer.zero_grad()
-        loss.backward()
-        norms.append(gradient_norms(model))
-        optimizer.step()
-        correct = (logits.detach().argmax(1) == labels).sum()
-        total += torch.stack([loss.detach() * len(index), correct.to(loss.dtype)])
+        norms.append(norm)
+        total += torch.stack([loss * len(index), correct.to(loss.dtype)])
         on_step()
     train_loss, train_accuracy = (total / n).tolist()
     return {
@@ -170,6 +165,40 @@ def train_epoch(
         "seconds": time.perf_counter() - start,
         **_summarise_norms(norms),
     }
+
+
+def train_step(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    images: Tensor,
+    labels: Tensor,
+    config: RunConfig,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Take one step of the optimiser, with the learning rates that its groups have.
+
+    Parameters
+    ----------
+    model, optimizer : changed in place; the model is in training mode.
+    images, labels : a batch as the network sees it, (N, C, H, W) float32 and (N,) int64.
+
+    Returns
+    -------
+    The mean loss before the step, the number of right answers, and the `gradient_norms`: on
+    the model's device, detached, so that nothing waits for an accelerator.
+
+    Raises
+    ------
+    stnlib.transforms.NonFiniteError
+        When θ is not finite; nothing has been changed then.
+    """
+    with autocast(images.device, config.precision):
+        logits = model(images).float()
+    loss = F.cross_entropy(logits, labels)
+    optimizer.zero_grad()
+    loss.backward()
+    norms = gradient_norms(model)
+    optimizer.step()
+    return loss.detach(), (logits.detach().argmax(1) == labels).sum(), norms
 
 
 def order(n: int, config: RunConfig, epoch: int) -> Tensor:

@@ -165,6 +165,21 @@ def test_an_epoch_is_the_plain_loop_bit_for_bit(few, model):
     assert all(map(torch.equal, network.parameters(), plain.parameters()))
 
 
+def test_a_step_is_the_plain_steps_and_says_what_it_found(few, config):
+    (model, optimizer), (plain, adam) = fresh(config, few), fresh(config, few)
+    for network in (model, plain):
+        network.eval()  # without dropout, so that both see the same
+    images, labels = few.train.images[:20] / 255, few.train.labels[:20]
+    loss, correct, norms = train.train_step(model, optimizer, images, labels, config)
+    logits = plain(images)
+    F.cross_entropy(logits, labels).backward()
+    adam.step()
+    assert loss == F.cross_entropy(logits, labels) and not loss.requires_grad
+    assert correct == (logits.argmax(1) == labels).sum()
+    assert torch.equal(norms, train.gradient_norms(plain))
+    assert all(map(torch.equal, model.parameters(), plain.parameters()))
+
+
 def test_an_epoch_says_how_large_the_gradients_were(config, few):
     model, optimizer = fresh(config, few)
     steps = []
