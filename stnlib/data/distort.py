@@ -31,8 +31,8 @@ __all__ = [
 
 CANVAS, SIDE = 64, 32  # height and width of the canvas and of an image, in pixels
 DEGREES, SHIFT = 20, 10  # the most, either way
-BOX = 42  # in the centre of the canvas: what a turned image can reach
-WIDE, SLACK = 48, 6  # the box in words of four pixels, and the places that it has in them
+BOX = 40  # in the centre of the canvas: what a turned image can reach
+WORD, WIDE = 4, 44  # pixels that are put down at a time, and the box in whole words of them
 
 
 class Draws(NamedTuple):
@@ -113,34 +113,36 @@ def distort(images: Tensor, draws: Draws) -> Tensor:
         found = f"{tuple(images.shape)}, {images.dtype}"
         raise ValueError(f"images must be (N, C, {SIDE}, {SIDE}), uint8, not {found}")
     n, channels = images.shape[:2]
+    sources, words = _tables(images.device)
     x, y = (draws.shift + (CANVAS - BOX) // 2).T  # the box's corner
-    word = (x // 4).clamp(max=(CANVAS - WIDE) // 4)
-    kind = (draws.flip * (2 * DEGREES + 1) + draws.degrees + DEGREES) * SLACK + x - 4 * word
-    source = _sources(images.device).index_select(0, kind)
-    pixels = F.pad(images.flatten(2), (0, 1))  # the last one is black
-    seen = pixels.gather(2, source[:, None].expand(-1, channels, -1))
-    canvas = images.new_zeros(n, channels, CANVAS, CANVAS)
-    words = canvas.view(torch.int32)  # four pixels are put down at a time
-    places = words.unfold(2, BOX, 1).unfold(3, WIDE // 4, 1)  # a view: all places of the box
-    boxes = seen.view(torch.int32).unflatten(2, (BOX, WIDE // 4))
-    places[torch.arange(n, device=images.device), :, y, word] = boxes
-    return canvas
+    kind = (draws.flip * (2 * DEGREES + 1) + draws.degrees + DEGREES) * WORD + x % WORD
+    source = sources.index_select(0, kind)[:, None].expand(-1, channels, -1)
+    seen = F.pad(images.flatten(2), (0, 1)).gather(2, source)  # padded: the last one is black
+    place = (y * (CANVAS // WORD) + x // WORD)[:, None] + words
+    canvas = images.new_zeros(n, channels, CANVAS * CANVAS)
+    place = place[:, None].expand(-1, channels, -1)
+    canvas.view(torch.int32).scatter_(2, place, seen.view(torch.int32))
+    return canvas.unflatten(2, (CANVAS, CANVAS))
 
 
 @lru_cache(maxsize=4)
-def _sources(device: torch.device) -> Tensor:
-    """Which pixel of an image is seen where in the box: (2 * 41 * 6, 42 * 48) int64.
+def _tables(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Which pixel of an image is seen where in the box, and where the box's words lie.
 
-    Without and with a flip, for each angle, with 0 to 5 black pixels to the left of the box.
-    Pixels are counted in the order of the rows; ``SIDE**2`` is black.
+    Returns
+    -------
+    sources : (2 * 41 * 4, 40 * 44) int64; without and with a flip, for each angle, with 0 to 3
+        black pixels to the left of the box. Pixels are counted row by row; ``SIDE**2`` is black.
+    words : (40 * 11,) int64, places on the canvas, in words, counted from the box's corner.
     """
     x, y, inside = zip(*map(_turned, range(-DEGREES, DEGREES + 1)), strict=True)
     x, y, inside = (torch.stack(part) for part in (x, y, inside))
     rows = torch.stack([y * SIDE + x, y * SIDE + SIDE - 1 - x])
     rows = torch.where(inside, rows, SIDE**2)
-    pads = [(left, WIDE - BOX - left) for left in range(SLACK)]
+    pads = [(left, WIDE - BOX - left) for left in range(WORD)]
     wide = torch.stack([F.pad(rows, pad, value=SIDE**2) for pad in pads], dim=2)
-    return wide.reshape(-1, BOX * WIDE).to(device)
+    words = torch.arange(BOX)[:, None] * (CANVAS // WORD) + torch.arange(WIDE // WORD)
+    return wide.reshape(-1, BOX * WIDE).to(device), words.flatten().to(device)
 
 
 def _turned(degrees: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -151,7 +153,7 @@ def _turned(degrees: int) -> tuple[Tensor, Tensor, Tensor]:
 
     Returns
     -------
-    x, y : (42, 42) int64, column and row of the image; and whether it has them, bool.
+    x, y : (40, 40) int64, column and row of the image; and whether it has them, bool.
     """
     # The way back, from the turned canvas to the image; and Pillow keeps 15 digits.
     cos, sin = (round(f(-math.radians(degrees % 360)), 15) for f in (math.cos, math.sin))
