@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from stnlib.data import Split
 from stnlib.data.distort import upright_points
-from stnlib.diagnostics import black_share, coverage, pose_summary, theta_summary
+from stnlib.diagnostics import black_share, grid_coverage, pose_summary, theta_summary
 from stnlib.models import STN
 from stnlib.transforms import NonFiniteError
 
@@ -75,8 +75,8 @@ def evaluate(model: nn.Module, split: Split, precision: str = "float32") -> Row:
     Returns
     -------
     `loss` (mean cross-entropy in nats) and `accuracy` in [0, 1]; for an STN also
-    `coverage` and `black` (see `stnlib.diagnostics`) and, for affine θ, its summary, and how
-    far it is from the true θ where that is known.
+    `coverage` and `black` (`grid_coverage` and `black_share` of `stnlib.diagnostics`) and, for
+    affine θ, its summary, and how far it is from the true θ where that is known.
     When the network diverged, so that θ or the loss is not finite: nan for both.
     """
     try:
@@ -98,7 +98,7 @@ def _measure(model: nn.Module, split: Split, precision: str) -> Row:
                 theta, grid = model.transformer.locate(images)
                 images = model.transformer.sample(images, grid)
                 thetas.append(theta)
-                parts.append((len(labels), coverage(grid).mean(), black_share(images)))
+                parts.append((len(labels), grid_coverage(grid).mean(), black_share(images)))
                 logits = model.classifier(images).float()
             else:
                 logits = model(images).float()

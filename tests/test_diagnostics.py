@@ -13,6 +13,7 @@ from stnlib.diagnostics import (
     coverage,
     decompose,
     footprint,
+    grid_coverage,
     object_coverage,
     pose_summary,
     theta_summary,
@@ -31,7 +32,7 @@ def rotation(degrees, scale=1.0):
     return torch.tensor([[c, -s, 0.0, s, c, 0.0]])
 
 
-# Coverage
+# Coverage, counted
 
 
 @pytest.mark.parametrize(
@@ -45,27 +46,108 @@ def rotation(degrees, scale=1.0):
         ([1.0, 0.0, 3.0, 0.0, 1.0, 0.0], 0.0),
     ],
 )
-def test_coverage_is_the_share_of_points_inside(theta, share):
-    assert coverage(affine_grid(*theta)).tolist() == pytest.approx([share])
+def test_grid_coverage_is_the_share_of_points_inside(theta, share):
+    assert grid_coverage(affine_grid(*theta)).tolist() == pytest.approx([share])
 
 
 def test_a_point_on_the_outermost_pixels_centre_is_inside_and_beyond_it_is_not():
     beyond = torch.nextafter(torch.tensor(1.0), torch.tensor(2.0)).item()
     grid = torch.tensor([[[[1.0, -1.0], [beyond, 0.0], [0.0, -beyond], [-1.0, 1.0]]]])
-    assert coverage(grid).item() == 0.5
+    assert grid_coverage(grid).item() == 0.5
 
 
-def test_coverage_counts_nan_as_outside_and_images_one_by_one():
+def test_grid_coverage_counts_nan_as_outside_and_images_one_by_one():
     grid = torch.zeros(2, 2, 2, 2)
     grid[1, 0, 0, 1] = math.nan
-    assert coverage(grid).tolist() == [1.0, 0.75]
+    assert grid_coverage(grid).tolist() == [1.0, 0.75]
 
 
 @pytest.mark.parametrize("shape", [(5, 5, 2), (1, 5, 5, 3), (1, 2, 5, 5)])
-def test_coverage_says_which_shape_a_grid_has(shape):
+def test_grid_coverage_says_which_shape_a_grid_has(shape):
     with pytest.raises(ValueError) as caught:
-        coverage(torch.zeros(shape))
+        grid_coverage(torch.zeros(shape))
     assert str(caught.value) == f"grid must have shape (N, H, W, 2), not {shape}"
+
+
+# Coverage, exact
+
+CASES = {  # worked out by hand
+    "the identity": (IDENTITY, 1),
+    "a magnification": ([0.5, 0, 0.5, 0, 0.5, -0.5], 1),
+    "seen from twice as far": ([2, 0, 0, 0, 2, 0], 1 / 4),
+    "a shift": ([1, 0, 0.5, 0, 1, -0.5], 9 / 16),
+    "an eighth of a turn": ([0.5**0.5, -(0.5**0.5), 0, 0.5**0.5, 0.5**0.5, 0], 2 * 2**0.5 - 2),
+    "a corner that is a triangle": ([1, 1, 2, 1, -1, 0], 1 / 8),
+    "a mirror": ([-1, 0, 1, 0, 1, 0], 1 / 2),
+    "outside": ([1, 0, 3, 0, 1, 0], 0),
+    "touching": ([1, 0, 2, 0, 1, 0], 0),
+    "one point of the image": ([0, 0, 0.3, 0, 0, 0.9], 1),
+    "one point outside": ([0, 0, 0.3, 0, 0, 1.1], 0),
+    "a line along the image": ([2, 0, 0, 0, 0, 1], 1 / 2),
+    "a slanted line, both coordinates equal": ([1, 1, 0, 1, 1, 0], 3 / 4),
+    "huge": ([1e30, 0, 0, 0, 1e-30, 0], 1e-30),
+    "huge and far": ([1e30, -2e30, 3e38, 5, 1e30, 1], 0),
+    "not a number": ([math.nan, 0, 0, 0, 1, 0], 0),
+    "infinite": ([1, 0, 0, 0, math.inf, 0], 0),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_coverage_is_the_area_worked_out_by_hand(case):
+    theta, area = CASES[case]
+    assert coverage(torch.tensor([theta])).item() == pytest.approx(area, rel=1e-6, abs=1e-12)
+
+
+THETA = st.lists(st.floats(-3, 3, width=32), min_size=6, max_size=6)
+
+
+@given(st.lists(THETA, min_size=1, max_size=4))
+@settings(max_examples=60, deadline=None)
+def test_coverage_agrees_with_dense_counting(thetas):
+    theta = torch.tensor(thetas, dtype=torch.float64)
+    n = 200  # midpoints of cells: what the count can miss are the cells that an edge crosses
+    grid = FAMILIES["affine"].grid(theta, (n, n), align_corners=False)
+    edge = (grid.abs() == 1).any(-1).double().mean((1, 2))  # a flat transform can lie on it whole
+    error = (coverage(theta) - grid_coverage(grid).double()).abs()
+    assert (error <= 8 / n + edge).all()
+
+
+@given(THETA, st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_coverage_does_not_change_when_axes_are_exchanged_or_the_output_mirrored(theta, mirror):
+    a, b, tx, c, d, ty = theta
+    swapped = [-a, b, tx, -c, d, ty] if mirror else [c, d, ty, a, b, tx]
+    both = coverage(torch.tensor([theta, swapped]))
+    assert both[0].item() == pytest.approx(both[1].item(), abs=1e-9)
+
+
+@given(THETA)
+@settings(max_examples=60, deadline=None)
+def test_an_image_of_unit_area_cannot_be_seen_more_than_once(theta):
+    a, b, _, c, d, _ = theta
+    seen = coverage(torch.tensor([theta])).item()
+    assert 0 <= seen <= 1 and seen * abs(a * d - b * c) <= 1 + 1e-6
+
+
+def test_the_gradient_of_coverage_is_that_of_the_area():
+    theta = torch.tensor([[2.0, 0, 0, 0, 4, 0]], requires_grad=True)  # area 1 / (a d)
+    coverage(theta).sum().backward()
+    assert theta.grad[0, [0, 4]].tolist() == pytest.approx([-1 / 16, -1 / 32])
+
+
+def test_a_batch_is_covered_image_by_image():
+    theta = torch.tensor([case for case, _ in CASES.values()])
+    alone = [coverage(one[None]).item() for one in theta]
+    assert coverage(theta).tolist() == pytest.approx(alone, abs=1e-15)
+    assert coverage(torch.zeros(0, 6)).shape == (0,)
+
+
+def test_coverage_refuses_a_projective_transform():
+    theta = torch.eye(3).repeat(2, 1, 1)
+    assert coverage(theta).tolist() == [1, 1]
+    theta[1, 2, 0] = 0.1
+    with pytest.raises(ValueError, match="must have last rows 0 0 1"):
+        coverage(theta)
 
 
 # Black images
@@ -223,6 +305,46 @@ def test_object_coverage_counts_points_that_the_inverse_sends_inside(theta):
         return
     expected = (inside <= 1).all(-1).float().mean(1)
     assert object_coverage(torch.tensor([theta]), SQUARE[None]).tolist() == expected.tolist()
+
+
+def test_a_mask_and_the_points_of_its_pixels_are_one_object():
+    mask = torch.zeros(5, 5, dtype=torch.bool)
+    mask[1:3, 2:5] = True
+    axis = torch.linspace(-1, 1, 5)
+    points = torch.tensor([[axis[j], axis[i]] for i, j in mask.nonzero().tolist()])
+    theta = torch.randn(20, 6, generator=torch.Generator().manual_seed(0))
+    seen = object_coverage(theta, mask=mask)
+    assert 0 < seen.mean() < 1
+    torch.testing.assert_close(seen, object_coverage(theta, points))
+
+
+def test_a_mask_has_one_image_each_weighs_its_pixels_and_says_when_it_is_empty():
+    mask = torch.zeros(3, 1, 2, 2)
+    mask[0, 0, 0, 0] = mask[1, 0, 0, 1] = 1  # to the left, to the right
+    mask[1, 0, 0, 0] = 0.25
+    theta = torch.tensor([[0.5, 0.0, -0.5, 0.0, 1.0, 0.0]]).repeat(3, 1)  # the left half
+    assert object_coverage(theta, mask=mask)[:2].tolist() == pytest.approx([1, 0.2])
+    assert object_coverage(theta, mask=mask[:, 0])[:2].tolist() == pytest.approx([1, 0.2])
+    assert object_coverage(theta, mask=mask)[2].isnan()
+
+
+def test_a_masks_pixels_stand_where_align_corners_says():
+    mask = torch.tensor([[1.0, 0.0]])
+    theta = torch.tensor([[0.6, 0.0, 0.0, 0.0, 1.0, 0.0]])  # sees |x| <= 0.6
+    assert object_coverage(theta, mask=mask).item() == 0  # centre at -1
+    assert object_coverage(theta, mask=mask, align_corners=False).item() == 1  # and at -0.5
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 4), (2, 2, 4, 4), (4,)])
+def test_a_mask_of_another_shape_is_refused(shape):
+    with pytest.raises(ValueError, match="with N = 2, not"):
+        object_coverage(torch.zeros(2, 6), mask=torch.ones(shape))
+
+
+@pytest.mark.parametrize("object_", [{}, {"points": SQUARE, "mask": torch.ones(2, 2)}])
+def test_an_object_is_points_or_a_mask(object_):
+    with pytest.raises(ValueError, match="one of the two"):
+        object_coverage(torch.zeros(2, 6), **object_)
 
 
 def test_the_true_theta_undoes_everything_and_the_identity_nothing():

@@ -1,0 +1,25 @@
+"""What a spatial transformer does with its input, as numbers, and a watch for its collapse.
+
+Needs nothing but torch, so that it can be used on anyone's network.
+"""
+
+from stnlib.diagnostics.coverage import (
+    black_share,
+    coverage,
+    footprint,
+    grid_coverage,
+    object_coverage,
+)
+from stnlib.diagnostics.pose import pose_summary
+from stnlib.diagnostics.theta import decompose, theta_summary
+
+__all__ = [
+    "black_share",
+    "coverage",
+    "decompose",
+    "footprint",
+    "grid_coverage",
+    "object_coverage",
+    "pose_summary",
+    "theta_summary",
+]

@@ -1,0 +1,168 @@
+"""How much of the image, or of the object in it, a transformer still shows."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from stnlib.diagnostics.theta import as_affine
+
+__all__ = ["black_share", "coverage", "footprint", "grid_coverage", "object_coverage"]
+
+
+def coverage(theta: Tensor) -> Tensor:
+    """Share of the output's area whose sampling point lies inside the image; exact.
+
+    The square of the output, [-1, 1] both ways, is clipped by the four half-planes whose points
+    an affine transform sends inside the image (Sutherland and Hodgman, 1974), and the area of
+    the polygon that is left is measured. For other families see `grid_coverage`.
+
+    Parameters
+    ----------
+    theta : (N, 6), (N, 2, 3) or (N, 3, 3) float, output to input, normalised coordinates: the
+        image, too, is [-1, 1] both ways.
+
+    Returns
+    -------
+    (N,) float64 in [0, 1], differentiable; θ that is not finite sees nothing: 0.
+    """
+    matrix = as_affine(theta).double()
+    finite = matrix.isfinite().flatten(1).all(dim=1)
+    matrix = torch.where(finite[:, None, None], matrix, 0.0)
+    square = matrix.new_tensor([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
+    polygon = square.expand(len(matrix), -1, -1)
+    for row in matrix.unbind(dim=1):
+        for sign in (1.0, -1.0):
+            coordinate = polygon @ row[:, :2, None] + row[:, None, 2:]
+            polygon = _clip(polygon, 1.0 - sign * coordinate[..., 0])
+    (x, y), (next_x, next_y) = polygon.unbind(-1), polygon.roll(-1, dims=1).unbind(-1)
+    area = (x * next_y - next_x * y).sum(dim=1).abs() / 2
+    return torch.where(finite, area / 4, 0.0).clamp(0, 1)
+
+
+def _clip(polygon: Tensor, height: Tensor) -> Tensor:
+    """The part of convex polygons (N, V, 2) where `height` (N, V), linear, is at least 0.
+
+    Returns (N, V + 1, 2), the most that a cut can leave; what is not needed repeats a corner.
+    """
+    after, height_after = polygon.roll(-1, dims=1), height.roll(-1, dims=1)
+    inside = height >= 0
+    crosses = inside != (height_after >= 0)
+    drop = torch.where(crosses, height - height_after, 1.0)
+    crossing = torch.lerp(polygon, after, (height / drop)[..., None])
+    points = torch.stack([polygon, crossing], dim=2).flatten(1, 2)
+    kept = torch.stack([inside, crosses], dim=2).flatten(1)
+    first = kept.long().argsort(dim=1, descending=True, stable=True)[:, : polygon.shape[1] + 1]
+    points = points.gather(1, first[..., None].expand(-1, -1, 2))
+    return torch.where(kept.gather(1, first)[..., None], points, points[:, :1])
+
+
+def grid_coverage(grid: Tensor) -> Tensor:
+    """Share of sampling points that lie inside the image: for every family; counted.
+
+    Records hold this one, whatever the family: it comes within a pixel's width of `coverage`.
+
+    Parameters
+    ----------
+    grid : (N, H, W, 2) float, normalised (x, y); with `align_corners=True` ±1 are the
+        centres of the outermost pixels, otherwise the image's edges.
+
+    Returns
+    -------
+    (N,) float32 in [0, 1]; NaN coordinates count as outside.
+    """
+    if grid.ndim != 4 or grid.shape[-1] != 2:
+        raise ValueError(f"grid must have shape (N, H, W, 2), not {tuple(grid.shape)}")
+    return (grid.abs() <= 1).all(dim=-1).float().mean(dim=(1, 2))
+
+
+def object_coverage(
+    theta: Tensor,
+    points: Tensor | None = None,
+    *,
+    mask: Tensor | None = None,
+    align_corners: bool = True,
+) -> Tensor:
+    """Share of an object that an affine transformer still shows.
+
+    Unlike `coverage`, it does not count empty canvas as seen, and zooming out loses nothing.
+
+    Parameters
+    ----------
+    theta : (N, 6), (N, 2, 3) or (N, 3, 3) float, output to input.
+    points : (P, 2) or (N, P, 2) float, points of the object in the input, normalised (x, y) as
+        the grid; or, instead of points,
+    mask : (H, W) for all images, (N, H, W) or (N, 1, H, W), bool or ≥ 0: how much of the object
+        each pixel of the input holds. A pixel counts where its centre is.
+    align_corners : whether ±1 are the centres or the edges of the mask's outermost pixels.
+
+    Returns
+    -------
+    (N,) float32 in [0, 1]: the share of the object that lies within the output. Where θ cannot
+    be inverted or is not finite, nothing is seen: 0. Where a mask is empty: NaN.
+    """
+    if (points is None) == (mask is None):
+        raise ValueError("object_coverage needs points or a mask, one of the two")
+    if mask is None:
+        return _seen(theta, points).float().mean(dim=1)
+    if mask.ndim == 4 and mask.shape[1] == 1:
+        mask = mask[:, 0]
+    if mask.ndim not in (2, 3) or (mask.ndim == 3 and len(mask) != len(theta)):
+        raise ValueError(
+            f"mask must have shape (H, W), (N, H, W) or (N, 1, H, W) with N = {len(theta)}, "
+            f"not {tuple(mask.shape)}"
+        )
+    weight = mask.double().flatten(-2)
+    seen = _seen(theta, _centres(mask, align_corners))
+    return ((seen * weight).sum(dim=1) / weight.sum(dim=-1)).float()
+
+
+def _seen(theta: Tensor, points: Tensor) -> Tensor:
+    """Whether points of the input lie within the output: (N, P), bool."""
+    matrix = as_affine(theta).double()
+    linear, shift = matrix[:, :, :2], matrix[:, None, :, 2]
+    inverse, singular = torch.linalg.inv_ex(linear)
+    inverse = torch.where(singular.bool()[:, None, None], torch.nan, inverse)
+    inside = ((points.double() - shift) @ inverse.mT).abs() <= 1 + 1e-6  # the edge, rounded
+    return inside.all(dim=-1)
+
+
+def _centres(mask: Tensor, align_corners: bool) -> Tensor:
+    """Centres of a mask's pixels, row by row, normalised (x, y): (H·W, 2) float64."""
+    axes = []
+    for n in mask.shape[-2:]:
+        end = 1.0 if align_corners else 1.0 - 1.0 / n
+        end = end if n > 1 else 0.0
+        axes.append(torch.linspace(-end, end, n, dtype=torch.float64, device=mask.device))
+    y, x = torch.meshgrid(*axes, indexing="ij")
+    return torch.stack([x, y], dim=-1).flatten(0, 1)
+
+
+def footprint(grid: Tensor) -> Tensor:
+    """Outline of the sampled region in the input's coordinates.
+
+    Parameters
+    ----------
+    grid : (N, H, W, 2) float, normalised (x, y).
+
+    Returns
+    -------
+    (N, 2 (H + W) - 3, 2) float: the grid's border points, clockwise from the top left
+    corner and back to it, ready to be drawn as a line.
+    """
+    top, right = grid[:, 0], grid[:, 1:, -1]
+    bottom, left = grid[:, -1, :-1].flip(1), grid[:, :-1, 0].flip(1)
+    return torch.cat([top, right, bottom, left], dim=1)
+
+
+def black_share(images: Tensor, threshold: float = 1 / 255) -> Tensor:
+    """Share of images in which no pixel reaches `threshold`, as a scalar.
+
+    The threshold is above zero because the clipped sampler's weights cancel only up
+    to rounding when θ is large.
+
+    Parameters
+    ----------
+    images : (N, C, H, W) float, nominally in [0, 1].
+    """
+    return (images.abs().flatten(1).amax(dim=1) < threshold).float().mean()
