@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from stnlib import records
 from stnlib.checkpoint import checkpoint_folder, load_checkpoint, save_checkpoint
-from stnlib.config import RunConfig
+from stnlib.config import ConfigError, RunConfig
 from stnlib.data import VIEWS, DataSet, load
 from stnlib.evaluation import evaluate, resolved, thetas
 from stnlib.files import check_writable, claim, write_whole
@@ -87,7 +87,7 @@ def fit(
         for epoch in range(len(history) + 1, config.epochs + 1):
             if stopped(history):
                 break
-            row = train_epoch(model, optimizer, data.train, config, epoch, bar.update)
+            row = train_epoch(model, optimizer, data.train, config, epoch, bar.update, history)
             validation = evaluate(model, data.val, config.precision)
             row |= {_NAMES.get(name, name): value for name, value in validation.items()}
             if isinstance(model, STN):
@@ -172,6 +172,7 @@ def _make(
 ) -> None:
     """Train and record; for the arguments see `run`."""
     data = (data or load(config.data, n_train=config.n_train)).to(device)
+    _check(config, data, device)
     data = VIEWS[config.model](data) if config.model in VIEWS else data
     model = make_model(config, data).to(device, memory_format=torch.channels_last)
     checkpoint = checkpoints / f"{config.key}.safetensors"
@@ -189,6 +190,19 @@ def _make(
     origin = provenance(device, data.fingerprint, resolved(device, config.precision))
     records.write(path.parent.parent, path.parent.name, config, history, outcome, origin)
     checkpoint.unlink(missing_ok=True)
+
+
+def _check(config: RunConfig, data: DataSet, device: torch.device) -> None:
+    """What only data and machine can tell: raise `ConfigError` where they do not allow a run."""
+    if config.batch_size > len(data.train):
+        n = len(data.train)
+        raise ConfigError(
+            f"batch_size must be at most the {n} training images, not {config.batch_size}"
+        )
+    if config.precision == "bfloat16" and resolved(device, "auto") != "bfloat16":
+        raise ConfigError(
+            f"precision must be float32 or auto: {device} does not compute in bfloat16"
+        )
 
 
 def _tested(model: nn.Module, data: DataSet, precision: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from stnlib.cli import app, parse_settings
 from stnlib.config import ConfigError, RunConfig
 
 pytestmark = pytest.mark.usefixtures("places")
-SMALL = ["data=digits", "model=baseline", "n_train=32", "epochs=1", "seed=987"]
+SMALL = ["data=digits", "model=baseline", "n_train=32", "batch_size=32", "epochs=1", "seed=987"]
 
 
 def stn(*arguments):
@@ -89,7 +89,7 @@ def test_what_a_search_recorded_is_shown_without_test_images(places, few):
 
 
 def test_a_run_that_diverged_says_so():
-    done = stn("run", "data=digits", "n_train=32", "epochs=3", "lr=1e30")
+    done = stn("run", "data=digits", "n_train=32", "batch_size=32", "epochs=3", "lr=1e30")
     assert done.exit_code == 0
     assert done.stdout.endswith("test accuracy nan (n=500), stopped: diverged\n")
 

@@ -199,7 +199,7 @@ def test_a_run_that_could_not_write_its_record_goes_on_to_write_it(
     few, config, tmp_path, monkeypatch, full
 ):
     places = tmp_path / "records", tmp_path / "checkpoints"
-    config = config.replace(epochs=1, n_train=96)
+    config = config.replace(epochs=1, n_train=96, batch_size=96)
     real = records.write
     with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left on device"):
 
@@ -326,7 +326,7 @@ def test_tables_of_diverged_runs_hold_numbers(tmp_path):
 
 
 def test_a_diverged_run_is_recorded_as_such(few, tmp_path):
-    config = RunConfig(data="digits", n_train=96, epochs=5, lr=1e30)
+    config = RunConfig(data="digits", n_train=96, batch_size=96, epochs=5, lr=1e30)
     where = {"folder": tmp_path, "checkpoints": tmp_path / "c", "data": few}
     record = records.read(study.run(config, "test", progress=False, **where))
     assert record["result"]["stopped"] == "diverged"

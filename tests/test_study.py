@@ -11,7 +11,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from stnlib import records, study
+from stnlib import evaluation, records, study
 from stnlib.cli import app
 from stnlib.config import ConfigError, RunConfig
 
@@ -239,3 +239,30 @@ def test_a_run_that_was_killed_goes_on_and_ends_as_if_undisturbed(
     (path,) = places["records"].glob("*/*.json")
     assert undated(path) == undisturbed
     assert not checkpoint.exists()
+
+
+def test_a_batch_larger_than_the_training_set_is_refused_before_any_work(few, tmp_path):
+    config = RunConfig(data="digits", n_train=96, batch_size=97)
+    with pytest.raises(ConfigError, match="batch_size must be at most the 96 training images"):
+        study.run(config, "s", tmp_path / "r", data=few, checkpoints=tmp_path / "c")
+    assert not list((tmp_path / "r").glob("*/*.json"))
+
+
+def test_bfloat16_is_refused_where_the_processor_would_emulate_it(few, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluation, "processor_has_bfloat16", lambda: False)
+    config = RunConfig(data="digits", n_train=96, batch_size=48, precision="bfloat16")
+    with pytest.raises(ConfigError, match="precision must be float32 or auto: cpu does not"):
+        study.run(config, "s", tmp_path / "r", data=few, checkpoints=tmp_path / "c")
+
+
+def test_results_are_every_seed_that_is_recorded_and_those_that_are_missing(
+    few, places, monkeypatch
+):
+    monkeypatch.setattr(study, "load", lambda name, n_train=None: few)
+    config = RunConfig(
+        data="digits", model="baseline", n_train=96, batch_size=96, epochs=1, lr=2e-5
+    )
+    assert study.results(config, 2, train=False) == []
+    study.result(config.replace(seed=5), progress=False)
+    seeds = [record["config"].seed for record in study.results(config, 2)]
+    assert seeds == [0, 1, 5]
