@@ -94,10 +94,10 @@ class RunConfig:
     output_size : height and width of the transformer's output in pixels, None for the
         input's.
     optimizer, lr, weight_decay : Adam of Kingma and Ba (2015), PyTorch's; `adamw`
-        decouples the decay; `keras_adam` is Keras's, without decay: `stnlib.train.KerasAdam`.
+        decouples the decay; `keras_adam` is Keras's, without decay: `stnlib.optim.KerasAdam`.
     loc_lr_factor : learning rate of the localisation network over that of the rest.
     schedule, warmup : course of the learning rate and the share of all steps over which
-        it first rises linearly from 0; see `stnlib.train.schedule`.
+        it first rises linearly from 0; see `stnlib.schedules`.
     epochs, batch_size, shuffle : the last incomplete batch is used.
     augment : what is done to training images; see `stnlib.data.augment`.
     dropout : probability, before the classifier's last layer.
@@ -126,7 +126,9 @@ class RunConfig:
     lr: float = _decided(1e-3, number(above=0))
     weight_decay: float = _decided(0.0, number(least=0))
     loc_lr_factor: float = _decided(1.0, number(least=0))
-    schedule: str = _decided("constant", choice("constant", "step", "cosine"))
+    schedule: str = _decided(
+        "constant", choice("constant", "step", "cosine", "onecycle", "plateau")
+    )
     warmup: float = _decided(0.0, number(least=0, below=1))
     epochs: int = _decided(10, whole(1))
     batch_size: int = _decided(128, whole(1))
@@ -147,6 +149,8 @@ class RunConfig:
                 raise ConfigError(f"{name} is for models with a transformer, not {self.model!r}")
         if self.optimizer == "keras_adam" and self.weight_decay:
             raise ConfigError(f"optimizer keras_adam has no weight_decay, not {self.weight_decay}")
+        if self.schedule == "onecycle" and self.warmup:
+            raise ConfigError(f"schedule onecycle has its own warm-up, not {self.warmup}")
         if self.model in _DISTORTED_ONLY and self.data not in _DISTORTED:
             allowed = ", ".join(_DISTORTED)
             raise ConfigError(f"model {self.model} is for data {allowed}, not {self.data!r}")

@@ -1,4 +1,4 @@
-"""Training: one epoch, its optimiser and its schedule.
+"""Training: one epoch and one step; `stnlib.optim` has what steps, `stnlib.schedules` how far.
 
 Everything random in an epoch is drawn from (seed, epoch) and nothing else, so a run
 that resumes from the last epoch's checkpoint equals one that was never interrupted.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from stnlib.config import RunConfig
 from stnlib.data import Split, augment
 from stnlib.evaluation import autocast, device_of, to_float
 from stnlib.models import STN
+from stnlib.optim import KerasAdam, make_optimizer, param_groups, set_rates
 from stnlib.transforms import NonFiniteError
 
 __all__ = [
@@ -27,7 +28,7 @@ __all__ = [
     "derive_seed",
     "make_optimizer",
     "param_groups",
-    "schedule",
+    "set_rates",
     "train_epoch",
     "train_step",
 ]
@@ -41,77 +42,6 @@ def derive_seed(*parts: int | str) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def param_groups(model: nn.Module, lr: float, loc_lr_factor: float = 1.0) -> list[dict[str, Any]]:
-    """Parameter groups that give the localisation network a learning rate of its own.
-
-    Parameters
-    ----------
-    model : any module; localisation networks are the submodules named `localisation`.
-    lr : learning rate of everything else.
-    loc_lr_factor : the localisation networks' learning rate over `lr`.
-
-    Returns
-    -------
-    For any `torch.optim` optimiser; an empty group is left out. `base_lr` keeps the rate
-    that a schedule multiplies.
-    """
-    groups: dict[bool, list[nn.Parameter]] = {False: [], True: []}
-    for name, parameter in model.named_parameters():
-        groups["localisation" in name.split(".")].append(parameter)
-    rates = {False: lr, True: lr * loc_lr_factor}
-    return [
-        {"params": members, "lr": rates[is_loc], "base_lr": rates[is_loc]}
-        for is_loc, members in groups.items()
-        if members
-    ]
-
-
-class KerasAdam(torch.optim.Adam):
-    """Adam as Keras 2.1.2 has it: eps is added outside the bias correction.
-
-    With m and v the running means of the gradient and its square, and t the number of steps,
-    Keras subtracts lr √(1-β₂ᵗ) / (1-β₁ᵗ) · m / (√v + eps), as Kingma and Ba (2015) suggest at
-    the end of their Section 2. PyTorch's √v / √(1-β₂ᵗ) + eps is as much with eps / √(1-β₂ᵗ).
-    """
-
-    EPS = 1e-8
-
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Take one step; `torch.optim.Adam` has the rest."""
-        for group in self.param_groups:
-            steps = [self.state[p]["step"] for p in group["params"] if self.state.get(p)]
-            t = 1 + (int(steps[0]) if steps else 0)
-            group["eps"] = self.EPS / math.sqrt(1 - group["betas"][1] ** t)
-        return super().step(closure)
-
-
-def make_optimizer(model: nn.Module, config: RunConfig) -> torch.optim.Optimizer:
-    """The optimiser that `config` names; eps 1e-8, inside the bias correction but for Keras's."""
-    kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "keras_adam": KerasAdam}
-    groups = param_groups(model, config.lr, config.loc_lr_factor)
-    return kinds[config.optimizer](groups, weight_decay=config.weight_decay, fused=True)
-
-
-def schedule(name: str, progress: float, warmup: float = 0.0) -> float:
-    """Factor of the learning rate when a share `progress` of all steps is done.
-
-    Parameters
-    ----------
-    name : `constant`; `step`: divided by 10 after each third, as in Jaderberg et al.
-        (2015), Appendix A; `cosine`: to 0 along half a cosine (Loshchilov and Hutter, 2017).
-    progress : in [0, 1].
-    warmup : share of the steps over which the factor first rises linearly from 0.
-    """
-    if progress < warmup:
-        return progress / warmup
-    rest = (progress - warmup) / (1 - warmup)
-    if name == "step":
-        return 0.1 ** math.floor(min(rest, 0.999999) * 3 + 1e-9)
-    if name == "cosine":
-        return 0.5 * (1 + math.cos(math.pi * rest))
-    return 1.0
-
-
 def train_epoch(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
@@ -119,6 +49,7 @@ def train_epoch(
     config: RunConfig,
     epoch: int,
     on_step: Callable[[], Any] = lambda: None,
+    history: Sequence[Row] = (),
 ) -> Row:
     """Train for one epoch and say how it went.
 
@@ -128,6 +59,7 @@ def train_epoch(
     split : training images and labels, on the model's device.
     epoch : from 1.
     on_step : called after each step, for a progress bar.
+    history : rows of the epochs before, for a schedule that goes by them.
 
     Returns
     -------
@@ -145,8 +77,7 @@ def train_epoch(
     norms = []
     for step, index in enumerate(batches):
         progress = (epoch - 1 + step / len(batches)) / config.epochs
-        for group in optimizer.param_groups:
-            group["lr"] = group["base_lr"] * schedule(config.schedule, progress, config.warmup)
+        set_rates(optimizer, config, progress, history)
         batch = split.batch(index, config.seed, epoch)
         images, labels = to_float(batch.images), batch.labels
         images = augment.apply(config.augment, images, generator)

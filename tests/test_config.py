@@ -125,7 +125,7 @@ ALLOWED = {
     "padding": "one of zeros, border, reflection",
     "transform": "one of translation, attention, similarity, affine, projective, tps",
     "optimizer": "one of adam, adamw, keras_adam",
-    "schedule": "one of constant, step, cosine",
+    "schedule": "one of constant, step, cosine, onecycle, plateau",
     "augment": "one of none, flip, warp, clutter, warp+clutter",
     "precision": "one of float32, bfloat16, auto",
 }
@@ -215,6 +215,11 @@ def test_keras_adam_has_no_weight_decay():
         RunConfig(optimizer="keras_adam", weight_decay=0.1)
 
 
+def test_one_cycle_warms_up_by_itself():
+    with pytest.raises(ConfigError, match=r"^schedule onecycle has its own warm-up, not 0.1$"):
+        RunConfig(schedule="onecycle", warmup=0.1)
+
+
 def test_the_classifier_is_the_papers_for_the_data():
     classifiers = {name: RunConfig(data=name).classifier for name in data.NAMES}
     assert {name for name, classifier in classifiers.items() if classifier == "cm"} == {
@@ -255,7 +260,7 @@ VALID = st.fixed_dictionaries(
         "optimizer": st.sampled_from(["adam", "adamw"]),
         "lr": POSITIVE,
         "weight_decay": POSITIVE,
-        "schedule": st.sampled_from(["constant", "step", "cosine"]),
+        "schedule": st.sampled_from(["constant", "step", "cosine", "plateau"]),
         "warmup": SHARE,
         "epochs": st.integers(min_value=1),
         "batch_size": st.integers(min_value=1),

@@ -34,6 +34,8 @@ LAYERS = [
         "records",
         "provenance",
         "train",
+        "optim",
+        "schedules",
         "checkpoint",
         "evaluation",
     ),

@@ -292,7 +292,7 @@ def test_bytes_become_numbers_from_0_to_1():
     assert evaluation.to_float(images / 255).dtype == torch.float32
 
 
-# Optimiser and schedule
+# Optimiser and learning rates
 
 
 def test_the_localisation_network_has_a_learning_rate_of_its_own(config, few):
@@ -367,27 +367,6 @@ def test_automatic_precision_is_bfloat16_where_the_processor_has_it(
         assert evaluation.resolved(torch.device("cpu"), name) == name
 
 
-@pytest.mark.parametrize(
-    ("name", "warmup", "values"),
-    [
-        ("constant", 0.0, {0: 1, 0.5: 1, 1: 1}),
-        ("step", 0.0, {0: 1, 0.33: 1, 1 / 3: 0.1, 0.6: 0.1, 2 / 3: 0.01, 1: 0.01}),
-        ("cosine", 0.0, {0: 1, 0.25: (1 + 0.5**0.5) / 2, 0.5: 0.5, 1: 0}),
-        ("constant", 0.2, {0: 0, 0.05: 0.25, 0.1: 0.5, 0.2: 1, 0.9: 1}),
-        ("cosine", 0.2, {0: 0, 0.1: 0.5, 0.2: 1, 0.6: 0.5, 1: 0}),
-        ("step", 0.4, {0.2: 0.5, 0.4: 1, 0.6: 0.1, 0.8: 0.01, 1: 0.01}),
-    ],
-)
-def test_a_schedule_takes_the_values_of_its_definition(name, warmup, values):
-    for progress, factor in values.items():
-        assert train.schedule(name, progress, warmup) == pytest.approx(factor, abs=1e-12)
-
-
-def test_a_run_divided_in_three_takes_each_step_of_the_schedule_for_a_third():
-    factors = [train.schedule("step", step / 30) for step in range(30)]
-    assert factors == pytest.approx([1] * 10 + [0.1] * 10 + [0.01] * 10)
-
-
 def test_the_schedule_runs_over_all_epochs_and_keeps_the_factor(config, few, monkeypatch):
     config = config.replace(lr=0.1, loc_lr_factor=0.5, warmup=0.0, schedule="cosine")
     model, optimizer = fresh(config, few)
@@ -401,6 +380,31 @@ def test_the_schedule_runs_over_all_epochs_and_keeps_the_factor(config, few, mon
     expected = [0.1 * (1 + math.cos(math.pi * step / 9)) / 2 for step in range(9)]
     assert [rate for rate, _ in rates] == pytest.approx(expected)
     assert [rate for _, rate in rates] == pytest.approx([rate / 2 for rate in expected])
+
+
+def test_on_a_plateau_of_the_validation_loss_the_rates_fall_and_a_resumed_run_knows(
+    config, few, tmp_path, monkeypatch
+):
+    config = config.replace(lr=0.1, schedule="plateau", warmup=0, epochs=6)
+    rates, real = [], train.train_step
+
+    def step(model, optimizer, *batch):
+        rates.append([group["lr"] for group in optimizer.param_groups])
+        return real(model, optimizer, *batch)
+
+    def losses(model, split, precision):
+        return {"loss": 1.0 + len(rates) // 3 % 2, "accuracy": 0.5, "black": 0.0}
+
+    monkeypatch.setattr(train, "train_step", step)
+    monkeypatch.setattr(study, "evaluate", losses)  # 2, 1, 2, 1, 2, 1: better once
+    network, _ = fresh(config, few)
+    study.fit(network, few, config, progress=False)
+    whole = rates.copy()
+    assert [rate for rate, _ in whole[::3]] == pytest.approx([0.1] * 4 + [0.01] * 2)
+    assert all(loc == pytest.approx(rate / 2) for rate, loc in whole)
+    rates.clear()
+    continued(config, few, tmp_path / "c", 5, monkeypatch)
+    assert rates == whole
 
 
 # Augmentation
