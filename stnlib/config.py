@@ -9,12 +9,22 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import sys
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["ConfigError", "Rule", "RunConfig", "check", "choice", "defaults", "number", "whole"]
+from stnlib.rules import Rule, choice, flag, number, optional, whole
+
+__all__ = [
+    "ConfigError",
+    "Rule",
+    "RunConfig",
+    "check",
+    "choice",
+    "defaults",
+    "number",
+    "optional",
+    "whole",
+]
 
 
 class ConfigError(ValueError):
@@ -26,49 +36,6 @@ class ConfigError(ValueError):
 
     def _render_traceback_(self) -> list[str]:
         return [f"{type(self).__name__}: {self}"]
-
-
-Rule = Callable[[Any], str | None]  # returns what is allowed if the value is not, else None
-
-
-def number(
-    above: float | None = None, least: float | None = None, below: float | None = None
-) -> Rule:
-    """Rule for a finite number within bounds."""
-    bounds = [f"> {above:g}" if above is not None else None]
-    bounds += [f">= {least:g}" if least is not None else None]
-    bounds += [f"< {below:g}" if below is not None else None]
-    allowed = "a number " + " and ".join(b for b in bounds if b)
-
-    def rule(value: Any) -> str | None:
-        ok = isinstance(value, int | float) and not isinstance(value, bool)
-        ok = ok and abs(value) <= sys.float_info.max  # refuses nan, too, and huge whole numbers
-        ok = ok and (above is None or value > above) and (least is None or value >= least)
-        return None if ok and (below is None or value < below) else allowed
-
-    return rule
-
-
-def whole(least: int, optional: bool = False) -> Rule:
-    """Rule for a whole number of at least `least`, or None if `optional`."""
-    allowed = f"a whole number >= {least}" + (" or None" if optional else "")
-
-    def rule(value: Any) -> str | None:
-        if optional and value is None:
-            return None
-        ok = isinstance(value, int) and not isinstance(value, bool) and value >= least
-        return None if ok else allowed
-
-    return rule
-
-
-def choice(*names: str) -> Rule:
-    """Rule for one of `names`."""
-    return lambda value: None if value in names else "one of " + ", ".join(names)
-
-
-def _flag(value: Any) -> str | None:
-    return None if isinstance(value, bool) else "True or False"
 
 
 def _decided(default: Any, rule: Rule) -> Any:
@@ -104,6 +71,7 @@ class RunConfig:
     precision : of the networks' arithmetic; `auto` is bfloat16 where the machine has it. θ,
         grid and sampling are always float32.
     seed : of initial weights, batch order, dropout and augmentation.
+    locnet, bound, theta_init : of the localisation network; see `stnlib.models.LocNet`.
 
     Raises
     ------
@@ -115,13 +83,13 @@ class RunConfig:
     model: str = _decided(
         "stn", choice("baseline", "baseline_wide", "stn", "stn_frozen", *_DISTORTED_ONLY)
     )
-    n_train: int | None = _decided(None, whole(1, optional=True))
+    n_train: int | None = _decided(None, optional(whole(1)))
     sampler: str = _decided("bilinear", choice("bilinear", "clipped"))
     padding: str = _decided("zeros", choice("zeros", "border", "reflection"))
     transform: str = _decided(
         "affine", choice("translation", "attention", "similarity", "affine", "projective", "tps")
     )
-    output_size: int | None = _decided(None, whole(1, optional=True))
+    output_size: int | None = _decided(None, optional(whole(1)))
     optimizer: str = _decided("adam", choice("adam", "adamw", "keras_adam"))
     lr: float = _decided(1e-3, number(above=0))
     weight_decay: float = _decided(0.0, number(least=0))
@@ -132,17 +100,28 @@ class RunConfig:
     warmup: float = _decided(0.0, number(least=0, below=1))
     epochs: int = _decided(10, whole(1))
     batch_size: int = _decided(128, whole(1))
-    shuffle: bool = _decided(True, _flag)
+    shuffle: bool = _decided(True, flag)
     augment: str = _decided("none", choice("none", "flip", "warp", "clutter", "warp+clutter"))
     dropout: float = _decided(0.0, number(least=0, below=1))
     precision: str = _decided("float32", choice("float32", "bfloat16", "auto"))
     seed: int = _decided(0, whole(0))
+    locnet: str = _decided(
+        "paper",
+        choice(
+            *("paper", "x4", "x16", "relu", "groupnorm"),
+            *("deep", "shared", "bounded", "normalised"),
+        ),
+    )
+    bound: float | None = _decided(None, optional(number(above=0)))
+    theta_init: str = _decided("identity", choice("identity", "small_random", "glorot"))
 
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
             check(f.name, value)
-            if isinstance(f.default, float):  # 1 and 1.0 are one value and must have one key
+            if (
+                f.type.startswith("float") and value is not None
+            ):  # 1 and 1.0 are one value and must have one key
                 object.__setattr__(self, f.name, float(value) + 0.0)  # so are 0.0 and -0.0
         if not self.has_transformer:
             for name in sorted(_TRANSFORMER_ONLY & set(self.changed())):
@@ -166,6 +145,11 @@ class RunConfig:
     def classifier(self) -> str:
         """The paper's baseline for this data, as `stnlib.models.build` names it."""
         return "c10" if self.data in _CIFAR_LIKE else "cm"
+
+    @property
+    def network(self) -> dict[str, Any]:
+        """What `stnlib.models.build` is told but the model's name and the images' shape."""
+        return {name: getattr(self, name) for name in _NETWORK}
 
     def changed(self) -> dict[str, Any]:
         """The fields that differ from their defaults, in the order of the class."""
@@ -194,7 +178,9 @@ class RunConfig:
         return type(self).from_dict(self.to_dict() | changes)
 
 
-_TRANSFORMER_ONLY = {"sampler", "padding", "transform", "output_size", "loc_lr_factor"}
+_TRANSFORMER = ("sampler", "padding", "transform", "output_size", "locnet", "bound", "theta_init")
+_NETWORK = (*_TRANSFORMER, "dropout", "classifier")
+_TRANSFORMER_ONLY = {*_TRANSFORMER, "loc_lr_factor"}
 _FIELDS = {f.name: f for f in dataclasses.fields(RunConfig)}
 
 

@@ -43,18 +43,8 @@ N_THETAS = 8  # images whose θ each epoch of a history keeps
 def make_model(config: RunConfig, data: DataSet) -> nn.Module:
     """The network that `config` names, for `data`, with the weights that its seed draws."""
     torch.manual_seed(derive_seed(config.seed, "weights"))
-    return build(
-        config.model,
-        data.channels,
-        data.size[0],
-        len(data.classes),
-        transform=config.transform,
-        output_size=config.output_size,
-        padding=config.padding,
-        sampler=config.sampler,
-        dropout=config.dropout,
-        classifier=config.classifier,
-    )
+    shape = data.channels, data.size[0], len(data.classes)
+    return build(config.model, *shape, **config.network)
 
 
 def fit(

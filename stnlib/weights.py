@@ -12,8 +12,9 @@ __all__ = ["localisation_weights", "transformer"]
 
 
 def localisation_weights(model: STN) -> bytes:
-    """The localisation network's state as safetensors."""
-    state = model.transformer.localisation.state_dict()
+    """The localisation network's state, with the layers that it shares, as safetensors."""
+    localisation = model.transformer.localisation
+    state = localisation.state_dict() | localisation.shared.state_dict(prefix="shared.")
     return safetensors.torch.save({name: value.cpu().contiguous() for name, value in state.items()})
 
 
@@ -33,8 +34,9 @@ def transformer(config: RunConfig, channels: int, size: int) -> SpatialTransform
     weights = records.weights_path(path) if path else None
     if weights is None or not weights.is_file():
         raise records.RecordError(f"no weights are kept for {config.changed()}: train it anew")
-    names = ("transform", "padding", "sampler", "classifier")
-    options = {name: getattr(config, name) for name in names}
-    model = build(config.model, channels, size, 10, output_size=config.output_size, **options)
-    model.transformer.localisation.load_state_dict(safetensors.torch.load_file(weights))
+    model = build(config.model, channels, size, 10, **config.network)
+    localisation, state = model.transformer.localisation, safetensors.torch.load_file(weights)
+    shared = {name: state.pop(f"shared.{name}") for name in localisation.shared.state_dict()}
+    localisation.load_state_dict(state)
+    localisation.shared.load_state_dict(shared)
     return model.transformer.eval()

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stnlib import data, models, sampler, transforms
-from stnlib.config import ConfigError, RunConfig, choice, defaults, number, whole
+from stnlib.config import ConfigError, RunConfig, choice, defaults, number, optional, whole
 
 PINNED = {
     "44136fa355b3": {},
@@ -36,6 +36,7 @@ PINNED = {
     },
     "d76fac2de636": {"data": "c10d", "model": "oracle", "augment": "flip"},
     "adf011c0877f": {"data": "c10", "optimizer": "keras_adam", "precision": "auto"},
+    "487279ec4cef": {"locnet": "normalised", "bound": 0.5, "theta_init": "small_random"},
     "da0920f86dcc": {"padding": "border", "schedule": "step", "augment": "warp", "seed": 109},
 }
 
@@ -67,6 +68,9 @@ def test_defaults_never_change():
         "dropout": 0.0,
         "precision": "float32",
         "seed": 0,
+        "locnet": "paper",
+        "bound": None,
+        "theta_init": "identity",
     }
     assert {name: defaults().get(name) for name in first} == first
 
@@ -93,6 +97,8 @@ def test_a_field_that_differs_changes_the_key(field):
         "output_size": 7,
         "warmup": 0.5,
         "dropout": 0.5,
+        "locnet": "deep",
+        "theta_init": "glorot",
     }
     other = others.get(field.name, 7)
     assert RunConfig(**{field.name: other}).key != RunConfig().key
@@ -101,6 +107,10 @@ def test_a_field_that_differs_changes_the_key(field):
 def test_one_and_one_point_zero_are_one_configuration():
     assert RunConfig(lr=1, loc_lr_factor=2) == RunConfig(lr=1.0, loc_lr_factor=2.0)
     assert RunConfig(lr=1).key == RunConfig(lr=1.0).key
+
+
+def test_a_number_that_may_be_none_is_one_configuration_too():
+    assert RunConfig(bound=1).key == RunConfig(bound=1.0).key
 
 
 def test_zero_has_no_sign():
@@ -128,6 +138,9 @@ ALLOWED = {
     "schedule": "one of constant, step, cosine, onecycle, plateau",
     "augment": "one of none, flip, warp, clutter, warp+clutter",
     "precision": "one of float32, bfloat16, auto",
+    "locnet": "one of paper, x4, x16, relu, groupnorm, deep, shared, bounded, normalised",
+    "bound": "a number > 0 or None",
+    "theta_init": "one of identity, small_random, glorot",
 }
 NUMBERS = ["fast", "1e-3", None, True, -1, float("nan"), float("inf"), 10**400, [1e-3], 1j]
 WHOLE = ["3", 2.5, 3.0, True, -1, float("nan"), [3]]
@@ -139,6 +152,7 @@ BAD = (
     + [(name, value) for name in ("epochs", "batch_size") for value in [*WHOLE, 0, None]]
     + [(name, value) for name in ("n_train", "output_size") for value in [*WHOLE, 0]]
     + [("seed", value) for value in [*WHOLE, None]]
+    + [("bound", value) for value in [*NUMBERS, 0] if value is not None]
     + [("shuffle", value) for value in (1, 0, "true", None)]
     + [
         (name, value)
@@ -173,6 +187,9 @@ def test_an_unknown_name_is_one_line_that_names_the_known():
         ("transform", "tps"),
         ("output_size", 28),
         ("loc_lr_factor", 0.1),
+        ("locnet", "x4"),
+        ("bound", 1.0),
+        ("theta_init", "glorot"),
     ],
 )
 def test_a_baseline_takes_nothing_that_only_a_transformer_has(model, name, value):
@@ -196,6 +213,8 @@ def test_the_clipped_sampler_takes_no_padding_but_zeros(padding):
         ("sampler", tuple(sampler.SAMPLERS)),
         ("padding", sampler.PADDINGS),
         ("transform", tuple(transforms.FAMILIES)),
+        ("locnet", models.LOCNETS),
+        ("theta_init", models.THETA_INITS),
     ],
 )
 def test_a_choice_is_between_what_the_package_has(name, known):
@@ -248,6 +267,8 @@ def test_in_a_notebook_a_bad_configuration_shows_as_one_line():
 def test_rules_return_what_is_allowed_only_when_it_is_not():
     assert number(least=1)(1) is None and number(least=1)(0.5) == "a number >= 1"
     assert whole(2)(2) is None and whole(2)(1) == "a whole number >= 2"
+    assert optional(whole(2))(None) is None and optional(whole(2))(2) is None
+    assert optional(whole(2))(1) == "a whole number >= 2 or None"
     assert choice("a", "b")("a") is None and choice("a", "b")("c") == "one of a, b"
 
 

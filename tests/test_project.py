@@ -39,7 +39,7 @@ LAYERS = [
         "checkpoint",
         "evaluation",
     ),
-    *("parameters", "studyfile", "config", "paper", "statistics"),
+    *("parameters", "studyfile", "config", "rules", "paper", "statistics"),
     *("diagnostics", "data", "models", "transforms", "sampler", "files", "memory"),
 ]
 

@@ -1,5 +1,6 @@
 """Networks: the spatial transformer, and the classifiers that it leads."""
 
+from stnlib.models.localisation import LOCNETS, THETA_INITS, LocNet, glorot
 from stnlib.models.networks import (
     CLASSIFIERS,
     MODELS,
@@ -9,12 +10,14 @@ from stnlib.models.networks import (
     build,
     count_parameters,
 )
-from stnlib.models.transformer import LocNet, SpatialTransformer, glorot
+from stnlib.models.transformer import SpatialTransformer
 
 __all__ = [
     "CLASSIFIERS",
+    "LOCNETS",
     "MODELS",
     "STN",
+    "THETA_INITS",
     "C10Net",
     "CMNet",
     "LocNet",

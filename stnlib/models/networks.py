@@ -7,7 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from stnlib.models.transformer import LocNet, SpatialTransformer, glorot
+from stnlib.models.localisation import LocNet, glorot
+from stnlib.models.transformer import SpatialTransformer
 
 __all__ = ["CLASSIFIERS", "MODELS", "STN", "C10Net", "CMNet", "build", "count_parameters"]
 
@@ -52,6 +53,11 @@ class CMNet(nn.Module):
             nn.Linear(hidden, classes),
         )
         glorot(self)
+
+    @property
+    def first_block(self) -> nn.Sequential:
+        """The layers up to the first pooling, which a localisation network may share."""
+        return self.features[:3]
 
     def forward(self, images: Tensor) -> Tensor:
         return self.head(self.features(images))
@@ -100,6 +106,11 @@ class C10Net(nn.Module):
         )
         glorot(self)
 
+    @property
+    def first_block(self) -> nn.Sequential:
+        """The layers up to the first pooling, which a localisation network may share."""
+        return self.features[:5]
+
     def forward(self, images: Tensor) -> Tensor:
         return self.head(self.features(images))
 
@@ -132,6 +143,9 @@ def build(
     sampler: str = "bilinear",
     dropout: float = 0.0,
     classifier: str = "cm",
+    locnet: str = "paper",
+    bound: float | None = None,
+    theta_init: str = "identity",
 ) -> nn.Module:
     """Make one of the study's networks with freshly drawn weights.
 
@@ -148,6 +162,7 @@ def build(
     transform, output_size, padding, sampler : of the transformer; size in pixels.
     dropout : of the classifier.
     classifier : `cm` (Table II, Cluttered MNIST) or `c10` (Table III, CIFAR-10).
+    locnet, bound, theta_init : kind, bounds of θ and first θ of the `LocNet`.
 
     Raises
     ------
@@ -166,7 +181,10 @@ def build(
     network = kind(channels, seen, classes, dropout=dropout, **wider)
     if not name.startswith("stn"):
         return network
-    localisation = LocNet(channels, size, transform)
+    shared = network.first_block if locnet == "shared" else None
+    localisation = LocNet(
+        channels, size, transform, locnet, bound=bound, theta_init=theta_init, shared=shared
+    )
     if name == "stn_frozen":
         localisation.requires_grad_(False)
     output = (output_size, output_size) if output_size else None

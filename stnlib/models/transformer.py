@@ -1,8 +1,4 @@
-"""The localisation network and the spatial transformer.
-
-Sources: Jaderberg et al. (2015), Section 3; Table I of Possatti and de Freitas (2018), with
-what their code adds (unpadded convolutions).
-"""
+"""The spatial transformer (Jaderberg et al., 2015, Section 3)."""
 
 from __future__ import annotations
 
@@ -12,62 +8,7 @@ from torch import Tensor, nn
 from stnlib.sampler import PADDINGS, SAMPLERS
 from stnlib.transforms import family
 
-__all__ = ["LocNet", "SpatialTransformer", "glorot"]
-
-
-def glorot(module: nn.Module) -> None:
-    """Glorot-uniform weights and zero biases, Keras's default, in place."""
-    for layer in module.modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            nn.init.xavier_uniform_(layer.weight)
-            nn.init.zeros_(layer.bias)
-
-
-class LocNet(nn.Module):
-    """The localisation network of Table I: images to the parameters of a transform.
-
-    Its last layer begins with zero weights and the identity as bias, so that the
-    transformer begins as the identity whatever the image.
-
-    Parameters
-    ----------
-    channels : of the input.
-    size : height and width of the input in pixels, at least 28.
-    transform : name of the family in `stnlib.transforms`.
-
-    Shape: (N, channels, size, size) float in [0, 1] → (N, P) float, P = 6 for affine.
-
-    Raises
-    ------
-    ValueError
-        When the input is too small for two 5×5 convolutions after pooling.
-    """
-
-    def __init__(self, channels: int, size: int, transform: str = "affine") -> None:
-        super().__init__()
-        side = ((size // 2 - 4) // 2) - 4
-        if side < 1:
-            raise ValueError(f"size must be at least 28 pixels for Table I's LocNet, not {size}")
-        self.features = nn.Sequential(
-            nn.MaxPool2d(2),
-            nn.Conv2d(channels, 20, 5),
-            nn.MaxPool2d(2),
-            nn.Conv2d(20, 20, 5),
-            nn.Flatten(),
-            nn.Linear(20 * side * side, 50),
-            nn.ReLU(),
-        )
-        transform_family = family(transform)
-        self.theta = nn.Linear(50, transform_family.n_parameters)
-        glorot(self)
-        nn.init.zeros_(self.theta.weight)
-        with torch.no_grad():
-            self.theta.bias.copy_(transform_family.identity())
-
-    def forward(self, images: Tensor) -> Tensor:
-        features = self.features(images)
-        with torch.autocast(images.device.type, enabled=False):  # bfloat16 is too coarse for θ
-            return self.theta(features.float())
+__all__ = ["SpatialTransformer"]
 
 
 class SpatialTransformer(nn.Module):

@@ -1,0 +1,163 @@
+"""Localisation networks: the paper's (Table I), and those that may be more robust."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from stnlib.transforms import bounded, family
+
+__all__ = ["LOCNETS", "THETA_INITS", "LocNet", "glorot"]
+
+LOCNETS = (
+    *("paper", "x4", "x16", "relu", "groupnorm"),
+    *("deep", "shared", "bounded", "normalised"),
+)
+THETA_INITS = ("identity", "small_random", "glorot")
+
+
+def glorot(module: nn.Module) -> None:
+    """Glorot-uniform weights and zero biases, Keras's default, in place."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+
+class LocNet(nn.Module):
+    """A localisation network: images to the parameters of a transform.
+
+    ========== ======= ======= ========= ======================================================
+    kind       CM      C10     C10D      parameters on these images, and what it is
+    ========== ======= ======= ========= ======================================================
+    paper      26,896  15,896  111,896   Table I of Possatti and de Freitas (2018), with what
+                                         their code adds (unpadded convolutions)
+    x4         105,786 59,786  443,786   every width doubled
+    x16        419,566 231,566 1,767,566 every width times four
+    relu       26,896  15,896  111,896   a ReLU after each convolution
+    groupnorm  26,976  15,976  111,976   each convolution normalised in 4 groups of channels
+                                         (Wu and He, 2018)
+    deep       36,686  25,686  121,686   after each convolution a ReLU and a padded 3×3
+                                         convolution; one more dense layer
+    shared     41,376  33,376  145,376   the classifier's first block instead of the first
+                                         convolution, trained by both, as in Finnveden et al.
+                                         (2021): θ comes from the block's view of the image,
+                                         then the block sees the transformed image; the block's
+                                         own parameters are not counted here
+    bounded    26,896  15,896  111,896   tanh instead of the last ReLU: ‖φ‖₁ ≤ 50
+    normalised 26,896  15,896  111,896   a layer normalisation without weights after the last
+                                         ReLU: ‖φ‖₁ ≤ 50
+    ========== ======= ======= ========= ======================================================
+
+    φ, the last features, are what the last layer makes θ of. That layer begins with zero weights
+    and the identity as bias, so that the transformer begins as the identity whatever the image.
+
+    Parameters
+    ----------
+    channels : of the input.
+    size : height and width of the input in pixels, at least 28; 22 for `shared`.
+    transform : name of the family in `stnlib.transforms`.
+    kind : one of `LOCNETS`.
+    bound : keeps every parameter of θ within so much of the identity's, by a tanh (see
+        `stnlib.transforms.bounded`); None for no bound.
+    theta_init : `identity`; or, for what happens without, `small_random`: the identity as bias
+        but a tenth of Glorot's weights; `glorot`: Glorot's weights and zero bias, as any layer.
+    shared : the classifier's layers for kind `shared`. They stay the classifier's: parameters,
+        state and learning rate are counted there, and they move to a device with it.
+
+    Shape: (N, channels, size, size) float in [0, 1] → (N, P) float32, P = 6 for affine.
+
+    Raises
+    ------
+    ValueError
+        When the input is too small for the 5×5 convolutions after pooling, or a name unknown.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        size: int,
+        transform: str = "affine",
+        kind: str = "paper",
+        *,
+        bound: float | None = None,
+        theta_init: str = "identity",
+        shared: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        _check(kind, theta_init, shared)
+        self._shared = (shared or nn.Sequential(),)  # in a tuple: not a part of this module
+        with torch.no_grad():
+            _, channels, side, _ = self.shared(torch.zeros(1, channels, size, size)).shape
+        self.features = _features(kind, channels, side, size)
+        units = _UNITS * _WIDER.get(kind, 1)
+        self.family = family(transform)
+        self.bounds = None if bound is None else bounded(self.family, bound)
+        self.theta = nn.Linear(units, self.family.n_parameters)
+        glorot(self)
+        if theta_init == "identity":
+            self.to_identity()
+        elif theta_init == "small_random":
+            with torch.no_grad():
+                self.theta.weight.mul_(0.1)
+                self.theta.bias.copy_(self.family.identity())
+
+    @property
+    def shared(self) -> nn.Module:
+        """The classifier's layers that come first; none but for kind `shared`."""
+        return self._shared[0]
+
+    @torch.no_grad()
+    def to_identity(self) -> None:
+        """Make the last layer give the identity, whatever the image."""
+        self.theta.weight.zero_()
+        self.theta.bias.copy_(self.family.identity())
+
+    def phi(self, images: Tensor) -> Tensor:
+        """φ, the last features: (N, 50), more for `x4` and `x16`."""
+        return self.features(self.shared(images))
+
+    def forward(self, images: Tensor) -> Tensor:
+        phi = self.phi(images)
+        with torch.autocast(images.device.type, enabled=False):  # bfloat16 is too coarse for θ
+            theta = self.theta(phi.float())
+            return theta if self.bounds is None else self.bounds.constrain(theta)
+
+
+_WIDTH, _UNITS = 20, 50
+_WIDER = {"x4": 2, "x16": 4}
+
+
+def _features(kind: str, channels: int, side: int, size: int) -> nn.Sequential:
+    """The layers up to φ, for `channels` of `side`² pixels that come of images of `size`²."""
+    width, units = (n * _WIDER.get(kind, 1) for n in (_WIDTH, _UNITS))
+    layers: list[nn.Module] = []
+    for n_in in (channels,) if kind == "shared" else (channels, width):
+        layers += [nn.MaxPool2d(2), nn.Conv2d(n_in, width, 5)]
+        side = side // 2 - 4
+        if kind == "relu":
+            layers += [nn.ReLU()]
+        elif kind == "groupnorm":
+            layers += [nn.GroupNorm(4, width)]
+        elif kind == "deep":
+            layers += [nn.ReLU(), nn.Conv2d(width, width, 3, padding=1)]
+    if side < 1:
+        least, name = (22, "the shared") if kind == "shared" else (28, "Table I's")
+        raise ValueError(f"size must be at least {least} pixels for {name} LocNet, not {size}")
+    layers += [nn.Flatten(), nn.Linear(width * side * side, units)]
+    if kind == "deep":
+        layers += [nn.ReLU(), nn.Linear(units, units)]
+    layers += [nn.Tanh() if kind == "bounded" else nn.ReLU()]
+    if kind == "normalised":
+        layers += [nn.LayerNorm(units, elementwise_affine=False)]
+    return nn.Sequential(*layers)
+
+
+def _check(kind: str, theta_init: str, shared: nn.Module | None) -> None:
+    if kind not in LOCNETS:
+        raise ValueError(f"locnet must be one of {', '.join(LOCNETS)}, not {kind!r}")
+    if theta_init not in THETA_INITS:
+        allowed = ", ".join(THETA_INITS)
+        raise ValueError(f"theta_init must be one of {allowed}, not {theta_init!r}")
+    if (kind == "shared") != (shared is not None):
+        raise ValueError("shared layers are for the locnet shared, which needs them")
