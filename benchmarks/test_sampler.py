@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from stnlib.sampler import PADDINGS, sample_native
-from stnlib.transforms import FAMILIES
+from stnlib.transforms import FAMILIES, matrices
 
 SIZE = (40, 40)
 AFFINE = [name for name in FAMILIES if name not in ("projective", "tps")]
@@ -27,17 +27,30 @@ def of_kornia(family, theta, image, padding):
     )
 
 
+def splines_of_kornia(family, theta, image, padding):
+    """Its splines as its manual has them: nearly ours, and not the same.
+
+    Its kernels sit where the control points go, ours where they are in the output, so that it
+    solves a system and evaluates its kernels for each image anew; ours are one matrix product.
+    """
+    fixed = matrices.base_grid(family.points).reshape(1, -1, 2).expand(len(theta), -1, -1)
+    moved = family.control_points(theta)
+    weights = kornia.geometry.get_tps_transform(fixed, moved)
+    return kornia.geometry.warp_image_tps(image, moved, *weights, True, padding)
+
+
 def loss(warp, family, image, theta, padding):
     theta.grad = image.grad = None
     warp(family, theta, image, padding).square().sum().backward()
 
 
+WARPS = {"stnlib": stnlib, "pytorch": pytorch, "kornia": of_kornia}
+NAMES = {"stnlib": "stnlib", "pytorch": "PyTorch", "kornia": "kornia"}
 CASES = [
     (name, padding, of)
     for name in FAMILIES
-    if name != "tps"  # kornia fits its splines by weights, not by their control points
     for padding in PADDINGS
-    for of in ("stnlib", "pytorch", "kornia")
+    for of in WARPS
     if of != "pytorch" or name in AFFINE
 ]
 
@@ -49,7 +62,8 @@ def test_sampling(measure, tiny, name, padding, of):
     image = torch.rand(n, 1, *SIZE, generator=generator).requires_grad_()
     noise = torch.randn(n, family.n_parameters, generator=generator)
     theta = (family.identity() + 0.05 * noise).requires_grad_()
-    warp = {"stnlib": stnlib, "pytorch": pytorch, "kornia": of_kornia}[of]
-    expected = stnlib(family, theta, image, padding)
-    torch.testing.assert_close(warp(family, theta, image, padding), expected, atol=1e-3, rtol=0)
-    measure(f"{name}, {padding}", of, lambda: loss(warp, family, image, theta, padding))
+    warp = splines_of_kornia if (name, of) == ("tps", "kornia") else WARPS[of]
+    error = (warp(family, theta, image, padding) - stnlib(family, theta, image, padding)).abs()
+    assert error.mean() < 0.05 if name == "tps" else error.max() < 1e-3
+    title = f"{name} sampler, {padding}"
+    measure(title, NAMES[of], lambda: loss(warp, family, image, theta, padding))
