@@ -1,9 +1,10 @@
-"""Make the one table of ratios of what pytest-benchmark measured.
+"""Make the one table of ratios of what pytest-benchmark measured, and hold it against the bars.
 
 python benchmarks/table.py MEASURED.json [RATIOS.json]    prints it, and writes it with its machine
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from stnlib.provenance import provenance
 def rows(benchmarks):
     """One row for each other side of each group: times in ms, ratio = theirs / ours.
 
-    A group without another side gives one row, without a ratio.
+    A group without another side gives one row, without a ratio. `figures` are ours, in a
+    group's first row only; `their_figures` the other side's.
     """
     groups = {}
     for one in benchmarks:
@@ -23,19 +25,19 @@ def rows(benchmarks):
     table = []
     for group, sides in groups.items():
         ours = sides.pop("stnlib")
-        figures = {
-            name if of == "stnlib" else f"{name}, {of}": value
-            for of, one in {"stnlib": ours, **sides}.items()
-            for name, value in one["extra_info"].items()
-            if name != "of"
-        }
+        shown = figures(ours)
         for of, other in sides.items() or [(None, None)]:
-            row = {"what": group, "ms": milliseconds(ours), "against": of}
+            row = {"what": group, "ms": milliseconds(ours), "against": of, "figures": shown}
             if other:
-                row |= {"their_ms": milliseconds(other)}
-                row |= {"ratio": round(median(other) / median(ours), 3)}
-            table.append(row | {"figures": figures})
+                row |= {"their_ms": milliseconds(other), "their_figures": figures(other)}
+                row |= {"ratio": float(f"{median(other) / median(ours):.3g}")}
+            table.append(row)
+            shown = {}
     return table
+
+
+def figures(one):
+    return {name: value for name, value in one["extra_info"].items() if name != "of"}
 
 
 def median(one):
@@ -46,21 +48,116 @@ def milliseconds(one):
     return float(f"{1000 * median(one):.4g}")
 
 
+class Table:
+    """Look-ups in rows; what is not there raises KeyError."""
+
+    def __init__(self, table):
+        self.rows = {(row["what"], row["against"]): row for row in table}
+        self.first = {row["what"]: row for row in reversed(table)}
+
+    def ratio(self, what, *others):
+        """To the fastest of the others."""
+        return min(self.rows[what, other]["ratio"] for other in others)
+
+    def figure(self, what, name):
+        return self.first[what]["figures"][name]
+
+    def ms(self, what, of="stnlib"):
+        return self.first[what]["ms"] if of == "stnlib" else self.rows[what, of]["their_ms"]
+
+
+PILLOW = ("Pillow", "Pillow, its own images")
+OTHERS = (*PILLOW, "torchvision, tensors", "torchvision, Pillow", "kornia")
+ONE, TWO = "no sweep, one process", "no sweep, two processes"
+MEMORY = "decoding C10D and 5 steps"
+
+
+def of_distortion(t):
+    return t.ratio("distortion", *OTHERS)
+
+
+def of_plain_loop(t):
+    return min(t.ratio(f"epoch, C10D {model}", "plain PyTorch") for model in ("baseline", "stn"))
+
+
+def share(task, model, name):
+    return lambda t: t.figure(f"epoch, {task} {model}", name)
+
+
+def of_transformer(task):
+    return lambda t: t.ms(f"epoch, {task} stn") / t.ms(f"epoch, {task} baseline")
+
+
+def overhead(t):
+    """What a sweep adds to each run, as a share of a run of 60 s."""
+    added = t.ms("8 runs", "one worker") - t.ms("8 runs", ONE)
+    return added / t.figure("8 runs", "runs") / 60_000
+
+
+PEAK, INPUT, NETS = "share of the GEMM peak", "input's share", ("baseline", "stn")
+# What is asked (at least, at most; None: nothing, shown beside the row before) and how it is told.
+BARS = [
+    ("distortion against the fastest of Pillow, torchvision and kornia", ">=", 4, of_distortion),
+    ("C10D epoch against the plain loop", ">=", 2.5, of_plain_loop),
+    *((f"{t} {m}, {PEAK}", ">=", 0.65, share(t, m, PEAK)) for t in ("C10", "C10D") for m in NETS),
+    *((f"{t} {m}, {INPUT}", "<=", 0.03, share(t, m, INPUT)) for t in ("C10", "C10D") for m in NETS),
+    *(
+        (f"{t} STN's epoch over the baseline's", "<=", 1.12, of_transformer(t))
+        for t in ("C10", "C10D")
+    ),
+    ("two workers against one, runs an hour", ">=", 1.8, lambda t: t.ratio("8 runs", "one worker")),
+    (
+        "two processes against one, no sweep",
+        ">=",
+        None,
+        lambda t: t.ms("8 runs", ONE) / t.ms("8 runs", TWO),
+    ),
+    ("sweep's overhead, share of a 60 s run", "<=", 0.02, overhead),
+    ("peak memory of C10D, GiB", "<=", 2, lambda t: t.figure(MEMORY, "GiB")),
+]
+
+
+def bars(table):
+    """What is asked, what was measured and whether that will do, where the rows can tell."""
+    judged, lookup = [], Table(table)
+    for what, sense, bar, tell in BARS:
+        try:
+            value = float(f"{tell(lookup):.3g}")
+        except KeyError:
+            continue
+        met = None if bar is None else (value >= bar if sense == ">=" else value <= bar)
+        judged.append({"what": what, "sense": sense, "bar": bar, "measured": value, "met": met})
+    return judged
+
+
+def machine():
+    """The processor, the versions and the source; what it measured ran on one thread."""
+    origin = provenance(torch.device("cpu"), "")
+    names = ("device", "system", "versions", "source", "date")
+    return {name: origin[name] for name in names} | {"cores": os.cpu_count(), "threads": 1}
+
+
 def line(row):
     text = f"{row['what']:34} {row['ms']:10.4g} ms"
     if row["against"]:
-        text += f"  {row['against']:14} {row['their_ms']:10.4g} ms  ratio {row['ratio']:6.2f}"
+        text += f"  {row['against']:24} {row['their_ms']:10.4g} ms  ratio {row['ratio']:6.2f}"
     return text + "".join(f"  {name}: {value}" for name, value in row["figures"].items())
+
+
+def judgement(row):
+    asked = "" if row["bar"] is None else f"{row['sense']} {row['bar']:<6g}"
+    verdict = {True: "met", False: "MISSED", None: ""}[row["met"]]
+    return f"{row['what']:66} {row['measured']:8.3g}  {asked:10} {verdict}"
 
 
 def main():
     """Print, and write where a second name is given."""
     measured, *target = map(Path, sys.argv[1:])
     table = rows(json.loads(measured.read_text(encoding="utf-8"))["benchmarks"])
-    print(*map(line, table), sep="\n")
+    judged = bars(table)
+    print(*map(line, table), "", *map(judgement, judged), sep="\n")
     if target:
-        machine = provenance(torch.device("cpu"), "digits")
-        content = {"rows": table, "provenance": machine}
+        content = {"machine": machine(), "bars": judged, "rows": table}
         target[0].write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
