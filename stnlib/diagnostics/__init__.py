@@ -10,10 +10,19 @@ from stnlib.diagnostics.coverage import (
     grid_coverage,
     object_coverage,
 )
+from stnlib.diagnostics.criteria import Collapse, CollapseError, CollapseWarning, Criteria
+from stnlib.diagnostics.monitor import CollapseMonitor
 from stnlib.diagnostics.pose import pose_summary
 from stnlib.diagnostics.theta import decompose, theta_summary
+from stnlib.diagnostics.trace import Trace
 
 __all__ = [
+    "Collapse",
+    "CollapseError",
+    "CollapseMonitor",
+    "CollapseWarning",
+    "Criteria",
+    "Trace",
     "black_share",
     "coverage",
     "decompose",

@@ -1,0 +1,127 @@
+"""What a monitor can do about a collapse: take smaller steps, and go back."""
+
+from __future__ import annotations
+
+import copy
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["ACTIONS", "Actions", "Brake", "Snapshots"]
+
+ACTIONS = ("warn", "lower", "rollback", "stop")
+MOST = 3  # actions of one monitor
+
+
+class Actions:
+    """Does what `kind` says at a collapse, at most MOST times (a warning: once).
+
+    Parameters
+    ----------
+    kind : one of ACTIONS.
+    lr_factor : of the localisation network's steps after an action, over those before.
+    every : steps from one snapshot to the next.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        lr_factor: float,
+        every: int,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer | None,
+    ) -> None:
+        if kind not in ACTIONS:
+            raise ValueError(f"on_collapse must be one of {', '.join(ACTIONS)}, not {kind!r}")
+        if not 0 < lr_factor < 1:
+            raise ValueError(f"lr_factor must be above 0 and below 1, not {lr_factor!r}")
+        self.kind, self.done, self.brake = kind, 0, Brake()
+        self._lr_factor, self._every, self._model = lr_factor, every, model
+        self._snapshots = Snapshots(model, optimizer)
+        self.healthy(0)
+
+    @property
+    def exhausted(self) -> bool:
+        return self.done >= (MOST if self.kind in ("lower", "rollback") else 1)
+
+    def healthy(self, step: int) -> None:
+        """No collapse was found at this step: it may be the one to go back to."""
+        if self.kind == "rollback" and step % self._every == 0:
+            self._snapshots.keep(step)
+
+    def act(self, localisation: list[nn.Parameter]) -> str:
+        """Act, and say what was done in words."""
+        self.done += 1
+        if self.kind not in ("lower", "rollback"):
+            return ""
+        back = f"back to step {self._snapshots.restore()}, " if self.kind == "rollback" else ""
+        self.brake.hold(localisation, self.brake.factor * self._lr_factor)
+        return f" Done: {back}the localisation network's steps × {self.brake.factor:g}."
+
+    def state_dict(self) -> dict[str, Any]:
+        held = {id(p) for p in self.brake.parameters}
+        names = [name for name, p in self._model.named_parameters() if id(p) in held]
+        return {"done": self.done, "factor": self.brake.factor, "held": names}
+
+    def load_state_dict(self, state: Mapping[str, Any], step: int) -> None:
+        """Go on from `state_dict` with the model's present weights."""
+        parameters = dict(self._model.named_parameters())
+        self.done = state["done"]
+        self.brake.hold([parameters[name] for name in state["held"]], state["factor"])
+        if self.kind == "rollback":
+            self._snapshots.keep(step)
+
+
+class Brake:
+    """Makes what optimisers do to some parameters smaller by a factor, after the fact.
+
+    For any optimiser whose step is proportional to its rate that is a lower rate; it holds
+    whatever parameter groups there are and whatever a schedule sets.
+    """
+
+    def __init__(self) -> None:
+        self.factor = 1.0
+        self._held: list[tuple[nn.Parameter, Tensor]] = []
+
+    def hold(self, parameters: list[nn.Parameter], factor: float) -> None:
+        """From the parameters' present values on, take `factor` of each step."""
+        self.factor = factor
+        self._held = [(p, p.detach().clone()) for p in parameters] if factor < 1 else []
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        return [parameter for parameter, _ in self._held]
+
+    @torch.no_grad()
+    def apply(self) -> None:
+        """To be called after each step of the optimiser."""
+        for parameter, before in self._held:
+            before.lerp_(parameter, self.factor)
+            parameter.copy_(before)
+
+
+class Snapshots:
+    """The last two states of a model and its optimiser, in memory."""
+
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer | None) -> None:
+        self._model, self._optimizer = model, optimizer
+        self._kept: deque[tuple[int, dict, dict | None]] = deque(maxlen=2)
+
+    def keep(self, step: int) -> None:
+        """Copy both as they are."""
+        model = {name: copy.deepcopy(value) for name, value in self._model.state_dict().items()}
+        optimizer = copy.deepcopy(self._optimizer.state_dict()) if self._optimizer else None
+        self._kept.append((step, model, optimizer))
+
+    def restore(self) -> int:
+        """Put back the older of the two, forget the newer, and return the older's step."""
+        while len(self._kept) > 1:
+            self._kept.pop()
+        step, model, optimizer = self._kept[0]
+        self._model.load_state_dict(model)
+        if self._optimizer:
+            self._optimizer.load_state_dict(copy.deepcopy(optimizer))
+        return step

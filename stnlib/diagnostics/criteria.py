@@ -1,0 +1,135 @@
+"""When a transformer is judged to collapse, and what is said then."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+__all__ = ["Collapse", "CollapseError", "CollapseWarning", "Criteria", "Judge"]
+
+ADVICE = (
+    "Lower the localisation network's learning rate, e.g. "
+    "stnlib.train.param_groups(model, lr, loc_lr_factor=0.1), and begin again from before this "
+    "step. Read: book/collapse.ipynb"
+)
+
+
+class CollapseWarning(UserWarning):
+    """A spatial transformer is about to show nothing of its input."""
+
+
+class CollapseError(RuntimeError):
+    """Raised at a collapse with ``on_collapse="stop"``."""
+
+
+@dataclass(frozen=True)
+class Criteria:
+    """What counts as a collapse; each is judged on the mean of the last `window` looks.
+
+    Attributes
+    ----------
+    window : looks; at the start there are fewer.
+    coverage_drop : coverage, or the object's, below this share of its highest mean so far.
+    black : share of black output images above this.
+    step : θ moves by more than this a step, in half image sides. Nothing can be learned about
+        where to look while the view jumps about by so much.
+
+    θ that is not finite counts at once.
+    """
+
+    window: int = 5
+    coverage_drop: float = 0.5
+    black: float = 0.5
+    step: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.window, int) and self.window >= 1):
+            raise ValueError(f"window must be a whole number of at least 1, not {self.window!r}")
+        for name, value in asdict(self).items():
+            if not value > 0:
+                raise ValueError(f"{name} must be above 0, not {value!r}")
+
+
+@dataclass(frozen=True)
+class Collapse:
+    """A verdict: `kind` (nan, runaway, leaving, shrinking or black), step, numbers, message."""
+
+    kind: str
+    step: int
+    numbers: Mapping[str, float]
+    message: str
+
+
+class Judge:
+    """Applies `Criteria` to rows of numbers, one a step; its state is plain numbers."""
+
+    def __init__(self, criteria: Criteria) -> None:
+        self.criteria = criteria
+        self.forgive()
+        self._wait = 0
+
+    def forgive(self) -> None:
+        """Forget what was: after an action a whole window is awaited, and judged anew."""
+        self._rows: deque[dict[str, float]] = deque(maxlen=self.criteria.window)
+        self._best = {"coverage": 0.0, "object_coverage": 0.0}
+        self._wait = self.criteria.window
+
+    def state_dict(self) -> dict[str, Any]:
+        rows = [dict(row) for row in self._rows]
+        return {"rows": rows, "best": dict(self._best), "wait": self._wait}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._rows = deque(map(dict, state["rows"]), maxlen=self.criteria.window)
+        self._best, self._wait = dict(state["best"]), state["wait"]
+
+    def judge(self, step: int, row: Mapping[str, float]) -> Collapse | None:
+        """The verdict on a step: usually None."""
+        self._rows.append({name: row[name] for name in _JUDGED})
+        self._wait -= 1
+        if self._wait > 0:
+            return None
+        if row["finite"] < 1:
+            share = 1 - row["finite"]
+            return _verdict("nan", step, row, f"θ is not finite for {share:.0%} of the images")
+        mean = {name: sum(r[name] for r in self._rows) / len(self._rows) for name in _JUDGED}
+        for name in self._best:
+            self._best[name] = max(self._best[name], _number(mean[name]))
+        for kind, what in self._found(mean, row):
+            return _verdict(kind, step, row | mean, what)
+        return None
+
+    def _found(self, mean: Mapping[str, float], row: Mapping[str, float]):
+        """Kinds of collapse and their description, the surest first."""
+        if mean["black"] > self.criteria.black:
+            yield "black", f"{mean['black']:.0%} of the output images are black"
+        for name, best in self._best.items():
+            if mean[name] < self.criteria.coverage_drop * best:
+                what = "the image" if name == "coverage" else "the object"
+                kind, way = ("leaving", "leaves") if row["centre"] > 1 else ("shrinking", "loses")
+                yield (
+                    kind,
+                    (
+                        f"the view {way} {what}: coverage {mean[name]:.2f}, at best {best:.2f}"
+                        f"{', zooming out' if kind == 'shrinking' and row['extent'] > 1 else ''}"
+                    ),
+                )
+        if mean["step"] > self.criteria.step:
+            yield "runaway", f"θ moves by {mean['step']:.2g} a step, half image sides"
+
+
+_JUDGED = ("coverage", "object_coverage", "black", "step")
+
+
+def _number(value: float) -> float:
+    return 0.0 if math.isnan(value) else value
+
+
+def _verdict(kind: str, step: int, row: Mapping[str, float], what: str) -> Collapse:
+    names = ("coverage", "black", "extent", "centre", "phi", "step", "step_ratio")
+    numbers = {n: row[n] for n in names if not math.isnan(row[n])}
+    told = ", ".join(f"{name} {value:.3g}" for name, value in numbers.items())
+    told = f" ({told})" if told else ""
+    return Collapse(kind, step, numbers, f"step {step}: {what}{told}. {ADVICE}")

@@ -1,0 +1,127 @@
+"""From one look at a training step to numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stnlib.diagnostics.coverage import coverage, grid_coverage, object_coverage
+from stnlib.diagnostics.watch import Look, Watch
+
+__all__ = ["QUANTITIES", "measure", "rate_of"]
+
+QUANTITIES = {
+    "loss": "as given to `step`",
+    "coverage": "mean share of the output whose sampling points lie inside the image: exact for "
+    "affine θ, counted on the grid for others",
+    "object_coverage": "mean share of the object that is seen; affine θ only",
+    "black": "share of all-black output images",
+    "finite": "share of images whose θ is finite",
+    "extent": "median over images of the larger side of the box around the footprint, 1 where it "
+    "is the image's",
+    "centre": "median distance of the footprint's centre from the image's, in half image sides; "
+    "outside above 1",
+    "phi": "mean ‖φ‖₁ over images, φ the features that enter the layer that makes θ",
+    "phi_max": "the largest ‖φ‖₁",
+    "step": "mean over images of the largest change of an entry of that layer's output by the "
+    "last optimiser step, the images held",
+    "step_ratio": "mean of `step` over lr (1 + ‖φ‖₁), which Adam can reach when its steps agree",
+    "loc_grad": "norm of the gradient of the parameters that θ depends on",
+    "rest_grad": "norm of the gradient of the others",
+}
+
+
+@torch.no_grad()
+def measure(
+    look: Look,
+    watch: Watch,
+    model: nn.Module,
+    lr: float | None,
+    loss: Tensor | float | None,
+    seen_object: Mapping[str, Any],
+) -> Tensor:
+    """Numbers of one training step, in the order of QUANTITIES, then θ's means and spreads.
+
+    Parameters
+    ----------
+    look : at the step's forward pass.
+    watch, model : whence it came; the weights are those after the step.
+    lr : learning rate of the layer that makes θ.
+    seen_object : `points` or `mask` for `object_coverage`, or nothing.
+
+    Returns
+    -------
+    (13 + 2 P,) float32 on the model's device; NaN for what cannot be measured.
+    """
+    values = dict.fromkeys(QUANTITIES, math.nan)
+    values["loss"] = math.nan if loss is None else loss
+    values["black"] = look.black
+    values |= _place(look)
+    if seen_object and look.matrix is not None:
+        values["object_coverage"] = object_coverage(look.matrix, **seen_object).mean()
+    if look.features is not None:
+        values |= _step(look, watch.layer, lr)
+    own = {id(p) for p in watch.localisation}
+    values["loc_grad"] = _norm(watch.localisation)
+    values["rest_grad"] = _norm(p for p in model.parameters() if id(p) not in own)
+    device = look.black.device
+    row = [_scalar(value, device) for value in values.values()]
+    if look.theta is None:
+        return torch.stack(row)
+    theta = look.theta.float()
+    return torch.cat([torch.stack(row), theta.mean(dim=0), theta.std(dim=0, correction=0)])
+
+
+def _scalar(value: Tensor | float, device: torch.device) -> Tensor:
+    if isinstance(value, Tensor):
+        return value.detach().float().reshape(()).to(device)
+    return torch.full((), value, device=device)
+
+
+def _place(look: Look) -> dict[str, Tensor]:
+    """Where the footprints lie."""
+    if look.matrix is not None:
+        matrix = look.matrix.float()
+        sides, centre = matrix[:, :, :2].abs().sum(dim=2), matrix[:, :, 2]
+        seen, finite = coverage(matrix), matrix.isfinite().flatten(1)
+    else:
+        points = look.grid.float().flatten(1, 2)
+        low, high = points.amin(dim=1), points.amax(dim=1)
+        sides, centre = (high - low) / 2, (high + low) / 2
+        seen, finite = grid_coverage(look.grid), (low + high).isfinite()
+    return {
+        "coverage": seen.mean(),
+        "finite": finite.all(dim=1).float().mean(),
+        "extent": sides.amax(dim=1).nanmedian(),
+        "centre": centre.abs().amax(dim=1).nanmedian(),
+    }
+
+
+def _step(look: Look, layer: nn.Linear, lr: float | None) -> dict[str, Tensor]:
+    """What the optimiser's step did to the layer that makes θ."""
+    phi = look.features.abs().sum(dim=1)
+    change = look.features @ (layer.weight - look.weight).float().T
+    if look.bias is not None:
+        change = change + (layer.bias - look.bias).float()
+    largest = change.abs().amax(dim=1)
+    values = {"phi": phi.mean(), "phi_max": phi.amax(), "step": largest.mean()}
+    if lr:
+        values["step_ratio"] = (largest / (1 + phi)).mean() / lr
+    return values
+
+
+def _norm(parameters: Iterable[nn.Parameter]) -> Tensor | float:
+    grads = [p.grad for p in parameters if p.grad is not None]
+    return nn.utils.get_total_norm(grads) if grads else math.nan
+
+
+def rate_of(parameter: Tensor, optimizer: torch.optim.Optimizer) -> float | None:
+    """Learning rate that an optimiser has for a parameter; None where it has it not."""
+    for group in optimizer.param_groups:
+        if any(p is parameter for p in group["params"]):
+            return float(group["lr"])
+    return None

@@ -1,0 +1,240 @@
+"""A watch over a training: warns of a transformer's collapse, and can act."""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from stnlib.diagnostics.actions import Actions
+from stnlib.diagnostics.criteria import Collapse, CollapseError, CollapseWarning, Criteria, Judge
+from stnlib.diagnostics.measures import QUANTITIES, measure, rate_of
+from stnlib.diagnostics.trace import Trace
+from stnlib.diagnostics.watch import Look, Watch
+
+__all__ = ["CollapseMonitor"]
+
+_attached: WeakKeyDictionary[nn.Module, set[int]] = WeakKeyDictionary()
+
+
+class CollapseMonitor:
+    """Records what a spatial transformer does at each training step, and warns of its collapse.
+
+    Two lines in a loop: one before it, one after each optimiser step::
+
+        monitor = CollapseMonitor(model, optimizer)
+        for images, labels in loader:
+            loss = F.cross_entropy(model(images), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            monitor.step(loss)
+
+    and afterwards ``monitor.plot()``, ``monitor.to_frame()`` or ``monitor.save("trace.npz")``.
+
+    It works for any module whose forward pass calls `torch.nn.functional.grid_sample` on images,
+    and for a `stnlib.models.SpatialTransformer`, whatever its sampler. It does not see what runs
+    without gradients, such as an evaluation. Weights and random numbers are as without it, unless
+    it acts. Inside of what `torch.compile` made nothing can be seen: give the monitor the compiled
+    module, and it runs the uncompiled one as far as its sampler every `every` steps, in evaluation
+    mode. What ``model.compile()`` compiled in place cannot be watched.
+
+    Parameters
+    ----------
+    model : hooked until `detach`, or the end of a ``with`` block; otherwise unchanged.
+    optimizer : its learning rate sets the scale of `step_ratio`; a rollback restores it, too.
+    on_collapse : `warn`; `lower`: from then on the localisation network takes steps `lr_factor`
+        times as large, which is what a lower rate does, whatever groups and schedules there are;
+        `rollback`: back to the last snapshot but one, then `lower`; `stop`: `CollapseError`.
+        Each comes with a `CollapseWarning`: one, or one an action, at most 3.
+    criteria : what counts as a collapse.
+    seen_object : for `object_coverage` at each step: a function without arguments that returns a
+        dict with `points` or `mask` (and `align_corners`) for the batch of the last forward pass.
+    lr_factor : above 0, below 1.
+    every : forward passes from one look to the next; by default 1, and 10 for a compiled model.
+    check_every : looks from one judgement to the next; by default 1 on the CPU and 10 elsewhere,
+        because each makes the host wait for the device.
+    snapshot_every : steps from one snapshot to the next; kept in memory, two, for `rollback`.
+    sampler : which of the model's samplers, in the order in which they run, from 0.
+
+    Attributes
+    ----------
+    trace : a `Trace`, the numbers of each look.
+    collapse : the first `Collapse` found, or None.
+    steps : calls of `step` so far.
+
+    Raises
+    ------
+    ValueError
+        One line: an argument out of range, a monitor already there, or, at the first step, a model
+        without a sampler.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer | None = None,
+        *,
+        on_collapse: str = "warn",
+        criteria: Criteria | None = None,
+        seen_object: Callable[[], Mapping[str, Any]] | None = None,
+        lr_factor: float = 0.1,
+        every: int | None = None,
+        check_every: int | None = None,
+        snapshot_every: int = 50,
+        sampler: int = 0,
+    ) -> None:
+        waits = {"every": every, "check_every": check_every, "snapshot_every": snapshot_every}
+        for name, value in waits.items():
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, not {value!r}")
+        self.trace, self.collapse, self.steps = Trace(), None, 0
+        self._model, self._optimizer, self._sampler = model, optimizer, sampler
+        self._object, self._check_every = seen_object, check_every
+        self._judge = Judge(criteria or Criteria())
+        self._actions = Actions(on_collapse, lr_factor, snapshot_every, model, optimizer)
+        self._pending: list[tuple[int, Tensor]] = []
+        self._calls = 0
+        self._attach(every)
+
+    def step(self, loss: Tensor | float | None = None) -> Collapse | None:
+        """Record the training step that was just taken, judge it and act.
+
+        To be called once after each ``optimizer.step()``, before gradients are set to zero.
+
+        Parameters
+        ----------
+        loss : scalar, to be recorded.
+
+        Returns
+        -------
+        The collapse that was found now, usually None.
+        """
+        if self._watch.calls == self._calls:
+            raise ValueError(
+                "no forward pass with gradients was seen since the last step: call step() once "
+                "after each optimizer.step(), and watch the module that is called"
+            )
+        self.steps, self._calls = self.steps + 1, self._watch.calls
+        self._actions.brake.apply()
+        look, self._watch.look = self._watch.look, None
+        if look is None and not (self.trace or self._pending):
+            raise ValueError(
+                "the model's forward pass has no spatial transformer: no grid_sample of images "
+                f"(N, C, H, W){f' number {self._sampler}' if self._sampler else ''} was seen"
+            )
+        found = None
+        if look is not None:
+            self._pending.append((self.steps, self._measure(look, loss)))
+            if len(self._pending) >= (self._check_every or self._default_check()):
+                found = self.check()
+        if found is None:
+            self._actions.healthy(self.steps)
+        return found
+
+    def check(self) -> Collapse | None:
+        """Judge now what was recorded, without waiting until `check_every` looks are there."""
+        pending, self._pending = self._pending, []
+        found = None
+        for number, row in pending:
+            row = self.trace.append(number, row.tolist())
+            found = found or self._judge.judge(number, row)
+        return self._act(found) if found else None
+
+    def detach(self) -> None:
+        """Take the hooks off the model; what was recorded stays."""
+        self._watch.detach()
+        _attached.get(_eager(self._model), set()).discard(self._sampler)
+        self.check()
+
+    def __enter__(self) -> CollapseMonitor:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.detach()
+
+    def plot(self):
+        """Draw the trace: a Matplotlib figure."""
+        self.check()
+        return self.trace.plot()
+
+    def to_frame(self):
+        """The trace as a pandas DataFrame, a row a look."""
+        self.check()
+        return self.trace.to_frame()
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the trace as a compressed ``.npz``, for `Trace.load`."""
+        self.check()
+        self.trace.save(path)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything but snapshots, as plain numbers, lists and dicts, for ``torch.save``."""
+        self.check()
+        return {
+            "steps": self.steps,
+            "collapse": asdict(self.collapse) if self.collapse else None,
+            "trace": self.trace.state_dict(),
+            "judge": self._judge.state_dict(),
+            "actions": self._actions.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state_dict`; the model must have been loaded before."""
+        self.steps = state["steps"]
+        self.collapse = Collapse(**state["collapse"]) if state["collapse"] else None
+        self.trace.load_state_dict(state["trace"])
+        self._judge.load_state_dict(state["judge"])
+        self._actions.load_state_dict(state["actions"], self.steps)
+
+    def _attach(self, every: int | None) -> None:
+        eager = _eager(self._model)
+        if getattr(self._model, "_compiled_call_impl", None) is not None:
+            raise ValueError("a model compiled in place is opaque: use torch.compile(model)")
+        if self._sampler in _attached.setdefault(eager, set()):
+            raise ValueError("the model has a CollapseMonitor already: detach() it first")
+        _attached[eager].add(self._sampler)
+        every = every or (1 if eager is self._model else 10)
+        self._watch = Watch(self._model, self._sampler, every, self._failed)
+
+    def _default_check(self) -> int:
+        return 1 if self._pending[-1][1].device.type == "cpu" else 10
+
+    def _measure(self, look: Look, loss: Tensor | float | None) -> Tensor:
+        lr, layer = None, self._watch.layer
+        if layer and self._optimizer and (lr := rate_of(layer.weight, self._optimizer)):
+            lr *= self._actions.brake.factor
+        seen = self._object() if self._object else {}
+        return measure(look, self._watch, self._model, lr, loss, seen)
+
+    def _failed(self, theta: Tensor) -> None:
+        """A forward pass ended in an error before its sampler: say so if θ explains it."""
+        share = theta.isfinite().flatten(1).all(dim=1).float().mean().item()
+        if share < 1:
+            row = dict.fromkeys(QUANTITIES, math.nan) | {"finite": share}
+            self._act(self._judge.judge(self.steps + 1, row))
+
+    def _act(self, found: Collapse) -> Collapse | None:
+        """Warn and do what `on_collapse` says; None once that was done often enough."""
+        if self._actions.exhausted:
+            return None
+        self.collapse = self.collapse or found
+        self.trace.events.append((found.step, found.kind))
+        done = self._actions.act(self._watch.localisation)
+        if done:
+            self._judge.forgive()
+        warnings.warn(found.message + done, CollapseWarning, stacklevel=4)
+        if self._actions.kind == "stop":
+            raise CollapseError(found.message)
+        return found
+
+
+def _eager(model: nn.Module) -> nn.Module:
+    return getattr(model, "_orig_mod", model)

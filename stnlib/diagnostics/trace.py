@@ -1,0 +1,87 @@
+"""The numbers of a training, step by step: kept, exported and drawn."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+from stnlib.diagnostics.measures import QUANTITIES
+
+__all__ = ["Trace"]
+
+
+class Trace:
+    """Columns of numbers, one entry for each step that was looked at.
+
+    Attributes
+    ----------
+    columns : name → list of float. `step_number` counts the monitor's steps from 1; then the
+        QUANTITIES of `stnlib.diagnostics.measures`; then `theta_mean_0`, …, `theta_std_0`, …,
+        mean and population spread over images of each entry of θ. NaN: not measured.
+    events : (step, kind) of each collapse that was found.
+    """
+
+    def __init__(self) -> None:
+        self.columns: dict[str, list[float]] = {}
+        self.events: list[tuple[int, str]] = []
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()), ()))
+
+    def append(self, number: int, values: Sequence[float]) -> dict[str, float]:
+        """Add a step's values, in the order of `measure`; return them by name."""
+        row = dict(zip(_names(len(values)), (float(number), *values), strict=True))
+        length = len(self)
+        for name in row.keys() | self.columns.keys():  # θ may be unknown at first
+            column = self.columns.setdefault(name, [float("nan")] * length)
+            column.append(row.get(name, float("nan")))
+        return row
+
+    def to_frame(self):
+        """A pandas DataFrame, a row a step, indexed by `step_number`."""
+        import pandas as pd
+
+        return pd.DataFrame(self.columns).set_index("step_number")
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write everything as a compressed ``.npz``, whole or not at all."""
+        import numpy as np
+
+        events = np.array(self.events, dtype=[("step", "i8"), ("kind", "U16")])
+        part = f"{os.fspath(path)}.part"
+        with open(part, "wb") as file:  # a name would be given the ending .npz
+            np.savez_compressed(file, events_=events, **self.columns)
+        os.replace(part, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Trace:
+        """Read what `save` wrote."""
+        import numpy as np
+
+        trace = cls()
+        with np.load(path, allow_pickle=False) as file:
+            if "events_" not in file:
+                raise ValueError(f"{os.fspath(path)} is not a trace of CollapseMonitor")
+            trace.events = [(int(step), str(kind)) for step, kind in file["events_"]]
+            trace.columns = {n: file[n].tolist() for n in file.files if n != "events_"}
+        return trace
+
+    def state_dict(self) -> dict:
+        columns = {name: list(column) for name, column in self.columns.items()}
+        return {"columns": columns, "events": list(self.events)}
+
+    def load_state_dict(self, state: Mapping) -> None:
+        self.columns = {name: list(column) for name, column in state["columns"].items()}
+        self.events = [tuple(event) for event in state["events"]]
+
+    def plot(self):
+        """Draw coverage, footprint, steps and gradients over the steps: a Matplotlib figure."""
+        from stnlib.diagnostics.plot import draw
+
+        return draw(self)
+
+
+def _names(n: int) -> list[str]:
+    parameters = (n - len(QUANTITIES)) // 2
+    names = [f"theta_{what}_{i}" for what in ("mean", "std") for i in range(parameters)]
+    return ["step_number", *QUANTITIES, *names]

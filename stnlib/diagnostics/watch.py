@@ -1,0 +1,230 @@
+"""Seeing what a model's sampler does, without changing the model: hooks for one forward pass.
+
+A `SpatialTransformer` of `stnlib.models` is recognised by its attributes. In any other model the
+calls of `affine_grid` and `grid_sample` are seen by a `TorchFunctionMode` that is active during
+the model's forward pass and no longer; no function is replaced.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from stnlib.diagnostics.coverage import black_share
+
+__all__ = ["Look", "Watch"]
+
+OURS = ("localisation", "family", "locate", "sample")  # what a SpatialTransformer has
+COARSE = (16, 16)  # points of the grid by which families that are not affine are judged
+
+
+@dataclass
+class Look:
+    """What one forward pass showed, detached.
+
+    `black`, the share of black output images; `theta` (N, P) or None; `matrix` (N, 2, 3) where
+    the transform is known to be affine, else `grid` (N, h, w, 2); `features` (M, F) that go into
+    the layer that makes θ, with the `weight` and `bias` that it had, copied; None without one.
+    """
+
+    black: Tensor
+    theta: Tensor | None = None
+    matrix: Tensor | None = None
+    grid: Tensor | None = None
+    features: Tensor | None = None
+    weight: Tensor | None = None
+    bias: Tensor | None = None
+
+
+class _Enough(Exception):
+    """Ends a probe once the sampler has been seen."""
+
+
+class _Calls(TorchFunctionMode):
+    """Tells of calls of `affine_grid` and `grid_sample`."""
+
+    def __init__(self, made, sampled) -> None:
+        super().__init__()
+        self._made, self._sampled = made, sampled
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        if func is F.affine_grid:
+            self._made(args[0] if args else kwargs["theta"], result)
+        elif func is F.grid_sample and result.ndim == 4:
+            self._sampled(args[1] if len(args) > 1 else kwargs["grid"], result)
+        return result
+
+
+class Watch:
+    """Hooks on a model that leave a `Look` in `look` after each forward pass with gradients.
+
+    Parameters
+    ----------
+    model : any module; what `torch.compile` returned, too: inside of it nothing can be seen, so
+        before every `every`-th pass the uncompiled module is run as far as its sampler.
+    sampler : which of the model's samplers, in the order in which they run, from 0.
+    every : passes from one look to the next.
+    failed : called with θ when a pass ends by an error between θ and the sampler.
+
+    Attributes
+    ----------
+    calls : forward passes with gradients so far.
+    localisation : parameters that θ depends on; empty until the first look.
+    layer : the `nn.Linear` that makes θ, None where something else does.
+    """
+
+    def __init__(self, model: nn.Module, sampler: int = 0, every: int = 1, failed=None) -> None:
+        self.look: Look | None = None
+        self.calls = 0
+        self.localisation: list[nn.Parameter] = []
+        self.layer: nn.Linear | None = None
+        self._model, self._sampler, self._every = model, sampler, every
+        self._eager = getattr(model, "_orig_mod", model)
+        self._stack = ExitStack()
+        self._searched = False
+        self._failed = failed
+        self._theta: Tensor | None = None
+        self._hooks = [model.register_forward_pre_hook(self._before, with_kwargs=True)]
+        if self._eager is model:
+            self._hooks.append(model.register_forward_hook(self._after, always_call=True))
+
+    def detach(self) -> None:
+        """Take the hooks off the model."""
+        self._stack.close()
+        for hook in self._hooks:
+            hook.remove()
+
+    def _before(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
+        if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+            return
+        self.calls += 1
+        if (self.calls - 1) % self._every:
+            return
+        if self._eager is not module:
+            self._probe(args, kwargs)
+        else:
+            self._stack.close()
+            self._stack.enter_context(self._looking())
+
+    def _after(self, module: nn.Module, args: tuple, output) -> None:
+        if torch.compiler.is_compiling():
+            return
+        self._stack.close()
+        theta, self._theta = self._theta, None
+        if output is None and self.look is None and theta is not None and self._failed:
+            self._failed(theta.detach())
+
+    def _probe(self, args: tuple, kwargs: dict) -> None:
+        """Run the uncompiled module in evaluation mode: no dropout, no statistics, no trace."""
+        training = [m for m in self._eager.modules() if m.training]
+        for m in training:
+            m.training = False
+        try:
+            with self._looking(enough=True), torch.set_grad_enabled(not self._searched):
+                self._eager(*args, **kwargs)
+        except _Enough:
+            pass
+        finally:
+            for m in training:
+                m.training = True
+
+    @contextmanager
+    def _looking(self, enough: bool = False) -> Iterator[None]:
+        """Everything that sees is in place for one pass, and gone after it."""
+        self.look, self._theta, self._grid, self._inputs = None, None, None, {}
+        self._left, self._enough = self._sampler, enough
+        with ExitStack() as stack:
+
+            def hook(module, function):
+                stack.callback(module.register_forward_hook(function).remove)
+
+            modules = list(self._eager.modules())
+            ours = [m for m in modules if all(hasattr(m, name) for name in OURS)]
+            for transformer in ours[self._sampler : self._sampler + 1]:
+                hook(transformer.localisation, self._located)
+                hook(transformer, self._transformed)
+            if not ours:
+                stack.enter_context(_Calls(self._made, self._sampled))
+            for m in [self.layer] if self._searched else modules:
+                if isinstance(m, nn.Linear):
+                    hook(m, self._passed)
+            yield
+
+    def _passed(self, layer: nn.Linear, args: tuple, output: Tensor) -> None:
+        self._inputs[id(layer)] = args[0].detach()
+
+    def _made(self, theta: Tensor, grid: Tensor) -> None:
+        self._theta, self._grid = theta, grid
+
+    def _sampled(self, grid: Tensor, output: Tensor) -> None:
+        self._left -= 1
+        if self._left != -1:
+            return
+        if self._grid is grid:  # made by affine_grid and by nothing else
+            matrix = self._theta.detach()
+            look = Look(black_share(output.detach()), theta=matrix.flatten(1), matrix=matrix)
+        else:
+            look = Look(black_share(output.detach()), grid=grid.detach())
+        self._finish(look, grid)
+
+    def _located(self, localisation: nn.Module, args: tuple, theta: Tensor) -> None:
+        self._theta = theta
+
+    def _transformed(self, transformer: nn.Module, args: tuple, output: Tensor) -> None:
+        theta = self._theta.detach().float()
+        look = Look(black_share(output.detach()), theta=theta)
+        family = transformer.family
+        if getattr(getattr(family, "base", None) or family, "affine", False):
+            look.matrix = family.matrix(theta)[:, :2]
+        else:
+            look.grid = family.grid(theta, COARSE, align_corners=transformer.align_corners)
+        self._finish(look, self._theta)
+
+    def _finish(self, look: Look, source: Tensor) -> None:
+        if not self._searched and source.requires_grad:
+            self._search(source)
+        features = self._inputs.get(id(self.layer))
+        if features is not None:
+            look.features = features.flatten(0, -2).float()
+            look.weight = self.layer.weight.detach().clone()
+            look.bias = None if self.layer.bias is None else self.layer.bias.detach().clone()
+            if look.theta is None:
+                look.theta = F.linear(look.features, look.weight.float(), look.bias)
+        self._inputs, self._theta, self._grid = {}, None, None  # hold on to no graph
+        self.look = look
+        if self._enough:
+            raise _Enough
+
+    def _search(self, source: Tensor) -> None:
+        """Find the parameters that θ depends on, and the linear layer nearest to it."""
+        known = {id(p) for p in self._eager.parameters()}
+        self.localisation = [p for p in _leaves(source) if id(p) in known]
+        self._searched = True
+        for m in self._eager.modules():
+            own = (m.weight, m.bias) if isinstance(m, nn.Linear) else ()
+            if any(p is self.localisation[0] for p in own):
+                self.layer = m
+
+
+def _leaves(tensor: Tensor) -> Iterator[Tensor]:
+    """The leaves of a tensor's graph, the nearest first."""
+    if tensor.grad_fn is None:
+        yield tensor
+    queue, seen = deque([tensor.grad_fn]), {tensor.grad_fn}
+    while queue:
+        node = queue.popleft()
+        if hasattr(node, "variable"):
+            yield node.variable
+        for following, _ in getattr(node, "next_functions", ()):
+            if following is not None and following not in seen:
+                seen.add(following)
+                queue.append(following)
