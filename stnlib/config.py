@@ -72,6 +72,12 @@ class RunConfig:
         grid and sampling are always float32.
     seed : of initial weights, batch order, dropout and augmentation.
     locnet, bound, theta_init : of the localisation network; see `stnlib.models.LocNet`.
+    loc_clip : the localisation network's gradient is shortened to this Euclidean norm, None
+        for never.
+    outside_penalty : weight of the grid's mean squared distance from the image in the loss; see
+        `stnlib.train.outside`.
+    recovery : what is done after an epoch whose outputs are black; see `stnlib.recovery`.
+    alter : what is done to all images, to train on or to judge by; see `stnlib.data.altered`.
 
     Raises
     ------
@@ -114,6 +120,10 @@ class RunConfig:
     )
     bound: float | None = _decided(None, optional(number(above=0)))
     theta_init: str = _decided("identity", choice("identity", "small_random", "glorot"))
+    loc_clip: float | None = _decided(None, optional(number(above=0)))
+    outside_penalty: float = _decided(0.0, number(least=0))
+    recovery: str = _decided("none", choice("none", "rollback", "reset"))
+    alter: str = _decided("none", choice("none", "standard", "frame1", "frame2", "inverted"))
 
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):
@@ -130,6 +140,8 @@ class RunConfig:
             raise ConfigError(f"optimizer keras_adam has no weight_decay, not {self.weight_decay}")
         if self.schedule == "onecycle" and self.warmup:
             raise ConfigError(f"schedule onecycle has its own warm-up, not {self.warmup}")
+        if self.alter != "none" and self.augment not in ("none", "flip"):
+            raise ConfigError(f"alter goes with augment none or flip, not {self.augment!r}")
         if self.model in _DISTORTED_ONLY and self.data not in _DISTORTED:
             allowed = ", ".join(_DISTORTED)
             raise ConfigError(f"model {self.model} is for data {allowed}, not {self.data!r}")
@@ -180,7 +192,7 @@ class RunConfig:
 
 _TRANSFORMER = ("sampler", "padding", "transform", "output_size", "locnet", "bound", "theta_init")
 _NETWORK = (*_TRANSFORMER, "dropout", "classifier")
-_TRANSFORMER_ONLY = {*_TRANSFORMER, "loc_lr_factor"}
+_TRANSFORMER_ONLY = {*_TRANSFORMER, "loc_lr_factor", "loc_clip", "outside_penalty", "recovery"}
 _FIELDS = {f.name: f for f in dataclasses.fields(RunConfig)}
 
 

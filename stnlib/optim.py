@@ -27,14 +27,19 @@ def param_groups(model: nn.Module, lr: float, loc_lr_factor: float = 1.0) -> lis
     Returns
     -------
     For any `torch.optim` optimiser; an empty group is left out. `base_lr` keeps the rate
-    that a schedule multiplies.
+    that a schedule multiplies, `localisation` says whose group it is.
     """
     groups: dict[bool, list[nn.Parameter]] = {False: [], True: []}
     for name, parameter in model.named_parameters():
         groups["localisation" in name.split(".")].append(parameter)
     rates = {False: lr, True: lr * loc_lr_factor}
     return [
-        {"params": members, "lr": rates[is_loc], "base_lr": rates[is_loc]}
+        {
+            "params": members,
+            "lr": rates[is_loc],
+            "base_lr": rates[is_loc],
+            "localisation": is_loc,
+        }
         for is_loc, members in groups.items()
         if members
     ]
@@ -77,10 +82,11 @@ def set_rates(
     Parameters
     ----------
     progress : share of all steps that is done, in [0, 1].
-    history : rows of the epochs so far, with their `val_loss`.
+    history : rows of the epochs so far, with their `val_loss` and `recovered`.
     """
     factor = schedule(config.schedule, progress, config.warmup)
     if config.schedule == "plateau":
         factor *= plateau([row["val_loss"] for row in history])
+    fallen = sum("recovered" in row for row in history) if config.recovery == "rollback" else 0
     for group in optimizer.param_groups:
-        group["lr"] = group["base_lr"] * factor
+        group["lr"] = group["base_lr"] * factor * (0.1**fallen if group["localisation"] else 1)

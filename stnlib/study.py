@@ -13,12 +13,13 @@ from tqdm.auto import tqdm
 from stnlib import records
 from stnlib.checkpoint import checkpoint_folder, load_checkpoint, save_checkpoint
 from stnlib.config import ConfigError, RunConfig
-from stnlib.data import VIEWS, DataSet, load
+from stnlib.data import VIEWS, DataSet, altered, load
 from stnlib.evaluation import evaluate, resolved, thetas
 from stnlib.files import check_writable, claim, write_whole
 from stnlib.memory import keep_freed_memory
 from stnlib.models import STN, build, count_parameters
 from stnlib.provenance import provenance
+from stnlib.recovery import recover, snapshot
 from stnlib.studyfile import configurations, options
 from stnlib.train import derive_seed, make_optimizer, train_epoch
 from stnlib.weights import localisation_weights, transformer
@@ -60,7 +61,8 @@ def fit(
     -------
     One row an epoch, an STN's with `thetas` of the first `N_THETAS` validation images; it ends
     early when every output has been black, without any gradient for θ, for a whole epoch
-    (nothing can change any more), or when θ or the loss is not finite.
+    (nothing can change any more), or when θ or the loss is not finite. After a row with
+    `recovered`, the state is no longer the one that the row measured: see `stnlib.recovery`.
     """
     keep_freed_memory()
     optimizer = make_optimizer(model, config)
@@ -77,11 +79,13 @@ def fit(
         for epoch in range(len(history) + 1, config.epochs + 1):
             if stopped(history):
                 break
+            before = snapshot(model, optimizer, config)
             row = train_epoch(model, optimizer, data.train, config, epoch, bar.update, history)
             validation = evaluate(model, data.val, config.precision)
             row |= {_NAMES.get(name, name): value for name, value in validation.items()}
             if isinstance(model, STN):
                 row["thetas"] = thetas(model, data.val, N_THETAS, config.precision)
+            row |= recover(model, optimizer, config, before, row)
             history.append({"epoch": epoch} | row)
             bar.set_postfix(epoch=epoch, val=f"{row['val_accuracy']:.3f}")
             if checkpoint:
@@ -95,7 +99,8 @@ _NAMES = {"loss": "val_loss", "accuracy": "val_accuracy"}
 def stopped(history: list[dict[str, Any]]) -> str | None:
     """Why a training cannot go on: `black`, `diverged` or None."""
     last = history[-1] if history else {}
-    if last.get("black") == 1 and last.get("loc_grad_norm_max") == 0:
+    dark = last.get("black") == 1 and last.get("loc_grad_norm_max") == 0
+    if dark and "recovered" not in last:
         return "black"
     if last and not math.isfinite(last["train_loss"] + last["val_loss"]):
         return "diverged"
@@ -164,6 +169,7 @@ def _make(
     data = (data or load(config.data, n_train=config.n_train)).to(device)
     _check(config, data, device)
     data = VIEWS[config.model](data) if config.model in VIEWS else data
+    data = altered(data, config.alter)
     model = make_model(config, data).to(device, memory_format=torch.channels_last)
     checkpoint = checkpoints / f"{config.key}.safetensors"
     history = fit(model, data, config, checkpoint, progress)

@@ -27,6 +27,7 @@ __all__ = [
     "KerasAdam",
     "derive_seed",
     "make_optimizer",
+    "outside",
     "param_groups",
     "set_rates",
     "train_epoch",
@@ -59,7 +60,7 @@ def train_epoch(
     split : training images and labels, on the model's device.
     epoch : from 1.
     on_step : called after each step, for a progress bar.
-    history : rows of the epochs before, for a schedule that goes by them.
+    history : rows of the epochs before, for rates that go by them: see `set_rates`.
 
     Returns
     -------
@@ -114,8 +115,9 @@ def train_step(
 
     Returns
     -------
-    The mean loss before the step, the number of right answers, and the `gradient_norms`: on
-    the model's device, detached, so that nothing waits for an accelerator.
+    The mean cross-entropy before the step, without the penalty, the number of right answers,
+    and the `gradient_norms` before any clipping: on the model's device, detached, so that
+    nothing waits for an accelerator.
 
     Raises
     ------
@@ -124,12 +126,28 @@ def train_step(
     """
     with autocast(images.device, config.precision):
         logits = model(images).float()
+        # The grid is computed again: so the model is called, and watched, as ever.
+        grid = model.transformer.locate(images)[1] if config.outside_penalty else None
     loss = F.cross_entropy(logits, labels)
     optimizer.zero_grad()
-    loss.backward()
+    (loss if grid is None else loss + config.outside_penalty * outside(grid)).backward()
     norms = gradient_norms(model)
+    if config.loc_clip is not None:
+        nn.utils.clip_grad_norm_(model.transformer.localisation.parameters(), config.loc_clip)
     optimizer.step()
     return loss.detach(), (logits.detach().argmax(1) == labels).sum(), norms
+
+
+def outside(grid: Tensor) -> Tensor:
+    """Mean squared distance of sampling points from the image, as a scalar; 0 within.
+
+    Where every point is outside, zero padding leaves θ no gradient; this has one.
+
+    Parameters
+    ----------
+    grid : (N, H, W, 2) float, normalised (x, y); the image is [-1, 1]².
+    """
+    return (grid.abs() - 1).clamp_min(0).square().sum(dim=-1).mean()
 
 
 def order(n: int, config: RunConfig, epoch: int) -> Tensor:

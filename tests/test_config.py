@@ -37,6 +37,12 @@ PINNED = {
     "d76fac2de636": {"data": "c10d", "model": "oracle", "augment": "flip"},
     "adf011c0877f": {"data": "c10", "optimizer": "keras_adam", "precision": "auto"},
     "487279ec4cef": {"locnet": "normalised", "bound": 0.5, "theta_init": "small_random"},
+    "c240dc5b8ed6": {
+        "loc_clip": 0.5,
+        "outside_penalty": 0.1,
+        "recovery": "rollback",
+        "alter": "frame2",
+    },
     "da0920f86dcc": {"padding": "border", "schedule": "step", "augment": "warp", "seed": 109},
 }
 
@@ -71,6 +77,10 @@ def test_defaults_never_change():
         "locnet": "paper",
         "bound": None,
         "theta_init": "identity",
+        "loc_clip": None,
+        "outside_penalty": 0.0,
+        "recovery": "none",
+        "alter": "none",
     }
     assert {name: defaults().get(name) for name in first} == first
 
@@ -99,6 +109,8 @@ def test_a_field_that_differs_changes_the_key(field):
         "dropout": 0.5,
         "locnet": "deep",
         "theta_init": "glorot",
+        "recovery": "reset",
+        "alter": "frame1",
     }
     other = others.get(field.name, 7)
     assert RunConfig(**{field.name: other}).key != RunConfig().key
@@ -141,6 +153,10 @@ ALLOWED = {
     "locnet": "one of paper, x4, x16, relu, groupnorm, deep, shared, bounded, normalised",
     "bound": "a number > 0 or None",
     "theta_init": "one of identity, small_random, glorot",
+    "loc_clip": "a number > 0 or None",
+    "outside_penalty": "a number >= 0",
+    "recovery": "one of none, rollback, reset",
+    "alter": "one of none, standard, frame1, frame2, inverted",
 }
 NUMBERS = ["fast", "1e-3", None, True, -1, float("nan"), float("inf"), 10**400, [1e-3], 1j]
 WHOLE = ["3", 2.5, 3.0, True, -1, float("nan"), [3]]
@@ -152,7 +168,8 @@ BAD = (
     + [(name, value) for name in ("epochs", "batch_size") for value in [*WHOLE, 0, None]]
     + [(name, value) for name in ("n_train", "output_size") for value in [*WHOLE, 0]]
     + [("seed", value) for value in [*WHOLE, None]]
-    + [("bound", value) for value in [*NUMBERS, 0] if value is not None]
+    + [(name, v) for name in ("bound", "loc_clip") for v in [*NUMBERS, 0] if v is not None]
+    + [("outside_penalty", value) for value in NUMBERS]
     + [("shuffle", value) for value in (1, 0, "true", None)]
     + [
         (name, value)
@@ -190,6 +207,9 @@ def test_an_unknown_name_is_one_line_that_names_the_known():
         ("locnet", "x4"),
         ("bound", 1.0),
         ("theta_init", "glorot"),
+        ("loc_clip", 1.0),
+        ("outside_penalty", 0.1),
+        ("recovery", "reset"),
     ],
 )
 def test_a_baseline_takes_nothing_that_only_a_transformer_has(model, name, value):
@@ -215,6 +235,7 @@ def test_the_clipped_sampler_takes_no_padding_but_zeros(padding):
         ("transform", tuple(transforms.FAMILIES)),
         ("locnet", models.LOCNETS),
         ("theta_init", models.THETA_INITS),
+        ("alter", data.ALTERATIONS),
     ],
 )
 def test_a_choice_is_between_what_the_package_has(name, known):
@@ -237,6 +258,14 @@ def test_keras_adam_has_no_weight_decay():
 def test_one_cycle_warms_up_by_itself():
     with pytest.raises(ConfigError, match=r"^schedule onecycle has its own warm-up, not 0.1$"):
         RunConfig(schedule="onecycle", warmup=0.1)
+
+
+@pytest.mark.parametrize("augment", ["warp", "clutter", "warp+clutter"])
+def test_altered_images_take_no_augmentation_that_fills_in_black(augment):
+    with pytest.raises(ConfigError) as caught:
+        RunConfig(alter="inverted", augment=augment)
+    assert str(caught.value) == f"alter goes with augment none or flip, not {augment!r}"
+    assert RunConfig(alter="inverted", augment="flip").key != RunConfig(augment="flip").key
 
 
 def test_the_classifier_is_the_papers_for_the_data():

@@ -34,6 +34,7 @@ LAYERS = [
         "records",
         "provenance",
         "train",
+        "recovery",
         "optim",
         "schedules",
         "checkpoint",
