@@ -55,7 +55,7 @@ def peak():
 
 
 def train(data):
-    """A few steps and a part of the validation, as `study.fit` makes them."""
+    """Make a few steps and a part of the validation, as `study.fit` does; return the peaks."""
     keep_freed_memory()
     config = RunConfig(data="c10d", model="stn", batch_size=100, precision="auto")
     model = study.make_model(config, data).to(memory_format=torch.channels_last)
@@ -67,8 +67,13 @@ def train(data):
 
     with contextlib.suppress(EnoughError):
         train_epoch(model, make_optimizer(model, config), data.train, config, 1, count)
+    after_steps = peak()
     evaluate(model, data.val.first(1000), config.precision)
-    return resolved(torch.device("cpu"), config.precision)
+    return {
+        "precision": resolved(torch.device("cpu"), config.precision),
+        "GiB, trained": after_steps,
+        "GiB": peak(),  # with a part of the validation
+    }
 
 
 def main():
@@ -80,8 +85,7 @@ def main():
     result = {"images": count, "GiB, imported": peak()}
     data = load("c10d")
     result["GiB, decoded"] = peak()
-    result["precision"] = train(data)
-    print(json.dumps(result | {"GiB": peak()}))
+    print(json.dumps(result | train(data)))
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ def of_distortion(t):
 
 
 def of_plain_loop(t):
-    return min(t.ratio(f"epoch, C10D {model}", "plain PyTorch") for model in ("baseline", "stn"))
+    return min(t.ratio(f"epoch, C10D {model}", "plain PyTorch") for model in ("baseline", "STN"))
 
 
 def share(task, model, name):
@@ -85,7 +85,7 @@ def share(task, model, name):
 
 
 def of_transformer(task):
-    return lambda t: t.ms(f"epoch, {task} stn") / t.ms(f"epoch, {task} baseline")
+    return lambda t: t.ms(f"epoch, {task} STN") / t.ms(f"epoch, {task} baseline")
 
 
 def overhead(t):
@@ -94,7 +94,7 @@ def overhead(t):
     return added / t.figure("8 runs", "runs") / 60_000
 
 
-PEAK, INPUT, NETS = "share of the GEMM peak", "input's share", ("baseline", "stn")
+PEAK, INPUT, NETS = "share of the GEMM peak", "input's share", ("baseline", "STN")
 # What is asked (at least, at most; None: nothing, shown beside the row before) and how it is told.
 BARS = [
     ("distortion against the fastest of Pillow, torchvision and kornia", ">=", 4, of_distortion),

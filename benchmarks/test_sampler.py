@@ -65,5 +65,5 @@ def test_sampling(measure, tiny, name, padding, of):
     warp = splines_of_kornia if (name, of) == ("tps", "kornia") else WARPS[of]
     error = (warp(family, theta, image, padding) - stnlib(family, theta, image, padding)).abs()
     assert error.mean() < 0.05 if name == "tps" else error.max() < 1e-3
-    title = f"{name} sampler, {padding}"
+    title = f"{'TPS' if name == 'tps' else name} sampler, {padding}"
     measure(title, NAMES[of], lambda: loss(warp, family, image, theta, padding))

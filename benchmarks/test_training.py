@@ -27,8 +27,9 @@ from stnlib.train import make_optimizer, order, train_epoch
 
 DATA = {"CM": "digits", "C10": "shapes10", "C10D": "shapes10d"}
 SIZES = {"CM": 2000, "C10": 2000, "C10D": 1000}
+NAMES = {"baseline": "baseline", "stn": "STN"}
 NETWORKS = [("CM", "float32"), ("CM", "bfloat16"), ("C10", "auto"), ("C10D", "auto")]
-EPOCHS = [(task, model, precision) for task, precision in NETWORKS for model in ("baseline", "stn")]
+EPOCHS = [(task, model, precision) for task, precision in NETWORKS for model in NAMES]
 # Plain loops first: ours keep freed memory from then on, for the whole process.
 CASES = [(*epoch, of) for of in ("plain PyTorch", "stnlib") for epoch in EPOCHS]
 
@@ -47,7 +48,7 @@ def images_of(task, tiny):
 
 
 def epoch_name(task, model, precision):
-    name = f"epoch, {task} {model}"
+    name = f"epoch, {task} {NAMES[model]}"
     return name if precision == "auto" else f"{name}, {precision}"
 
 
@@ -97,7 +98,7 @@ def test_epoch(measure, benchmark, tiny, task, model, precision, of):
 
 
 @pytest.mark.parametrize("task", ["C10", "C10D"])
-@pytest.mark.parametrize("model", ["baseline", "stn"])
+@pytest.mark.parametrize("model", NAMES)
 def test_epoch_on_two_threads(measure, benchmark, tiny, task, model):
     torch.set_num_threads(2)
     config, data = configuration(task, model, "auto"), images_of(task, tiny)
