@@ -126,8 +126,14 @@ def _transformer_row(theta: Tensor, parts: list[tuple[int, Tensor, Tensor]], spl
 
 @torch.inference_mode()
 def thetas(model: nn.Module, split: Split, n: int, precision: str = "float32") -> list[list[float]]:
-    """θ of the first `n` images of `split`, for pictures of what an STN's transformer does."""
+    """θ of the first `n` images of `split`, for pictures of what an STN's transformer does.
+
+    Where θ is bounded and is not finite, there is none to show: an empty list.
+    """
     model.eval()
     images = to_float(split.first(n).images)
-    with autocast(device_of(model), precision):
-        return model.transformer.localisation(images).float().tolist()
+    try:
+        with autocast(device_of(model), precision):
+            return model.transformer.localisation(images).float().tolist()
+    except NonFiniteError:
+        return []

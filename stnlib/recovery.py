@@ -30,7 +30,7 @@ def recover(
     config: RunConfig,
     before: State | None,
     row: dict[str, Any],
-) -> dict[str, bool]:
+) -> bool:
     """Bring a transformer back that an epoch left black, as `config.recovery` says.
 
     `rollback` takes everything back to the state before the epoch, and from then on
@@ -46,10 +46,10 @@ def recover(
 
     Returns
     -------
-    ``{"recovered": True}``, for the row, where there was something to do; else nothing.
+    Whether there was something to do.
     """
     if config.recovery == "none" or row.get("black", 0) < BLACK:
-        return {}
+        return False
     if config.recovery == "rollback":
         model.load_state_dict(before[0])
         optimizer.load_state_dict(before[1])
@@ -58,4 +58,4 @@ def recover(
         localisation.to_identity()
         for parameter in localisation.theta.parameters():
             optimizer.state.pop(parameter, None)
-    return {"recovered": True}
+    return True

@@ -61,8 +61,8 @@ def fit(
     -------
     One row an epoch, an STN's with `thetas` of the first `N_THETAS` validation images; it ends
     early when every output has been black, without any gradient for θ, for a whole epoch
-    (nothing can change any more), or when θ or the loss is not finite. After a row with
-    `recovered`, the state is no longer the one that the row measured: see `stnlib.recovery`.
+    (nothing can change any more), or when θ or the loss is not finite. A row with
+    `recovered` says how things stand after the recovery.
     """
     keep_freed_memory()
     optimizer = make_optimizer(model, config)
@@ -81,11 +81,9 @@ def fit(
                 break
             before = snapshot(model, optimizer, config)
             row = train_epoch(model, optimizer, data.train, config, epoch, bar.update, history)
-            validation = evaluate(model, data.val, config.precision)
-            row |= {_NAMES.get(name, name): value for name, value in validation.items()}
-            if isinstance(model, STN):
-                row["thetas"] = thetas(model, data.val, N_THETAS, config.precision)
-            row |= recover(model, optimizer, config, before, row)
+            row |= _validated(model, data, config)
+            if recover(model, optimizer, config, before, row):
+                row |= {"recovered": True} | _validated(model, data, config)
             history.append({"epoch": epoch} | row)
             bar.set_postfix(epoch=epoch, val=f"{row['val_accuracy']:.3f}")
             if checkpoint:
@@ -96,11 +94,18 @@ def fit(
 _NAMES = {"loss": "val_loss", "accuracy": "val_accuracy"}
 
 
+def _validated(model: nn.Module, data: DataSet, config: RunConfig) -> dict[str, Any]:
+    row = evaluate(model, data.val, config.precision)
+    row = {_NAMES.get(name, name): value for name, value in row.items()}
+    if isinstance(model, STN):
+        row["thetas"] = thetas(model, data.val, N_THETAS, config.precision)
+    return row
+
+
 def stopped(history: list[dict[str, Any]]) -> str | None:
     """Why a training cannot go on: `black`, `diverged` or None."""
     last = history[-1] if history else {}
-    dark = last.get("black") == 1 and last.get("loc_grad_norm_max") == 0
-    if dark and "recovered" not in last:
+    if last.get("black") == 1 and last.get("loc_grad_norm_max") == 0:
         return "black"
     if last and not math.isfinite(last["train_loss"] + last["val_loss"]):
         return "diverged"
