@@ -26,14 +26,15 @@ def one_thread():
 def measure(benchmark, tiny):
     """`measure(group, of, function, rounds)`: time one side of a comparison.
 
-    Keywords that follow are figures of its own, shown beside the ratios; with `images`, how
-    many the function works through, also images a second. Returns the median in seconds.
+    One more round warms up, unless `warm` is false. Other keywords are figures of its own, shown
+    beside the ratios; with `images`, how many the function works through, also images a second.
+    Returns the median in seconds.
     """
 
-    def run(group, of, function, rounds=20, images=None, **figures):
+    def run(group, of, function, rounds=20, images=None, warm=True, **figures):
         benchmark.group = group
         benchmark.extra_info |= {"of": of, **figures}
-        warmup = 0 if tiny or rounds == 1 else 1
+        warmup = int(warm and rounds > 1 and not tiny)
         benchmark.pedantic(function, rounds=1 if tiny else rounds, warmup_rounds=warmup)
         if benchmark.disabled:  # the functions ran once, nobody looked at the clock
             return float("nan")

@@ -59,7 +59,7 @@ def test_runs_without_a_sweep(measure, tiny, folders, processes):
         warm = [[job] for job in jobs(processes, tiny, seed=99)]
         list(pool.map(one_by_one, warm, [next(folders)] * processes))
         name = f"no sweep, {('one process', 'two processes')[processes - 1]}"
-        measure(f"{RUNS} runs", name, lambda: run(next(folders)), ROUNDS)
+        measure(f"{RUNS} runs", name, lambda: run(next(folders)), ROUNDS, warm=False)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -72,4 +72,4 @@ def test_runs_of_a_sweep(measure, tiny, folders, workers):
         assert sweep(warm, next(folders), client, progress=False) == {}
         name = ("one worker", "stnlib")[workers - 1]
         run = lambda: sweep(todo, next(folders), client, progress=False)  # noqa: E731
-        measure(f"{RUNS} runs", name, run, ROUNDS, runs=len(todo))
+        measure(f"{RUNS} runs", name, run, ROUNDS, warm=False, runs=len(todo))

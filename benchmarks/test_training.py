@@ -26,7 +26,7 @@ from stnlib.memory import keep_freed_memory
 from stnlib.train import make_optimizer, order, train_epoch
 
 DATA = {"CM": "digits", "C10": "shapes10", "C10D": "shapes10d"}
-SIZES = {"CM": 2000, "C10": 2000, "C10D": 1000}
+SIZES = {"CM": 2000, "C10": 1000, "C10D": 1000}
 NAMES = {"baseline": "baseline", "stn": "STN"}
 NETWORKS = [("CM", "float32"), ("CM", "bfloat16"), ("C10", "auto"), ("C10D", "auto")]
 EPOCHS = [(task, model, precision) for task, precision in NETWORKS for model in NAMES]
@@ -92,7 +92,7 @@ def test_epoch(measure, benchmark, tiny, task, model, precision, of):
             pairs = Pictures(split, distort=task == "C10D")
         # Without workers, which would take another core.
         loader = DataLoader(pairs, config.batch_size, shuffle=True)
-        measure(name, of, lambda: plain_epoch(network, optimizer, loader), 3, n)
+        measure(name, of, lambda: plain_epoch(network, optimizer, loader), 2, n)
         return
     benchmark.extra_info |= our_epoch(measure, name, config, data, tiny)
 
