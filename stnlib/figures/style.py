@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
+import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-__all__ = ["COLORS", "PALETTE", "image_grid", "label_line", "show_image", "use_style"]
+__all__ = [
+    "COLORS",
+    "PALETTE",
+    "image_grid",
+    "label_line",
+    "show_image",
+    "spread_labels",
+    "use_style",
+]
 
 PALETTE = sns.color_palette("colorblind")
 COLORS = {  # one colour a subject, the same in every chapter
@@ -22,6 +31,9 @@ COLORS = {  # one colour a subject, the same in every chapter
     "paper": PALETTE[3],
     "clipped": PALETTE[3],
     "bilinear": PALETTE[0],
+    "oracle": PALETTE[2],
+    "crop": PALETTE[4],
+    "flip": PALETTE[1],
 }
 
 
@@ -91,3 +103,17 @@ def label_line(axes: Axes, x: float, y: float, text: str, color, dx: float = 5, 
     return axes.annotate(
         text, (x, y), (dx, dy), textcoords="offset points", color=color, va="center"
     )
+
+
+def spread_labels(axes: Axes, ends: Sequence[tuple[float, float, str, object]], gap: float = 0.07):
+    """Label several lines at their ends, `gap` (of the axis' height) apart where they crowd.
+
+    Parameters
+    ----------
+    ends : (x, y, text, color) of each line's last point.
+    """
+    low, high = axes.get_ylim()
+    place = -np.inf
+    for x, y, text, color in sorted(ends, key=lambda end: end[1]):
+        place = max(y, place + gap * (high - low))
+        axes.text(x, place, f"  {text}", color=color, va="center", fontsize="small")
