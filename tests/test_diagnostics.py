@@ -101,6 +101,31 @@ def test_coverage_is_the_area_worked_out_by_hand(case):
 THETA = st.lists(st.floats(-3, 3, width=32), min_size=6, max_size=6)
 
 
+def clipped_area(theta):
+    """Share of the square's area left by four cuts (Sutherland and Hodgman, 1974)."""
+    polygon = [(-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0)]
+    for p, q, r in (theta[:3], theta[3:]):
+        for sign in (1, -1):
+            height = [1 - sign * (p * x + q * y + r) for x, y in polygon]
+            left = []
+            for i in range(len(polygon)):
+                (x, y), (x1, y1), h, h1 = *(polygon[i - 1], polygon[i]), height[i - 1], height[i]
+                if (h >= 0) != (h1 >= 0):
+                    t = h / (h - h1)
+                    left.append((x + t * (x1 - x), y + t * (y1 - y)))
+                if h1 >= 0:
+                    left.append((x1, y1))
+            polygon = left
+    pairs = [(polygon[i - 1], polygon[i]) for i in range(len(polygon))]
+    return abs(sum(x * y1 - x1 * y for (x, y), (x1, y1) in pairs)) / 8
+
+
+@given(THETA)
+@settings(max_examples=100, deadline=None)
+def test_coverage_is_the_area_of_the_square_clipped_as_a_polygon(theta):
+    assert coverage(torch.tensor([theta])).item() == pytest.approx(clipped_area(theta), abs=1e-9)
+
+
 @given(st.lists(THETA, min_size=1, max_size=4))
 @settings(max_examples=60, deadline=None)
 def test_coverage_agrees_with_dense_counting(thetas):

@@ -10,12 +10,17 @@ from stnlib.diagnostics.theta import as_affine
 __all__ = ["black_share", "coverage", "footprint", "grid_coverage", "object_coverage"]
 
 
+# Lines that bound what is seen, two and two parallel; those that can cross, in pairs.
+FIRST, SECOND = zip(*[(i, j) for i in range(6) for j in range(i) if i // 2 != j // 2], strict=True)
+
+
 def coverage(theta: Tensor) -> Tensor:
     """Share of the output's area whose sampling point lies inside the image; exact.
 
-    The square of the output, [-1, 1] both ways, is clipped by the four half-planes whose points
-    an affine transform sends inside the image (Sutherland and Hodgman, 1974), and the area of
-    the polygon that is left is measured. For other families see `grid_coverage`.
+    The output is the square [-1, 1] both ways; an affine transform sends inside the image what
+    lies between two pairs of parallel lines. Square and lines bound a polygon. Cut at the height
+    of every crossing of two lines it falls into trapezoids, whose areas are added. For other
+    families see `grid_coverage`.
 
     Parameters
     ----------
@@ -29,32 +34,33 @@ def coverage(theta: Tensor) -> Tensor:
     matrix = as_affine(theta).double()
     finite = matrix.isfinite().flatten(1).all(dim=1)
     matrix = torch.where(finite[:, None, None], matrix, 0.0)
-    square = matrix.new_tensor([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
-    polygon = square.expand(len(matrix), -1, -1)
-    for row in matrix.unbind(dim=1):
-        for sign in (1.0, -1.0):
-            coordinate = polygon @ row[:, :2, None] + row[:, None, 2:]
-            polygon = _clip(polygon, 1.0 - sign * coordinate[..., 0])
-    (x, y), (next_x, next_y) = polygon.unbind(-1), polygon.roll(-1, dims=1).unbind(-1)
-    area = (x * next_y - next_x * y).sum(dim=1).abs() / 2
-    return torch.where(finite, area / 4, 0.0).clamp(0, 1)
+    cuts = _cuts(matrix)
+    middle = (cuts[:, None, 1:] + cuts[:, None, :-1]) / 2
+    across, along, shift = matrix[:, :, :, None].unbind(dim=2)
+    # At height y, a x + b y + t is in [-1, 1] for x around a centre; if a = 0, for all or for none.
+    value, flat = along * middle + shift, across == 0
+    across = torch.where(flat, 1.0, across)
+    half = torch.where(flat, torch.where(value.abs() <= 1, torch.inf, -torch.inf), 1 / across.abs())
+    left = (-value / across - half).amax(dim=1).clamp_min(-1)
+    right = (-value / across + half).amin(dim=1).clamp_max(1)
+    area = ((right - left).clamp_min(0) * cuts.diff(dim=1)).sum(dim=1)
+    return torch.where(finite, area / 4, 0.0)
 
 
-def _clip(polygon: Tensor, height: Tensor) -> Tensor:
-    """The part of convex polygons (N, V, 2) where `height` (N, V), linear, is at least 0.
-
-    Returns (N, V + 1, 2), the most that a cut can leave; what is not needed repeats a corner.
-    """
-    after, height_after = polygon.roll(-1, dims=1), height.roll(-1, dims=1)
-    inside = height >= 0
-    crosses = inside != (height_after >= 0)
-    drop = torch.where(crosses, height - height_after, 1.0)
-    crossing = torch.lerp(polygon, after, (height / drop)[..., None])
-    points = torch.stack([polygon, crossing], dim=2).flatten(1, 2)
-    kept = torch.stack([inside, crosses], dim=2).flatten(1)
-    first = kept.long().argsort(dim=1, descending=True, stable=True)[:, : polygon.shape[1] + 1]
-    points = points.gather(1, first[..., None].expand(-1, -1, 2))
-    return torch.where(kept.gather(1, first)[..., None], points, points[:, :1])
+def _cuts(matrix: Tensor) -> Tensor:
+    """Heights in [-1, 1] at which any two of the six lines cross, and ±1, in order: (N, 14)."""
+    sign = matrix.new_tensor([1.0, -1.0])
+    side = matrix.new_tensor([1.0, 0.0, 0.0]).expand(len(matrix), 1, 3)
+    lines = torch.cat([side, matrix], dim=1)  # p x + q y + r = ±1, of x = ±1 and of both rows
+    p, q = lines[:, :, :2].repeat_interleave(2, dim=1).unbind(dim=2)
+    level = (sign - lines[:, :, 2:]).flatten(1)
+    first, second = list(FIRST), list(SECOND)
+    crossing = p[:, first] * q[:, second] - p[:, second] * q[:, first]
+    height = p[:, first] * level[:, second] - p[:, second] * level[:, first]
+    parallel = crossing == 0
+    height = torch.where(parallel, 0.0, height / torch.where(parallel, 1.0, crossing))
+    ends = sign.expand(len(matrix), 2)
+    return torch.cat([height.clamp(-1, 1), ends], dim=1).sort(dim=1).values
 
 
 def grid_coverage(grid: Tensor) -> Tensor:

@@ -57,8 +57,10 @@ def measure(
     -------
     (13 + 2 P,) float32 on the model's device; NaN for what cannot be measured.
     """
-    values = dict.fromkeys(QUANTITIES, math.nan)
-    values["loss"] = math.nan if loss is None else loss
+    nan = look.black.new_full((), math.nan)
+    values = dict.fromkeys(QUANTITIES, nan)
+    if loss is not None:
+        values["loss"] = torch.as_tensor(loss, dtype=nan.dtype, device=nan.device).reshape(())
     values["black"] = look.black
     values |= _place(look)
     if seen_object and look.matrix is not None:
@@ -66,20 +68,14 @@ def measure(
     if look.features is not None:
         values |= _step(look, watch.layer, lr)
     own = {id(p) for p in watch.localisation}
-    values["loc_grad"] = _norm(watch.localisation)
-    values["rest_grad"] = _norm(p for p in model.parameters() if id(p) not in own)
-    device = look.black.device
-    row = [_scalar(value, device) for value in values.values()]
+    own = {id(p) for p in watch.localisation}
+    values["loc_grad"] = _norm(watch.localisation, nan)
+    values["rest_grad"] = _norm((p for p in model.parameters() if id(p) not in own), nan)
+    row = torch.stack([value.float() for value in values.values()])
     if look.theta is None:
-        return torch.stack(row)
-    theta = look.theta.float()
-    return torch.cat([torch.stack(row), theta.mean(dim=0), theta.std(dim=0, correction=0)])
-
-
-def _scalar(value: Tensor | float, device: torch.device) -> Tensor:
-    if isinstance(value, Tensor):
-        return value.detach().float().reshape(()).to(device)
-    return torch.full((), value, device=device)
+        return row
+    spread, mean = torch.std_mean(look.theta.float(), dim=0, correction=0)
+    return torch.cat([row, mean, spread])
 
 
 def _place(look: Look) -> dict[str, Tensor]:
@@ -114,9 +110,9 @@ def _step(look: Look, layer: nn.Linear, lr: float | None) -> dict[str, Tensor]:
     return values
 
 
-def _norm(parameters: Iterable[nn.Parameter]) -> Tensor | float:
+def _norm(parameters: Iterable[nn.Parameter], none: Tensor) -> Tensor:
     grads = [p.grad for p in parameters if p.grad is not None]
-    return nn.utils.get_total_norm(grads) if grads else math.nan
+    return nn.utils.get_total_norm(grads).to(none.device) if grads else none
 
 
 def rate_of(parameter: Tensor, optimizer: torch.optim.Optimizer) -> float | None:
