@@ -26,7 +26,7 @@ from stnlib.memory import keep_freed_memory
 from stnlib.train import make_optimizer, order, train_epoch
 
 DATA = {"CM": "digits", "C10": "shapes10", "C10D": "shapes10d"}
-SIZES = {"CM": 2000, "C10": 1000, "C10D": 1000}
+SIZES = {"CM": 2000, "C10": 1000, "C10D": 800}
 NAMES = {"baseline": "baseline", "stn": "STN"}
 NETWORKS = [("CM", "float32"), ("CM", "bfloat16"), ("C10", "auto"), ("C10D", "auto")]
 EPOCHS = [(task, model, precision) for task, precision in NETWORKS for model in NAMES]
