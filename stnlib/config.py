@@ -45,6 +45,7 @@ def _decided(default: Any, rule: Rule) -> Any:
 _DISTORTED = ("c10d", "shapes10d")
 _CIFAR_LIKE = ("c10", "c10d", "shapes10", "shapes10d")
 _DISTORTED_ONLY = ("oracle", "crop")
+_LOCNETS = ("paper", "x4", "x16", "relu", "groupnorm", "deep", "shared", "bounded", "normalised")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,13 +112,7 @@ class RunConfig:
     dropout: float = _decided(0.0, number(least=0, below=1))
     precision: str = _decided("float32", choice("float32", "bfloat16", "auto"))
     seed: int = _decided(0, whole(0))
-    locnet: str = _decided(
-        "paper",
-        choice(
-            *("paper", "x4", "x16", "relu", "groupnorm"),
-            *("deep", "shared", "bounded", "normalised"),
-        ),
-    )
+    locnet: str = _decided("paper", choice(*_LOCNETS))
     bound: float | None = _decided(None, optional(number(above=0)))
     theta_init: str = _decided("identity", choice("identity", "small_random", "glorot"))
     loc_clip: float | None = _decided(None, optional(number(above=0)))

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from test_train import continued, fresh, numbers
+from runs import continued, fresh, numbers
 
 from stnlib import evaluation, models, study, train
 from stnlib.config import RunConfig

@@ -6,21 +6,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from runs import continued, fresh, numbers
 from safetensors.torch import save_file
 
 from stnlib import checkpoint, data, evaluation, models, study, train
 from stnlib.config import RunConfig
 from stnlib.data import augment
-
-
-def fresh(config, few):
-    """Model and optimiser as a run begins with them."""
-    model = study.make_model(config, few).to(memory_format=torch.channels_last)
-    return model, train.make_optimizer(model, config)
-
-
-def numbers(history):
-    return [{k: v for k, v in row.items() if k != "seconds"} for row in history]
 
 
 def state(optimizer):
@@ -29,24 +20,6 @@ def state(optimizer):
 
 
 # Resuming
-
-
-def continued(config, few, path, after, monkeypatch):
-    """Train, end abruptly after so many epochs, and go on with objects made anew."""
-    real, calls = train.train_epoch, []
-
-    def interrupted(*args, **kwargs):
-        calls.append(args)
-        if len(calls) > after:
-            raise KeyboardInterrupt
-        return real(*args, **kwargs)
-
-    model, _ = fresh(config, few)
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(study, "train_epoch", interrupted)
-        study.fit(model, few, config, path, progress=False)
-    model, _ = fresh(config, few)
-    return model, study.fit(model, few, config, path, progress=False)
 
 
 RESUMED = [("adam", "float32"), ("adamw", "bfloat16"), ("keras_adam", "float32")]

@@ -9,10 +9,7 @@ from stnlib.transforms import bounded, family
 
 __all__ = ["LOCNETS", "THETA_INITS", "LocNet", "glorot"]
 
-LOCNETS = (
-    *("paper", "x4", "x16", "relu", "groupnorm"),
-    *("deep", "shared", "bounded", "normalised"),
-)
+LOCNETS = ("paper", "x4", "x16", "relu", "groupnorm", "deep", "shared", "bounded", "normalised")
 THETA_INITS = ("identity", "small_random", "glorot")
 
 

@@ -1,0 +1,34 @@
+"""Small trainings, interrupted or not, that several tests make."""
+
+import pytest
+import torch
+
+from stnlib import study, train
+
+
+def fresh(config, few):
+    """Model and optimiser as a run begins with them."""
+    model = study.make_model(config, few).to(memory_format=torch.channels_last)
+    return model, train.make_optimizer(model, config)
+
+
+def numbers(history):
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in history]
+
+
+def continued(config, few, path, after, monkeypatch):
+    """Train, end abruptly after so many epochs, and go on with objects made anew."""
+    real, calls = train.train_epoch, []
+
+    def interrupted(*args, **kwargs):
+        calls.append(args)
+        if len(calls) > after:
+            raise KeyboardInterrupt
+        return real(*args, **kwargs)
+
+    model, _ = fresh(config, few)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(study, "train_epoch", interrupted)
+        study.fit(model, few, config, path, progress=False)
+    model, _ = fresh(config, few)
+    return model, study.fit(model, few, config, path, progress=False)
