@@ -10,10 +10,6 @@ from stnlib.diagnostics.theta import as_affine
 __all__ = ["black_share", "coverage", "footprint", "grid_coverage", "object_coverage"]
 
 
-# Lines that bound what is seen, two and two parallel; those that can cross, in pairs.
-FIRST, SECOND = zip(*[(i, j) for i in range(6) for j in range(i) if i // 2 != j // 2], strict=True)
-
-
 def coverage(theta: Tensor) -> Tensor:
     """Share of the output's area whose sampling point lies inside the image; exact.
 
@@ -48,19 +44,22 @@ def coverage(theta: Tensor) -> Tensor:
 
 
 def _cuts(matrix: Tensor) -> Tensor:
-    """Heights in [-1, 1] at which any two of the six lines cross, and ±1, in order: (N, 14)."""
-    sign = matrix.new_tensor([1.0, -1.0])
-    side = matrix.new_tensor([1.0, 0.0, 0.0]).expand(len(matrix), 1, 3)
-    lines = torch.cat([side, matrix], dim=1)  # p x + q y + r = ±1, of x = ±1 and of both rows
-    p, q = lines[:, :, :2].repeat_interleave(2, dim=1).unbind(dim=2)
-    level = (sign - lines[:, :, 2:]).flatten(1)
-    first, second = list(FIRST), list(SECOND)
-    crossing = p[:, first] * q[:, second] - p[:, second] * q[:, first]
-    height = p[:, first] * level[:, second] - p[:, second] * level[:, first]
+    """Heights in [-1, 1] at which lines cross that bound what is seen, and ±1: (N, 14), in order.
+
+    The lines are p x + q y + r = ±1 with (p, q, r) = (1, 0, 0) for the square's sides, and the
+    matrix's rows. Two of them, s = ±1 and s' = ±1, cross at (s' p - s p' - (p r' - p' r)) over
+    (p q' - p' q), the brackets being entries of the cross product of (p, q, r) and (p', q', r').
+    """
+    side = matrix.new_tensor([[1.0, 0.0, 0.0]]).expand(len(matrix), 1, 3)
+    lines = torch.cat([side, matrix], dim=1)
+    others = lines.roll(-1, dims=1)
+    _, minus, crossing = torch.linalg.cross(lines, others).unsqueeze(-1).unbind(dim=2)
+    signs = matrix.new_tensor([[1.0, 1.0, -1.0, -1.0], [1.0, -1.0, 1.0, -1.0]])
+    height = signs[0] * lines[:, :, :1] - signs[1] * others[:, :, :1] + minus
     parallel = crossing == 0
     height = torch.where(parallel, 0.0, height / torch.where(parallel, 1.0, crossing))
-    ends = sign.expand(len(matrix), 2)
-    return torch.cat([height.clamp(-1, 1), ends], dim=1).sort(dim=1).values
+    ends = signs[1, :2].expand(len(matrix), 2)
+    return torch.cat([height.flatten(1).clamp(-1, 1), ends], dim=1).sort(dim=1).values
 
 
 def grid_coverage(grid: Tensor) -> Tensor:

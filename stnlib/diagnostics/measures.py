@@ -39,7 +39,6 @@ QUANTITIES = {
 def measure(
     look: Look,
     watch: Watch,
-    model: nn.Module,
     lr: float | None,
     loss: Tensor | float | None,
     seen_object: Mapping[str, Any],
@@ -49,7 +48,7 @@ def measure(
     Parameters
     ----------
     look : at the step's forward pass.
-    watch, model : whence it came; the weights are those after the step.
+    watch : whence it came; its model's weights are those after the step.
     lr : learning rate of the layer that makes θ.
     seen_object : `points` or `mask` for `object_coverage`, or nothing.
 
@@ -67,10 +66,8 @@ def measure(
         values["object_coverage"] = object_coverage(look.matrix, **seen_object).mean()
     if look.features is not None:
         values |= _step(look, watch.layer, lr)
-    own = {id(p) for p in watch.localisation}
-    own = {id(p) for p in watch.localisation}
     values["loc_grad"] = _norm(watch.localisation, nan)
-    values["rest_grad"] = _norm((p for p in model.parameters() if id(p) not in own), nan)
+    values["rest_grad"] = _norm(watch.rest, nan)
     row = torch.stack([value.float() for value in values.values()])
     if look.theta is None:
         return row

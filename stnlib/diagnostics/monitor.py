@@ -212,7 +212,7 @@ class CollapseMonitor:
         if layer and self._optimizer and (lr := rate_of(layer.weight, self._optimizer)):
             lr *= self._actions.brake.factor
         seen = self._object() if self._object else {}
-        return measure(look, self._watch, self._model, lr, loss, seen)
+        return measure(look, self._watch, lr, loss, seen)
 
     def _failed(self, theta: Tensor) -> None:
         """A forward pass ended in an error before its sampler: say so if θ explains it."""

@@ -78,7 +78,7 @@ class Watch:
     Attributes
     ----------
     calls : forward passes with gradients so far.
-    localisation : parameters that θ depends on; empty until the first look.
+    localisation, rest : parameters that θ depends on, none until the first look; the others.
     layer : the `nn.Linear` that makes θ, None where something else does.
     """
 
@@ -89,6 +89,10 @@ class Watch:
         self.layer: nn.Linear | None = None
         self._model, self._sampler, self._every = model, sampler, every
         self._eager = getattr(model, "_orig_mod", model)
+        modules = list(self._eager.modules())
+        self._ours = [m for m in modules if all(hasattr(m, name) for name in OURS)]
+        self._candidates = [m for m in modules if isinstance(m, nn.Linear)]
+        self.rest = list(self._eager.parameters())
         self._stack = ExitStack()
         self._searched = False
         self._failed = failed
@@ -147,16 +151,13 @@ class Watch:
             def hook(module, function):
                 stack.callback(module.register_forward_hook(function).remove)
 
-            modules = list(self._eager.modules())
-            ours = [m for m in modules if all(hasattr(m, name) for name in OURS)]
-            for transformer in ours[self._sampler : self._sampler + 1]:
+            for transformer in self._ours[self._sampler : self._sampler + 1]:
                 hook(transformer.localisation, self._located)
                 hook(transformer, self._transformed)
-            if not ours:
+            if not self._ours:
                 stack.enter_context(_Calls(self._made, self._sampled))
-            for m in [self.layer] if self._searched else modules:
-                if isinstance(m, nn.Linear):
-                    hook(m, self._passed)
+            for layer in self._candidates:
+                hook(layer, self._passed)
             yield
 
     def _passed(self, layer: nn.Linear, args: tuple, output: Tensor) -> None:
@@ -208,11 +209,13 @@ class Watch:
         """Find the parameters that θ depends on, and the linear layer nearest to it."""
         known = {id(p) for p in self._eager.parameters()}
         self.localisation = [p for p in _leaves(source) if id(p) in known]
+        found = {id(p) for p in self.localisation}
+        self.rest = [p for p in self._eager.parameters() if id(p) not in found]
+        for layer in self._candidates if found else ():
+            if any(p is self.localisation[0] for p in (layer.weight, layer.bias)):
+                self.layer = layer
+        self._candidates = [self.layer] if self.layer else []
         self._searched = True
-        for m in self._eager.modules():
-            own = (m.weight, m.bias) if isinstance(m, nn.Linear) else ()
-            if any(p is self.localisation[0] for p in own):
-                self.layer = m
 
 
 def _leaves(tensor: Tensor) -> Iterator[Tensor]:
