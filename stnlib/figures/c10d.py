@@ -54,7 +54,7 @@ def _runs(axis: Axes, table: pd.DataFrame, column: str, label: bool = False) -> 
     for network, runs in table.groupby("network", sort=False):
         for _, run in runs.groupby("seed"):
             axis.plot(run["epoch"], run[column], color=COLORS[network], lw=1.5, alpha=0.8)
-            if len(run) < table["epoch"].max():  # it ended before the others: say where
+            if run["epoch"].max() < table["epoch"].max():  # it ended before the others: say where
                 axis.plot(run["epoch"].iloc[-1], run[column].iloc[-1], "s", color=COLORS[network])
         first = runs[runs["seed"] == runs["seed"].min()]
         ends.append((first["epoch"].iloc[-1], first[column].iloc[-1], network))
@@ -98,7 +98,7 @@ def transformer_courses(histories: pd.DataFrame, x: str = "epoch") -> Figure:
     return figure
 
 
-def footprints(thetas: Sequence[Tensor], titles: Sequence[str], reach: float = 2.6) -> Figure:
+def footprints(thetas: Sequence[Tensor], titles: Sequence[str], reach: float = 5) -> Figure:
     """Where transformers look, one panel an epoch: the outline of each image's view.
 
     Parameters
