@@ -623,7 +623,7 @@ def test_rows_kept_on_the_device_are_judged_in_blocks():
     model = Scripted()
     with CollapseMonitor(model, check_every=10) as monitor, pytest.warns(CollapseWarning):
         act_out(model, zoom(*[1] * 5, *[4] * 5), monitor)
-    assert monitor.steps == 10 and monitor.collapse.step == 8  # mean of five below a half
+    assert monitor.steps == 10 and monitor.collapse.step == 7  # mean of three below a half
 
 
 def test_a_healthy_training_is_left_in_peace():
@@ -672,7 +672,7 @@ def test_at_most_three_actions_are_taken_and_each_is_announced():
     ):
         warnings.simplefilter("always")
         act_out(model, [[1, 0, 9, 0, 1, 0]] * 20, monitor)
-    assert [step for step, _ in monitor.trace.events] == [1, 6, 11]  # a window lies between
+    assert [step for step, _ in monitor.trace.events] == [1, 4, 7]  # a window lies between
     factors = [str(warning.message).rpartition("× ")[2] for warning in caught]
     assert factors == ["0.1.", "0.01.", "0.001."]
 

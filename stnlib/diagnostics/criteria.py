@@ -40,7 +40,7 @@ class Criteria:
     θ that is not finite counts at once.
     """
 
-    window: int = 5
+    window: int = 3
     coverage_drop: float = 0.5
     black: float = 0.5
     step: float = 0.1
