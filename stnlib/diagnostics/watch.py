@@ -87,7 +87,7 @@ class Watch:
         self.calls = 0
         self.localisation: list[nn.Parameter] = []
         self.layer: nn.Linear | None = None
-        self._model, self._sampler, self._every = model, sampler, every
+        self._sampler, self._every = sampler, every
         self._eager = getattr(model, "_orig_mod", model)
         modules = list(self._eager.modules())
         self._ours = [m for m in modules if all(hasattr(m, name) for name in OURS)]
