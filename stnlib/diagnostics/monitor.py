@@ -52,8 +52,8 @@ class CollapseMonitor:
     optimizer : its learning rate sets the scale of `step_ratio`; a rollback restores it, too.
     on_collapse : `warn`; `lower`: from then on the localisation network takes steps `lr_factor`
         times as large, which is what a lower rate does, whatever groups and schedules there are;
-        `rollback`: back to the last snapshot but one, then `lower` (which alone is too late once
-        a collapse is under way, and best for a slow one); `stop`: `CollapseError`.
+        `rollback`: back to the last snapshot but one, then `lower` (which alone came too late
+        in trials where θ ran away within ten steps); `stop`: `CollapseError`.
         Each comes with a `CollapseWarning`: one, or one an action, at most 3.
     criteria : what counts as a collapse.
     seen_object : for `object_coverage` at each step: a function without arguments that returns a
