@@ -7,6 +7,7 @@ Sweeps that share a folder of records share the work: a run that one is making, 
 
 from __future__ import annotations
 
+import collections
 import functools
 import sys
 import threading
@@ -90,7 +91,7 @@ def sweep(
     places = (str(folder.absolute()), str((checkpoints or study.checkpoint_folder()).absolute()))
     queue = _Queue(client, places)
     for job in pending:
-        queue.submit(job)
+        queue.append(job)
     with tqdm(
         total=len(jobs),
         initial=len(jobs) - len(pending),
@@ -126,25 +127,39 @@ def _without_record(jobs: list[Job], folder: Path) -> tuple[list[Job], dict[str,
 
 
 class _Queue:
-    """Jobs on a cluster; first come, first served."""
+    """Jobs on a cluster, begun in the order in which they came.
+
+    The cluster gets no more of them than it has workers: it would deal out the rest at once,
+    and a worker that is done early would take from another's whatever it likes.
+    """
 
     def __init__(self, client: Client, places: tuple[str, str]) -> None:
         self._client, self._places, self._address = client, places, client.scheduler.address
         self._resources = resources_of(client)
+        self._waiting: collections.deque[tuple[Job, list[str] | None]] = collections.deque()
         self._futures: dict[Future, Job] = {}
-        self._submitted = 0
         self._lacking: dict[str, set[str]] = {}  # data set to the hosts that do not have it
 
-    def submit(self, job: Job, hosts: list[str] | None = None) -> None:
-        self._submitted += 1
-        key = f"{job.name}-{uuid.uuid4().hex[:8]}"  # a cluster answers a key that it knows
-        order = {"priority": -self._submitted, "workers": hosts, "resources": self._resources}
-        future = self._client.submit(_train, job, *self._places, key=key, pure=False, **order)
-        self._futures[future] = job
+    def append(self, job: Job, hosts: list[str] | None = None) -> None:
+        """Put a job at the end; with `hosts`, for these alone."""
+        self._waiting.append((job, hosts))
+
+    def _submit(self) -> None:
+        """Give the cluster its next jobs; a first one also where no worker is there yet."""
+        if not self._waiting:
+            return
+        workers = max(1, len(self._client.scheduler_info(n_workers=-1)["workers"]))
+        while self._waiting and len(self._futures) < workers:
+            job, hosts = self._waiting.popleft()
+            key = f"{job.name}-{uuid.uuid4().hex[:8]}"  # a cluster answers a key that it knows
+            order = {"priority": -len(self._futures), "workers": hosts}
+            order |= {"key": key, "pure": False, "resources": self._resources}
+            self._futures[self._client.submit(_train, job, *self._places, **order)] = job
 
     def ended(self, idle: Callable[[], Any]) -> Iterator[tuple[Job, str | None]]:
         """Yield each job once it has ended, with None or the reason why it failed."""
-        while self._futures:
+        while self._waiting or self._futures:
+            self._submit()
             done = [future for future in self._futures if future.done()]
             for future in done:
                 job, outcome = self._futures.pop(future), self._outcome(future)
@@ -164,7 +179,7 @@ class _Queue:
     def _put_off(self, job: Job, outcome: _Outcome) -> bool:
         """Submit a job again that another sweep holds, or that another host may manage."""
         if outcome.state == "claimed":
-            self.submit(job)
+            self.append(job)
             return True
         if outcome.state != "lacks data":
             return False
@@ -173,7 +188,7 @@ class _Queue:
         workers = self._client.scheduler_info(n_workers=-1)["workers"]
         others = {get_address_host(address) for address in workers} - lacking
         if others:
-            self.submit(job, sorted(others))
+            self.append(job, sorted(others))
         return bool(others)
 
 

@@ -45,6 +45,40 @@ def test_a_sweep_makes_every_run_once_and_a_second_sweep_none(client, tmp_path):
     assert again == dates
 
 
+class PretendCluster:
+    """Two workers that record at once, the later of two jobs first; keeps what it was given."""
+
+    scheduler = SimpleNamespace(address="tcp://nowhere:1")
+
+    def __init__(self):
+        self.given, self.running, self.most = [], [], 0
+
+    def scheduler_info(self, n_workers):
+        return {"workers": {f"tcp://{host}:1": {"resources": {}} for host in "ab"}}
+
+    def submit(self, function, job, *places, **order):
+        self.given.append(job)
+        self.running.append(job)
+        self.most = max(self.most, len(self.running))
+        done = SimpleNamespace(state="recorded", reason=None)
+        is_last = lambda: self.running[-1:] == [job]  # noqa: E731
+        take = lambda: self.running.remove(job) or done  # noqa: E731
+        return PretendFuture(is_last, take)
+
+
+class PretendFuture:
+    status = "finished"
+
+    def __init__(self, done, result):
+        self.done, self.result = done, result
+
+
+def test_runs_begin_in_their_order_however_early_a_worker_is_done(tmp_path):
+    todo, cluster = jobs(*({"seed": seed} for seed in range(7))), PretendCluster()
+    assert sweep(todo, tmp_path, cluster, progress=False) == {}
+    assert cluster.given == todo and cluster.most == 2
+
+
 def test_a_failing_run_is_reported_in_one_line_and_the_rest_completes(client, tmp_path):
     good, bad = jobs({"model": "baseline"}, {"model": "baseline", "n_train": 10**6})
     failures = sweep([bad, good], tmp_path, client, tmp_path / "checkpoints", progress=False)
