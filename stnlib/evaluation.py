@@ -91,7 +91,7 @@ def _measure(model: nn.Module, split: Split, precision: str) -> Row:
     device = device_of(model)
     loss = correct = 0.0
     thetas, parts = [], []
-    for images, labels in zip(split.images.split(500), split.labels.split(500), strict=True):
+    for images, labels in zip(split.images.split(250), split.labels.split(250), strict=True):
         images = to_float(images)
         with autocast(device, precision):
             if isinstance(model, STN):
