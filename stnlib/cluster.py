@@ -57,6 +57,7 @@ def _local(workers: int | None, per_gpu: int) -> Iterator[Client]:
     settings = {
         "distributed.scheduler.allowed-failures": 100,
         "distributed.worker.daemon": True,
+        "distributed.worker.profile.enabled": False,  # it looks at the run a hundred times a second
         "distributed.worker.preload": [_END_AT_CTRL_C],
     }
     with (

@@ -138,6 +138,7 @@ class _Queue:
         self._resources = resources_of(client)
         self._waiting: collections.deque[tuple[Job, list[str] | None]] = collections.deque()
         self._futures: dict[Future, Job] = {}
+        self._news = threading.Event()
         self._lacking: dict[str, set[str]] = {}  # data set to the hosts that do not have it
 
     def append(self, job: Job, hosts: list[str] | None = None) -> None:
@@ -154,7 +155,9 @@ class _Queue:
             key = f"{job.name}-{uuid.uuid4().hex[:8]}"  # a cluster answers a key that it knows
             order = {"priority": -len(self._futures), "workers": hosts}
             order |= {"key": key, "pure": False, "resources": self._resources}
-            self._futures[self._client.submit(_train, job, *self._places, **order)] = job
+            future = self._client.submit(_train, job, *self._places, **order)
+            future.add_done_callback(lambda _: self._news.set())
+            self._futures[future] = job
 
     def ended(self, idle: Callable[[], Any]) -> Iterator[tuple[Job, str | None]]:
         """Yield each job once it has ended, with None or the reason why it failed."""
@@ -167,7 +170,8 @@ class _Queue:
                     yield job, outcome.reason
             if not done:
                 idle()
-                time.sleep(0.1)
+                self._news.wait(1)  # not in small naps: each would take time from the workers
+            self._news.clear()
 
     def _outcome(self, future: Future) -> _Outcome:
         if future.status in ("cancelled", "lost"):

@@ -72,6 +72,9 @@ class PretendFuture:
     def __init__(self, done, result):
         self.done, self.result = done, result
 
+    def add_done_callback(self, call):
+        call(self)
+
 
 def test_runs_begin_in_their_order_however_early_a_worker_is_done(tmp_path):
     todo, cluster = jobs(*({"seed": seed} for seed in range(7))), PretendCluster()
