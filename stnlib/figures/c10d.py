@@ -44,7 +44,7 @@ def courses(histories: pd.DataFrame, paper: pd.DataFrame) -> Figure:
     axes[0, 0].plot([], [], "-", color="0.3", label="ours, a line a run")
     axes[0, 0].plot([], [], "o--", color="0.3", ms=4, lw=1, label="the paper: baseline")
     axes[0, 0].plot([], [], "X--", color="0.3", ms=5, lw=1, label="the paper: STN")
-    axes[0, 0].legend(loc="lower right", fontsize="small")
+    axes[0, 0].legend(loc="center right", fontsize="small")
     return figure
 
 
@@ -56,8 +56,9 @@ def _runs(axis: Axes, table: pd.DataFrame, column: str, label: bool = False) -> 
             axis.plot(run["epoch"], run[column], color=COLORS[network], lw=1.5, alpha=0.8)
             if run["epoch"].max() < table["epoch"].max():  # it ended before the others: say where
                 axis.plot(run["epoch"].iloc[-1], run[column].iloc[-1], "s", color=COLORS[network])
-        first = runs[runs["seed"] == runs["seed"].min()]
-        ends.append((first["epoch"].iloc[-1], first[column].iloc[-1], network))
+        last = runs[runs["seed"] == runs["seed"].min()].iloc[-1]
+        early = last["epoch"] < table["epoch"].max()  # then other curves may go on beside it
+        ends.append((last["epoch"], last[column] + 0.07 * early, network))
     if label:
         names = [(x, y, NAMES[network], COLORS[network]) for x, y, network in ends]
         spread_labels(axis, names)
