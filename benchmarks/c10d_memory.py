@@ -61,7 +61,7 @@ def train(data):
     model = study.make_model(config, data).to(memory_format=torch.channels_last)
     steps = iter(range(STEPS))
 
-    def count():
+    def count(*_):
         if next(steps) == STEPS - 1:
             raise EnoughError
 

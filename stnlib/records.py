@@ -29,6 +29,7 @@ __all__ = [
     "read_all",
     "state",
     "table",
+    "trace_path",
     "weights_path",
     "write",
 ]
@@ -240,3 +241,8 @@ def histories(records: Iterable[Record]) -> pd.DataFrame:
 def weights_path(record_path: Path) -> Path:
     """Where the transformer's weights lie, for the records that keep them."""
     return record_path.with_suffix(".safetensors")
+
+
+def trace_path(record_path: Path) -> Path:
+    """Where the trace of a run's steps lies, for the records that have one."""
+    return record_path.with_suffix(".npz")

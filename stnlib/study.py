@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
-from tqdm.auto import tqdm
 
 from stnlib import records
-from stnlib.checkpoint import checkpoint_folder, load_checkpoint, save_checkpoint
+from stnlib.checkpoint import checkpoint_folder
 from stnlib.config import ConfigError, RunConfig
 from stnlib.data import VIEWS, DataSet, altered, load
-from stnlib.evaluation import evaluate, resolved, thetas
+from stnlib.evaluation import evaluate, resolved
 from stnlib.files import check_writable, claim, write_whole
-from stnlib.memory import keep_freed_memory
-from stnlib.models import STN, build, count_parameters
+from stnlib.fit import N_THETAS, fit, make_model, stopped
+from stnlib.models import STN, count_parameters
 from stnlib.provenance import provenance
-from stnlib.recovery import recover, snapshot
 from stnlib.studyfile import configurations, options
-from stnlib.train import derive_seed, make_optimizer, train_epoch
 from stnlib.weights import localisation_weights, transformer
 
 __all__ = [
@@ -31,85 +27,13 @@ __all__ = [
     "fit",
     "make_model",
     "options",
+    "prepare",
     "result",
     "results",
     "run",
     "stopped",
     "transformer",
 ]
-
-N_THETAS = 8  # images whose θ each epoch of a history keeps
-
-
-def make_model(config: RunConfig, data: DataSet) -> nn.Module:
-    """The network that `config` names, for `data`, with the weights that its seed draws."""
-    torch.manual_seed(derive_seed(config.seed, "weights"))
-    shape = data.channels, data.size[0], len(data.classes)
-    return build(config.model, *shape, **config.network)
-
-
-def fit(
-    model: nn.Module,
-    data: DataSet,
-    config: RunConfig,
-    checkpoint: Path | None = None,
-    progress: bool = True,
-) -> list[dict[str, Any]]:
-    """Train `model` as `config` says, from its last checkpoint if there is one.
-
-    Returns
-    -------
-    One row an epoch, an STN's with `thetas` of the first `N_THETAS` validation images; it ends
-    early when every output has been black, without any gradient for θ, for a whole epoch
-    (nothing can change any more), or when θ or the loss is not finite. A row with
-    `recovered` says how things stand after the recovery.
-    """
-    keep_freed_memory()
-    optimizer = make_optimizer(model, config)
-    history = load_checkpoint(checkpoint, model, optimizer, config.key) if checkpoint else []
-    steps = -(-len(data.train) // config.batch_size)
-    with tqdm(
-        total=config.epochs * steps,
-        initial=len(history) * steps,
-        desc=f"{config.data} {config.model} seed {config.seed}",
-        unit="step",
-        disable=not progress,
-        dynamic_ncols=True,
-    ) as bar:
-        for epoch in range(len(history) + 1, config.epochs + 1):
-            if stopped(history):
-                break
-            before = snapshot(model, optimizer, config)
-            row = train_epoch(model, optimizer, data.train, config, epoch, bar.update, history)
-            row |= _validated(model, data, config)
-            if recover(model, optimizer, config, before, row):
-                row |= {"recovered": True} | _validated(model, data, config)
-            history.append({"epoch": epoch} | row)
-            bar.set_postfix(epoch=epoch, val=f"{row['val_accuracy']:.3f}")
-            if checkpoint:
-                save_checkpoint(checkpoint, model, optimizer, config.key, history)
-    return history
-
-
-_NAMES = {"loss": "val_loss", "accuracy": "val_accuracy"}
-
-
-def _validated(model: nn.Module, data: DataSet, config: RunConfig) -> dict[str, Any]:
-    row = evaluate(model, data.val, config.precision)
-    row = {_NAMES.get(name, name): value for name, value in row.items()}
-    if isinstance(model, STN):
-        row["thetas"] = thetas(model, data.val, N_THETAS, config.precision)
-    return row
-
-
-def stopped(history: list[dict[str, Any]]) -> str | None:
-    """Why a training cannot go on: `black`, `diverged` or None."""
-    last = history[-1] if history else {}
-    if last.get("black") == 1 and last.get("loc_grad_norm_max") == 0:
-        return "black"
-    if last and not math.isfinite(last["train_loss"] + last["val_loss"]):
-        return "diverged"
-    return None
 
 
 def run(
@@ -122,6 +46,7 @@ def run(
     device: torch.device | str = "cpu",
     test: bool = True,
     keep_weights: bool = False,
+    trace: bool = False,
     progress: bool = True,
 ) -> Path:
     """Train one configuration and write its record, unless it is there.
@@ -136,6 +61,8 @@ def run(
     checkpoints : folder for the state after each epoch, which is removed at the end.
     test : evaluate on the test images; False for a search, which must not see them.
     keep_weights : store an STN's localisation network beside the record.
+    trace : store what an STN's transformer did at each step beside the record; such a run is
+        not resumed but begun again.
 
     Raises
     ------
@@ -150,34 +77,48 @@ def run(
     check_writable(folder / study)
     check_writable(checkpoints)
     path = records.place(folder, study, config)
+    rest = keep_weights, trace, progress
     with claim(path):
         if path.exists():
             records.read(path)
         else:
-            _make(
-                path, config, data, checkpoints, torch.device(device), test, keep_weights, progress
-            )
+            data = prepare(config, torch.device(device), data)
+            _make(path, config, data, checkpoints, torch.device(device), test, *rest)
     return path
+
+
+def prepare(config: RunConfig, device: torch.device, data: DataSet | None = None) -> DataSet:
+    """The data that `config` names, on the device, as its network sees them.
+
+    Raises
+    ------
+    stnlib.data.DataError, ConfigError
+        One line, where data or machine do not allow the run.
+    """
+    data = (data or load(config.data, n_train=config.n_train)).to(device)
+    _check(config, data, device)
+    data = VIEWS[config.model](data) if config.model in VIEWS else data
+    return altered(data, config.alter)
 
 
 def _make(
     path: Path,
     config: RunConfig,
-    data: DataSet | None,
+    data: DataSet,
     checkpoints: Path,
     device: torch.device,
     test: bool,
     keep_weights: bool,
+    trace: bool,
     progress: bool,
 ) -> None:
     """Train and record; for the arguments see `run`."""
-    data = (data or load(config.data, n_train=config.n_train)).to(device)
-    _check(config, data, device)
-    data = VIEWS[config.model](data) if config.model in VIEWS else data
-    data = altered(data, config.alter)
     model = make_model(config, data).to(device, memory_format=torch.channels_last)
     checkpoint = checkpoints / f"{config.key}.safetensors"
-    history = fit(model, data, config, checkpoint, progress)
+    if trace and isinstance(model, STN):
+        history = fit(model, data, config, None, progress, records.trace_path(path))
+    else:
+        history = fit(model, data, config, checkpoint, progress)
     final = _tested(model, data, config.precision) if test else {}
     outcome = final | {
         "n_test": len(data.test) if test else 0,

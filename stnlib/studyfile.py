@@ -3,7 +3,8 @@
 A study file (TOML, `book/studies/`) has a `title`, a `[base]` configuration, one or more
 `[[cells]]` whose lists are multiplied out, and `seeds`, which vary slowest. Lists of a cell that
 its `zip` names, as in ``zip = ["n_train", "epochs"]``, go together, value by value. `test = false`
-keeps the runs from the test images, `keep_weights = true` stores their transformers.
+keeps the runs from the test images, `keep_weights = true` stores their transformers, and
+`trace = true` what these did at each step.
 """
 
 from __future__ import annotations
@@ -38,11 +39,12 @@ def configurations(path: Path) -> list[RunConfig]:
 
 
 def options(path: Path) -> dict[str, bool]:
-    """What a study file asks of `run` for each of its runs: `test`, `keep_weights`."""
-    return {name: v for name, v in _read_study(path).items() if name in ("test", "keep_weights")}
+    """What a study file asks of `run` for each of its runs: `test`, `keep_weights`, `trace`."""
+    return {name: v for name, v in _read_study(path).items() if name in _OPTIONS}
 
 
-_PARTS = dict(title=str, test=bool, keep_weights=bool, base=dict, cells=list, seeds=list)
+_OPTIONS = ("test", "keep_weights", "trace")
+_PARTS = dict(title=str, base=dict, cells=list, seeds=list) | dict.fromkeys(_OPTIONS, bool)
 
 
 def _read_study(path: Path) -> dict[str, Any]:

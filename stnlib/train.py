@@ -49,7 +49,7 @@ def train_epoch(
     split: Split,
     config: RunConfig,
     epoch: int,
-    on_step: Callable[[], Any] = lambda: None,
+    on_step: Callable[[Split, Tensor, Tensor], Any] = lambda *_: None,
     history: Sequence[Row] = (),
 ) -> Row:
     """Train for one epoch and say how it went.
@@ -59,7 +59,8 @@ def train_epoch(
     model, optimizer : changed in place.
     split : training images and labels, on the model's device.
     epoch : from 1.
-    on_step : called after each step, for a progress bar.
+    on_step : called after each step, with the batch, its mean loss and its number of right
+        answers before the step.
     history : rows of the epochs before, for rates that go by them: see `set_rates`.
 
     Returns
@@ -89,7 +90,7 @@ def train_epoch(
             break
         norms.append(norm)
         total += torch.stack([loss * len(index), correct.to(loss.dtype)])
-        on_step()
+        on_step(batch, loss, correct)
     train_loss, train_accuracy = (total / n).tolist()
     return {
         "train_loss": train_loss,

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from stnlib import study, train
+from stnlib import fit, study, train
 
 
 def fresh(config, few):
@@ -28,7 +28,7 @@ def continued(config, few, path, after, monkeypatch):
 
     model, _ = fresh(config, few)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(study, "train_epoch", interrupted)
+        patch.setattr(fit, "train_epoch", interrupted)
         study.fit(model, few, config, path, progress=False)
     model, _ = fresh(config, few)
     return model, study.fit(model, few, config, path, progress=False)

@@ -30,6 +30,7 @@ LAYERS = [
         "figures",
         "parameters",
         "study",
+        "fit",
         "weights",
         "records",
         "provenance",

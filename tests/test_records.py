@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pytest
 import torch
 
-from stnlib import checkpoint, records, study
+from stnlib import checkpoint, fit, records, study
 from stnlib.config import RunConfig
 from stnlib.files import check_writable, write_whole
 from stnlib.models import CMNet, count_parameters
@@ -211,7 +211,7 @@ def test_a_run_that_could_not_write_its_record_goes_on_to_write_it(
         study.run(config, "test", places[0], data=few, checkpoints=places[1], progress=False)
     assert leftovers(places[0]) == []
     assert [path.name for path in leftovers(places[1])] == [f"{config.key}.safetensors"]
-    monkeypatch.setattr(study, "train_epoch", None)  # there is nothing left to train
+    monkeypatch.setattr(fit, "train_epoch", None)  # there is nothing left to train
     path = study.run(config, "test", places[0], data=few, checkpoints=places[1], progress=False)
     assert leftovers(tmp_path) == [path]
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from runs import continued, fresh, numbers
 
-from stnlib import evaluation, models, study, train
+from stnlib import evaluation, fit, models, study, train
 from stnlib.config import RunConfig
 from stnlib.recovery import BLACK
 from stnlib.transforms import FAMILIES
@@ -137,23 +137,23 @@ def validations_that_see_black(when, monkeypatch):
         row = evaluation.evaluate(model, split, precision)
         return row | {"black": float(len(seen) in when)}
 
-    monkeypatch.setattr(study, "evaluate", black)
+    monkeypatch.setattr(fit, "evaluate", black)
     return seen
 
 
 def rates_of(config, few, monkeypatch):
     """Train; the learning rates at the first step of each epoch, and weights before it."""
-    rates, starts, real = [], [], study.train_epoch
+    rates, starts, real = [], [], fit.train_epoch
 
     def epoch(model, optimizer, split, config, number, on_step, history):
         starts.append({name: value.clone() for name, value in model.state_dict().items()})
 
-        def note():
+        def note(*_):
             rates.append([group["lr"] for group in optimizer.param_groups])
 
         return real(model, optimizer, split, config, number, note, history)
 
-    monkeypatch.setattr(study, "train_epoch", epoch)
+    monkeypatch.setattr(fit, "train_epoch", epoch)
     model, _ = fresh(config, few)
     history = study.fit(model, few, config, progress=False)
     return rates[::3], starts, history, model

@@ -11,7 +11,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from stnlib import evaluation, records, study
+from stnlib import evaluation, fit, records, study
 from stnlib.cli import app
 from stnlib.config import ConfigError, RunConfig
 
@@ -74,7 +74,10 @@ def test_an_empty_study_is_the_default_configuration(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("lr = 0.1", "unknown part lr: allowed are title, test, keep_weights, base, cells, seeds"),
+        (
+            "lr = 0.1",
+            "unknown part lr: allowed are title, base, cells, seeds, test, keep_weights, trace",
+        ),
         ("[base]\nrate = 0.1", "unknown parameter 'rate': allowed are data, model"),
         ("[base]\nlr = -1", "lr must be a number > 0, not -1"),
         ("[base]\nlr = [0.1, 0.2]", "lr must be a number > 0, not [0.1, 0.2]"),
@@ -151,10 +154,14 @@ def test_the_books_records_answer_at_once(places, monkeypatch):
 
 def test_a_search_never_sees_the_test_images(few, tmp_path, monkeypatch):
     config = RunConfig(**SMALL | {"model": "baseline", "epochs": 1})
-    seen, real = [], study.evaluate
-    monkeypatch.setattr(
-        study, "evaluate", lambda model, split, *rest: seen.append(split) or real(model, split)
-    )
+    seen, real = [], evaluation.evaluate
+
+    def evaluate(model, split, *rest):
+        seen.append(split)
+        return real(model, split, *rest)
+
+    for module in (fit, study):
+        monkeypatch.setattr(module, "evaluate", evaluate)
     where = {"folder": tmp_path, "checkpoints": tmp_path / "c"}
     path = study.run(config, "search", data=few, test=False, progress=False, **where)
     result = records.read(path)["result"]

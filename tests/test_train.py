@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from runs import continued, fresh, numbers
 from safetensors.torch import save_file
 
-from stnlib import checkpoint, data, evaluation, models, study, train
+from stnlib import checkpoint, data, evaluation, fit, models, study, train
 from stnlib.config import RunConfig
 from stnlib.data import augment
 
@@ -156,7 +156,7 @@ def test_a_step_is_the_plain_steps_and_says_what_it_found(few, config):
 def test_an_epoch_says_how_large_the_gradients_were(config, few):
     model, optimizer = fresh(config, few)
     steps = []
-    row = train.train_epoch(model, optimizer, few.train, config, 1, lambda: steps.append(1))
+    row = train.train_epoch(model, optimizer, few.train, config, 1, lambda *_: steps.append(1))
     assert len(steps) == 3
     for name in ("grad_norm", "loc_grad_norm"):
         assert 0 < row[f"{name}_mean"] <= row[f"{name}_max"]
@@ -345,7 +345,7 @@ def test_the_schedule_runs_over_all_epochs_and_keeps_the_factor(config, few, mon
     model, optimizer = fresh(config, few)
     rates = []
 
-    def note():
+    def note(*_):
         rates.append([group["lr"] for group in optimizer.param_groups])
 
     for epoch in (1, 2, 3):
@@ -369,7 +369,7 @@ def test_on_a_plateau_of_the_validation_loss_the_rates_fall_and_a_resumed_run_kn
         return {"loss": 1.0 + len(rates) // 3 % 2, "accuracy": 0.5, "black": 0.0}
 
     monkeypatch.setattr(train, "train_step", step)
-    monkeypatch.setattr(study, "evaluate", losses)  # 2, 1, 2, 1, 2, 1: better once
+    monkeypatch.setattr(fit, "evaluate", losses)  # 2, 1, 2, 1, 2, 1: better once
     network, _ = fresh(config, few)
     study.fit(network, few, config, progress=False)
     whole = rates.copy()

@@ -12,7 +12,7 @@ from stnlib.diagnostics.coverage import (
 )
 from stnlib.diagnostics.criteria import Collapse, CollapseError, CollapseWarning, Criteria
 from stnlib.diagnostics.monitor import CollapseMonitor
-from stnlib.diagnostics.pose import pose_summary
+from stnlib.diagnostics.pose import pose_summary, through
 from stnlib.diagnostics.theta import decompose, theta_summary
 from stnlib.diagnostics.trace import Trace
 
@@ -31,4 +31,5 @@ __all__ = [
     "object_coverage",
     "pose_summary",
     "theta_summary",
+    "through",
 ]

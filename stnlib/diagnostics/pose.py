@@ -7,11 +7,14 @@ from torch import Tensor
 from stnlib.diagnostics.coverage import object_coverage
 from stnlib.diagnostics.theta import as_affine, decompose
 
-__all__ = ["pose_summary"]
+__all__ = ["pose_summary", "through"]
 
 
-def _through(theta: Tensor, points: Tensor) -> Tensor:
-    """Points (P, 2) or (N, P, 2) sent through affine transforms: (N, P, 2)."""
+def through(theta: Tensor, points: Tensor) -> Tensor:
+    """Send points (P, 2) or (N, P, 2) through affine θ, (N, 6) or (N, 2, 3): (N, P, 2).
+
+    Points of the output, to where θ looks for them in the input; normalised (x, y).
+    """
     matrix = as_affine(theta)
     return points @ matrix[:, :, :2].mT + matrix[:, None, :, 2]
 
@@ -33,8 +36,8 @@ def pose_summary(theta: Tensor, truth: Tensor, points: Tensor, size: int) -> dic
     true values to the predicted ones, 1 where the distortion is undone, 0 where ignored.
     """
     theta, truth = theta.double(), truth.double()
-    places = _through(truth, points.double())
-    distance = (_through(theta, points.double()) - places).square().sum(-1)
+    places = through(truth, points.double())
+    distance = (through(theta, points.double()) - places).square().sum(-1)
     summary = {
         "theta_error": distance.mean().sqrt().item() * (size - 1) / 2,
         "object_coverage": object_coverage(theta, places).mean().item(),

@@ -37,6 +37,14 @@ class Trace:
             column.append(row.get(name, float("nan")))
         return row
 
+    def row(self, index: int) -> dict[str, float]:
+        """The numbers of one look, -1 for the last."""
+        return {name: column[index] for name, column in self.columns.items()}
+
+    def note(self, name: str, value: float) -> None:
+        """Add a number of your own to the last look, such as the batch's accuracy."""
+        self.columns.setdefault(name, [float("nan")] * len(self))[-1] = float(value)
+
     def to_frame(self):
         """A pandas DataFrame, a row a step, indexed by `step_number`."""
         import pandas as pd
@@ -50,7 +58,8 @@ class Trace:
         events = np.array(self.events, dtype=[("step", "i8"), ("kind", "U16")])
         part = f"{os.fspath(path)}.part"
         with open(part, "wb") as file:  # a name would be given the ending .npz
-            np.savez_compressed(file, events_=events, **self.columns)
+            columns = {name: np.float32(column) for name, column in self.columns.items()}
+            np.savez_compressed(file, events_=events, **columns)
         os.replace(part, path)
 
     @classmethod

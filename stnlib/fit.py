@@ -1,0 +1,140 @@
+"""A whole training: epoch after epoch, validated, resumable, and traced where it is asked for."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from stnlib.checkpoint import load_checkpoint, save_checkpoint
+from stnlib.config import RunConfig
+from stnlib.data import DataSet, Split
+from stnlib.data.distort import upright_points
+from stnlib.diagnostics import CollapseMonitor, CollapseWarning, through
+from stnlib.evaluation import evaluate, thetas
+from stnlib.memory import keep_freed_memory
+from stnlib.models import STN, build
+from stnlib.recovery import recover, snapshot
+from stnlib.train import derive_seed, make_optimizer, train_epoch
+
+__all__ = ["N_THETAS", "Tracer", "fit", "make_model", "stopped"]
+
+N_THETAS = 8  # images whose θ each epoch of a history keeps
+
+
+def make_model(config: RunConfig, data: DataSet) -> nn.Module:
+    """The network that `config` names, for `data`, with the weights that its seed draws."""
+    torch.manual_seed(derive_seed(config.seed, "weights"))
+    shape = data.channels, data.size[0], len(data.classes)
+    return build(config.model, *shape, **config.network)
+
+
+def fit(
+    model: nn.Module,
+    data: DataSet,
+    config: RunConfig,
+    checkpoint: Path | None = None,
+    progress: bool = True,
+    trace: Path | None = None,
+) -> list[dict[str, Any]]:
+    """Train `model` as `config` says, from its last checkpoint if there is one.
+
+    Parameters
+    ----------
+    trace : where to write what a `Tracer` saw, as .npz; only for an STN without `checkpoint`,
+        because a trace begins with the first step.
+
+    Returns
+    -------
+    One row an epoch, an STN's with `thetas` of the first `N_THETAS` validation images; it ends
+    early when every output has been black, without any gradient for θ, for a whole epoch
+    (nothing can change any more), or when θ or the loss is not finite. A row with
+    `recovered` says how things stand after the recovery.
+    """
+    keep_freed_memory()
+    optimizer = make_optimizer(model, config)
+    history = load_checkpoint(checkpoint, model, optimizer, config.key) if checkpoint else []
+    tracer = Tracer(model, optimizer) if trace else None
+    steps = -(-len(data.train) // config.batch_size)
+    with tqdm(
+        total=config.epochs * steps,
+        initial=len(history) * steps,
+        desc=f"{config.data} {config.model} seed {config.seed}",
+        unit="step",
+        disable=not progress,
+        dynamic_ncols=True,
+    ) as bar:
+
+        def on_step(*step: Any) -> None:
+            bar.update()
+            if tracer:
+                tracer.step(*step)
+
+        for epoch in range(len(history) + 1, config.epochs + 1):
+            if stopped(history):
+                break
+            before = snapshot(model, optimizer, config)
+            row = train_epoch(model, optimizer, data.train, config, epoch, on_step, history)
+            row |= _validated(model, data, config)
+            if recover(model, optimizer, config, before, row):
+                row |= {"recovered": True} | _validated(model, data, config)
+            history.append({"epoch": epoch} | row)
+            bar.set_postfix(epoch=epoch, val=f"{row['val_accuracy']:.3f}")
+            if checkpoint:
+                save_checkpoint(checkpoint, model, optimizer, config.key, history)
+    if tracer:
+        tracer.monitor.save(trace)
+    return history
+
+
+class Tracer:
+    """Records each step of an STN's training: a silent `CollapseMonitor`, and the accuracy.
+
+    Attributes
+    ----------
+    monitor : its trace has the batches' `accuracy` before each step, and `object_coverage`
+        where the true θ of the images is known.
+    """
+
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        self._seen: dict[str, Tensor] = {}
+        self._points = upright_points()
+        self.monitor = CollapseMonitor(
+            model, optimizer, seen_object=lambda: self._seen, check_every=1
+        )
+
+    def step(self, batch: Split, loss: Tensor, correct: Tensor) -> dict[str, float]:
+        """Look at the step that `stnlib.train.train_step` took; return the trace's row."""
+        if batch.theta is not None:
+            self._seen = {"points": through(batch.theta, self._points.to(batch.theta.device))}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CollapseWarning)
+            self.monitor.step(loss)
+        self.monitor.trace.note("accuracy", correct.item() / len(batch))
+        return self.monitor.trace.row(-1)
+
+
+_NAMES = {"loss": "val_loss", "accuracy": "val_accuracy"}
+
+
+def _validated(model: nn.Module, data: DataSet, config: RunConfig) -> dict[str, Any]:
+    row = evaluate(model, data.val, config.precision)
+    row = {_NAMES.get(name, name): value for name, value in row.items()}
+    if isinstance(model, STN):
+        row["thetas"] = thetas(model, data.val, N_THETAS, config.precision)
+    return row
+
+
+def stopped(history: list[dict[str, Any]]) -> str | None:
+    """Why a training cannot go on: `black`, `diverged` or None."""
+    last = history[-1] if history else {}
+    if last.get("black") == 1 and last.get("loc_grad_norm_max") == 0:
+        return "black"
+    if last and not math.isfinite(last["train_loss"] + last["val_loss"]):
+        return "diverged"
+    return None

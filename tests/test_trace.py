@@ -1,0 +1,70 @@
+"""Traces: what a transformer does at each step of a run, beside the run's record."""
+
+import pytest
+import torch
+from runs import fresh, numbers
+
+from stnlib import data, fit, records, study
+from stnlib.config import RunConfig
+from stnlib.diagnostics import Trace, object_coverage
+
+SMALL = RunConfig(data="shapes10d", n_train=40, batch_size=20, epochs=2)
+
+
+@pytest.fixture(scope="module")
+def shapes():
+    return data.load("shapes10d", n_train=40)
+
+
+def test_a_traced_run_learns_what_an_untraced_one_does_and_has_a_row_a_step(config, few, tmp_path):
+    plain, _ = fresh(config, few)
+    history = fit.fit(plain, few, config, progress=False)
+    traced, _ = fresh(config, few)
+    assert numbers(fit.fit(traced, few, config, progress=False, trace=tmp_path / "t")) == numbers(
+        history
+    )
+    assert all(map(torch.equal, plain.state_dict().values(), traced.state_dict().values()))
+    trace = Trace.load(tmp_path / "t")
+    assert trace.columns["step_number"] == list(range(1, 10))
+    mean = sum(trace.columns["accuracy"][:2]) * 40 + trace.columns["accuracy"][2] * 16
+    assert mean / 96 == pytest.approx(history[0]["train_accuracy"])
+
+
+def test_the_objects_coverage_is_traced_where_the_true_theta_is_known(shapes, tmp_path):
+    model = fit.make_model(SMALL, shapes)
+    fit.fit(model, shapes, SMALL, progress=False, trace=tmp_path / "t")
+    seen = Trace.load(tmp_path / "t").columns["object_coverage"]
+    assert len(seen) == 4
+    batch = shapes.train.batch(torch.arange(20), SMALL.seed, 1)
+    identity = torch.eye(2, 3).expand(20, 2, 3)
+    points = fit.through(batch.theta, data.distort.upright_points())
+    assert seen[0] == pytest.approx(1) == object_coverage(identity, points).mean()
+
+
+def test_a_study_keeps_its_traces_beside_the_records_and_baselines_have_none(
+    shapes, tmp_path, monkeypatch
+):
+    places = {"folder": tmp_path, "checkpoints": tmp_path / "c", "data": shapes}
+    for model, there in (("stn", True), ("baseline", False)):
+        config = SMALL.replace(model=model, epochs=1)
+        path = study.run(config, "s", trace=True, progress=False, **places)
+        assert records.trace_path(path).exists() == there
+        assert records.read(path)["history"]
+
+
+def test_a_traced_run_that_was_interrupted_begins_again(shapes, tmp_path, monkeypatch):
+    real = fit.train_epoch
+
+    def interrupted(*args):
+        if args[4] == 2:
+            raise KeyboardInterrupt
+        return real(*args)
+
+    places = {"folder": tmp_path, "checkpoints": tmp_path / "c", "data": shapes}
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(fit, "train_epoch", interrupted)
+        study.run(SMALL, "s", trace=True, progress=False, **places)
+    path = study.run(SMALL, "s", trace=True, progress=False, **places)
+    trace = Trace.load(records.trace_path(path))
+    assert trace.columns["step_number"] == [1, 2, 3, 4]
+    assert not list((tmp_path / "c").iterdir())
