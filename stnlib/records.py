@@ -18,6 +18,7 @@ from stnlib.files import write_whole
 __all__ = [
     "SCHEMA",
     "RecordError",
+    "dump",
     "examine",
     "find",
     "folders",
@@ -78,14 +79,15 @@ def place(folder: Path, study: str, config: RunConfig) -> Path:
 
 def _format(record: Record) -> str:
     """JSON with one line an epoch, so that a person and a diff can read it."""
-    lines = {part: _dump(value) for part, value in record.items()}
+    lines = {part: dump(value) for part, value in record.items()}
     lines["config"] = json.dumps(record["config"])  # unrounded: its key is of every digit
-    rows = ",\n  ".join(_dump(row) for row in record["history"])
+    rows = ",\n  ".join(dump(row) for row in record["history"])
     lines["history"] = f"[\n  {rows}\n ]"
     return "{\n " + ",\n ".join(f'"{part}": {line}' for part, line in lines.items()) + "\n}\n"
 
 
-def _dump(value: Any) -> str:
+def dump(value: Any) -> str:
+    """A line of JSON, floats with the digits that float32 has."""
     return json.dumps(_rounded(value), allow_nan=False, ensure_ascii=False)
 
 

@@ -32,6 +32,7 @@ LAYERS = [
         "study",
         "fit",
         "weights",
+        "observations",
         "records",
         "provenance",
         "train",
