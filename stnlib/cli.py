@@ -177,6 +177,28 @@ def run_studies(
         raise typer.Exit(1)
 
 
+@app.command("forks")
+def make_forks(
+    file: Annotated[Path, typer.Argument(help="A study file with a [forks] table.")],
+    folder: Annotated[Path | None, typer.Option(help="Folder of observations.")] = None,
+    checkpoints: Annotated[
+        Path | None, typer.Option(help="Where <key>.safetensors lie, to begin after their epochs.")
+    ] = None,
+) -> None:
+    """Take trainings that die back to before their death, and on again with one thing changed.
+
+    Interrupted, the same command goes on with the forks that are missing.
+    """
+    from stnlib import forks, observations, studyfile
+
+    with _one_line_errors():
+        plan = forks.check_plan(studyfile.forks(file))
+        place = folder or observations.BOOK
+        check_writable(place)
+        for config in study.configurations(file):
+            typer.echo(forks.run(config, plan, place, file.stem, checkpoints))
+
+
 @app.command("records")
 def table(
     study_name: Annotated[str, typer.Argument(help="One study; default: all.")] = "*",

@@ -16,7 +16,7 @@ from typing import Any
 
 from stnlib.config import ConfigError, RunConfig
 
-__all__ = ["configurations", "options"]
+__all__ = ["configurations", "forks", "options"]
 
 
 def configurations(path: Path) -> list[RunConfig]:
@@ -43,8 +43,15 @@ def options(path: Path) -> dict[str, bool]:
     return {name: v for name, v in _read_study(path).items() if name in _OPTIONS}
 
 
+def forks(path: Path) -> dict[str, Any]:
+    """The ``[forks]`` of a study file, see `stnlib.forks`; empty where it has none."""
+    return _read_study(path).get("forks", {})
+
+
 _OPTIONS = ("test", "keep_weights", "trace")
-_PARTS = dict(title=str, base=dict, cells=list, seeds=list) | dict.fromkeys(_OPTIONS, bool)
+_PARTS = dict(title=str, forks=dict, base=dict, cells=list, seeds=list) | dict.fromkeys(
+    _OPTIONS, bool
+)
 
 
 def _read_study(path: Path) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -20,7 +22,8 @@ class SpatialTransformer(nn.Module):
     transform : name of the family that they parametrise; P is its `n_parameters`.
     output_size : (height, width) of the output in pixels, None for the input's.
     padding : `zeros`, `border` or `reflection`: what lies outside of the image.
-    sampler : `bilinear` (PyTorch's) or `clipped` (the historical one).
+    sampler : `bilinear` (PyTorch's), `clipped` (the historical one), or a function of
+        `stnlib.sampler`'s kind.
     align_corners : True places ±1 on the centres of the outermost pixels, as the
         paper's grid does; False on the image's edges, as is PyTorch's default.
 
@@ -34,13 +37,13 @@ class SpatialTransformer(nn.Module):
         transform: str = "affine",
         output_size: tuple[int, int] | None = None,
         padding: str = "zeros",
-        sampler: str = "bilinear",
+        sampler: str | Callable[..., Tensor] = "bilinear",
         align_corners: bool = True,
     ) -> None:
         super().__init__()
         if padding not in PADDINGS:
             raise ValueError(f"padding must be one of {', '.join(PADDINGS)}, not {padding!r}")
-        if sampler not in SAMPLERS:
+        if not callable(sampler) and sampler not in SAMPLERS:
             raise ValueError(f"sampler must be one of {', '.join(SAMPLERS)}, not {sampler!r}")
         if output_size is not None and min(output_size) < 1:
             raise ValueError(f"output_size must be at least (1, 1), not {output_size}")
@@ -66,8 +69,9 @@ class SpatialTransformer(nn.Module):
 
     def sample(self, images: Tensor, grid: Tensor) -> Tensor:
         """Sample `images` at `grid`, in float32."""
+        sampler = self.sampler if callable(self.sampler) else SAMPLERS[self.sampler]
         with torch.autocast(images.device.type, enabled=False):
-            output = SAMPLERS[self.sampler](
+            output = sampler(
                 images.float(), grid, padding=self.padding, align_corners=self.align_corners
             )
         return output.to(images.dtype)

@@ -1,0 +1,162 @@
+"""Autopsy by forks: a training that died is taken back to before its death, and goes on changed.
+
+A fork goes on from a snapshot for some steps with one change; forks of the same snapshot differ
+in that change and in their batches. What changes how many die is a cause. The study file has a
+``[forks]`` table: `back` (steps from the death to the snapshot, at least), `steps` (of a fork),
+`within` (steps in which a death is looked for), `orders` (of batches, besides the training's
+own) and `changes` (see `stnlib.interventions`).
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm.auto import tqdm
+
+from stnlib import observations, study
+from stnlib.config import ConfigError, RunConfig
+from stnlib.data import DataSet
+from stnlib.evaluation import resolved
+from stnlib.interventions import INTERVENTIONS
+from stnlib.provenance import provenance
+from stnlib.rules import whole
+from stnlib.walk import State, Walk
+
+__all__ = ["WINDOW", "autopsy", "check_plan", "dead", "find_death", "fork", "run"]
+
+WINDOW = 10  # steps over which a state is judged
+SNAPSHOT_EVERY = 10
+Row = dict[str, Any]
+
+
+def check_plan(plan: dict[str, Any]) -> dict[str, Any]:
+    """A study file's ``[forks]``, or `ConfigError`, one line, for what it lacks or has wrong."""
+    names = ("back", "steps", "within", "orders", "changes")
+    if set(plan) != set(names):
+        raise ConfigError(f"[forks] must have {', '.join(names)}, not {', '.join(plan) or 'none'}")
+    for name in names[:-1]:
+        if wrong := whole(1)(plan[name]):
+            raise ConfigError(f"[forks] {name} must be {wrong}, not {plan[name]!r}")
+    for change in plan["changes"]:
+        if change not in INTERVENTIONS:
+            known = ", ".join(INTERVENTIONS)
+            raise ConfigError(f"[forks] changes must be of {known}, not {change!r}")
+    return plan
+
+
+def dead(rows: list[dict[str, float]] | deque[dict[str, float]]) -> bool:
+    """Whether in the mean of the last `WINDOW` rows more than half of the outputs are black, or
+    less than 0.05 of the image is seen."""
+    last = list(rows)[-WINDOW:]
+    if len(last) < WINDOW:
+        return False
+    black = statistics.fmean(row["black"] for row in last)
+    return black > 0.5 or statistics.fmean(row["coverage"] for row in last) < 0.05
+
+
+def fork(walk: Walk, change: str, n: int) -> Row:
+    """Make one change to `walk`, take `n` steps, and say how it went.
+
+    Returns
+    -------
+    Dict with `died` and the step `after` which; numbers of the last `WINDOW` steps; the largest
+    `step` and `phi`; and `course`, the coverage at each fifth step.
+    """
+    INTERVENTIONS[change](walk)
+    rows: list[dict[str, float]] = []
+    for row in walk.steps(n):
+        rows.append(row)
+        if dead(rows):
+            break
+    last = rows[-WINDOW:]
+    names = ("coverage", "object_coverage", "black", "loss", "accuracy")
+    ends = {name: statistics.fmean(row[name] for row in last) for name in names} if last else {}
+    finite = len(rows) == n or dead(rows)
+    return {
+        "change": change,
+        "order": walk.order,
+        "died": dead(rows) or not finite,
+        "after": len(rows),
+        **ends,
+        "largest_step": max((row["step"] for row in rows), default=None),
+        "largest_phi": max((row["phi"] for row in rows), default=None),
+        "course": [round(row["coverage"], 4) for row in rows[::5]],
+    }
+
+
+def find_death(walk: Walk, back: int, within: int) -> tuple[State | None, list[Row]]:
+    """Walk until the transformer is dead.
+
+    Returns
+    -------
+    The newest snapshot that is at least `back` steps older than the death, or None without one,
+    and the rows of all steps.
+    """
+    kept: deque[State] = deque([walk.state()], maxlen=back // SNAPSHOT_EVERY + 2)
+    rows: list[Row] = []
+    for row in walk.steps(within):
+        rows.append(row)
+        if dead(rows):
+            old = [state for state in kept if state[0] <= walk.taken - back]
+            return (old or list(kept))[-1 if old else 0], rows
+        if len(rows) % SNAPSHOT_EVERY == 0:
+            kept.append(walk.state())
+    return None, rows
+
+
+def autopsy(
+    config: RunConfig,
+    data: DataSet,
+    plan: dict[str, Any],
+    folder: Path,
+    study: str,
+    origin: dict[str, Any],
+    checkpoint: Path | None = None,
+) -> Path:
+    """Find one training's death, make the forks that `plan` asks for, and write them down.
+
+    Parameters
+    ----------
+    plan : the study file's ``[forks]``.
+    folder, study, origin : of the observation, which is written after each fork: an
+        interrupted autopsy is taken up by calling again. Its first row is the training itself.
+    """
+    what = {"config": config.changed(), **{n: plan[n] for n in ("back", "steps", "within")}}
+    path = observations.place(folder, study, what)
+    rows = observations.read(path)["rows"] if path.exists() else []
+    wanted = [(c, o) for o in range(plan["orders"] + 1) for c in plan["changes"]]
+    missing = [one for one in wanted if one not in {(r["change"], r["order"]) for r in rows[1:]}]
+    if rows and (not missing or not rows[0]["died"]):
+        return path
+    walk = Walk(config, data, checkpoint)
+    point, seen = find_death(walk, plan["back"], plan["within"])
+    course = [round(row["coverage"], 4) for row in seen[::5]]
+    first = {"died": point is not None, "begun": walk.begun, "after": walk.taken, "course": course}
+    first |= {"fork": point[0] if point else None}
+    rows = rows or [first]
+    observations.write(folder, study, what, rows, origin)
+    for change, order_ in tqdm(missing if point else [], desc=f"seed {config.seed}", unit="fork"):
+        walk = Walk(config, data, order=order_)
+        walk.restore(point)
+        rows.append(fork(walk, change, plan["steps"]))
+        observations.write(folder, study, what, rows, origin)
+    return path
+
+
+def run(
+    config: RunConfig,
+    plan: dict[str, Any],
+    folder: Path,
+    study_name: str,
+    checkpoints: Path | None = None,
+) -> Path:
+    """The `autopsy` of a configuration on this machine's CPU, with its data and provenance."""
+    device = torch.device("cpu")
+    data = study.prepare(config, device)
+    origin = provenance(device, data.fingerprint, resolved(device, config.precision))
+    checkpoint = checkpoints / f"{config.key}.safetensors" if checkpoints else None
+    return autopsy(config, data, plan, folder, study_name, origin, checkpoint)

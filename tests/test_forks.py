@@ -1,0 +1,216 @@
+"""Forks: a training at the pace of single steps, taken back and changed."""
+
+import statistics
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from runs import fresh
+
+from stnlib import fit, forks, interventions, observations
+from stnlib.config import ConfigError, RunConfig
+from stnlib.interventions import INTERVENTIONS
+from stnlib.sampler import sample_clipped, sample_native
+from stnlib.walk import Walk
+
+CONFIG = RunConfig(data="digits", n_train=96, batch_size=40, epochs=30, lr=1e-3)
+DEADLY = CONFIG.replace(lr=0.1)
+PLAN = {"back": 10, "steps": 15, "within": 80, "orders": 1, "changes": ["none", "locnet frozen"]}
+
+
+def weights(model):
+    return list(model.state_dict().values())
+
+
+def theta(walk):
+    return walk.localisation(walk.batch()[0])
+
+
+# Walks
+
+
+def test_a_walk_takes_the_steps_of_the_training(few):
+    config = CONFIG.replace(epochs=2, schedule="cosine")
+    model, _ = fresh(config, few)
+    fit.fit(model, few, config, progress=False)
+    walk = Walk(config, few)
+    rows = list(walk.steps(6))
+    assert all(map(torch.equal, weights(walk.model), weights(model)))
+    assert len(rows) == walk.taken == 6
+
+
+def test_a_walk_that_begins_at_a_checkpoint_goes_on_as_the_training_would(few, tmp_path):
+    config = CONFIG.replace(epochs=1)
+    model, _ = fresh(config, few)
+    fit.fit(model, few, config, tmp_path / "c", progress=False)
+    later, whole = Walk(config, few, tmp_path / "c"), Walk(config, few)
+    list(whole.steps(3))
+    assert later.begun == later.taken == 3
+    for walk in (later, whole):
+        list(walk.steps(2))
+    assert all(map(torch.equal, weights(later.model), weights(whole.model)))
+
+
+def test_a_walk_goes_back_to_a_state_as_often_as_one_likes(few):
+    walk = Walk(CONFIG, few)
+    list(walk.steps(4))
+    state = walk.state()
+    ends = []
+    for order in (0, 0, 1):
+        again = Walk(CONFIG, few, order=order)
+        again.restore(state)
+        list(again.steps(5))
+        ends.append(weights(again.model))
+    assert all(map(torch.equal, ends[0], ends[1]))
+    assert not all(map(torch.equal, ends[0], ends[2]))
+
+
+@pytest.mark.parametrize("change", [{"model": "baseline"}, {"augment": "warp"}])
+def test_a_walk_refuses_what_it_cannot_repeat(few, change):
+    with pytest.raises(ConfigError, match="a walk is for an stn with augment none"):
+        Walk(CONFIG.replace(**change), few)
+
+
+# Interventions
+
+grids = st.integers(0, 2**32 - 1)
+
+
+def sampled(sampler, seed):
+    """Values and the gradient of the grid for a random image and grid, points outside included."""
+    generator = torch.Generator().manual_seed(seed)
+    image = torch.rand(1, 1, 6, 6, generator=generator, dtype=torch.float64)
+    grid = torch.rand(1, 4, 4, 2, generator=generator, dtype=torch.float64) * 3 - 1.5
+    grid.requires_grad_()
+    values = sampler(image, grid, padding="zeros", align_corners=True)
+    weight = torch.rand(values.shape, generator=generator, dtype=torch.float64)
+    (values * weight).sum().backward()
+    return values.detach(), grid.grad, (grid.detach().abs() <= 1).all(dim=-1, keepdim=True)
+
+
+@given(seed=grids)
+def test_cutting_the_boundary_term_leaves_values_and_the_gradient_inside(seed):
+    values, gradient, inside = sampled(sample_native, seed)
+    cut_values, cut, _ = sampled(interventions.bilinear_uncaught, seed)
+    assert torch.equal(values, cut_values)
+    assert torch.allclose(cut, gradient * inside)
+
+
+@given(seed=grids)
+def test_the_clipped_samplers_values_can_have_the_boundary_term(seed):
+    values, _, _ = sampled(sample_clipped, seed)
+    _, gradient, _ = sampled(sample_native, seed)
+    caught_values, caught, _ = sampled(interventions.clipped_caught, seed)
+    assert torch.allclose(values, caught_values, atol=1e-12)
+    assert torch.allclose(caught, gradient)
+
+
+@pytest.fixture
+def walk(few):
+    walk = Walk(CONFIG, few)
+    list(walk.steps(4))
+    return walk
+
+
+def test_halving_phi_changes_neither_theta_nor_the_first_step_of_the_other_weights(walk):
+    before = theta(walk)
+    INTERVENTIONS["φ halved, weights doubled"](walk)
+    assert torch.allclose(theta(walk), before, atol=1e-6)
+    assert torch.isfinite(next(iter(walk.steps(1)))["step"] * torch.ones(()))
+
+
+def test_a_halved_phi_halves_adams_steps_of_theta(few):
+    moved = []
+    for change in ("none", "φ halved, weights doubled"):
+        walk = Walk(CONFIG.replace(lr=1e-5), few)
+        list(walk.steps(4))
+        INTERVENTIONS[change](walk)
+        row = next(iter(walk.steps(1)))
+        moved.append(row["step"])
+    assert 0.4 < moved[1] / moved[0] < 0.75  # the bias, and what φ itself moves, are as before
+
+
+def test_a_normalised_phi_has_one_length_for_all_images(walk):
+    length = walk.phi().abs().sum(dim=1).mean()
+    INTERVENTIONS["φ normalised"](walk)
+    assert torch.allclose(walk.phi().abs().sum(dim=1), length, rtol=1e-3)
+
+
+def test_plain_descent_moves_theta_about_as_far_as_adam_did(walk):
+    before = walk.state()
+    with_adam = walk.trial_steps(walk.optimizer)
+    INTERVENTIONS["SGD, steps of θ as large"](walk)
+    assert all(map(torch.equal, weights(walk.model), before[1].values()))
+    moved = statistics.median(row["step"] for row in walk.steps(10))
+    assert 0.2 < moved / with_adam < 5
+
+
+def test_rates_and_frozen_parts_are_what_their_names_say(few):
+    for change, still in {
+        "locnet frozen": "transformer",
+        "classifier frozen": "classifier",
+        "last layer only": "transformer.localisation.features",
+    }.items():
+        walk = Walk(CONFIG, few)
+        list(walk.steps(2))
+        before = {name: value.clone() for name, value in walk.model.state_dict().items()}
+        INTERVENTIONS[change](walk)
+        list(walk.steps(2))
+        same = {n for n, v in walk.model.state_dict().items() if torch.equal(v, before[n])}
+        assert same == {name for name in before if name.startswith(still)}
+
+
+@pytest.mark.parametrize("change", INTERVENTIONS)
+def test_every_intervention_can_be_walked_on(walk, change):
+    row = forks.fork(walk, change, 3)
+    assert row["after"] == 3 and 0 <= row["coverage"] <= 1 and row["largest_step"] >= 0
+
+
+# Autopsies
+
+
+def test_an_autopsy_finds_the_death_and_forks_from_before_it(few, tmp_path):
+    path = forks.autopsy(DEADLY, few, PLAN, tmp_path, "s", {})
+    first, *rows = observations.read(path)["rows"]
+    assert first["died"] and first["fork"] <= first["after"] - 10
+    assert [(r["change"], r["order"]) for r in rows] == [
+        (change, order) for order in (0, 1) for change in PLAN["changes"]
+    ]
+    assert rows[0]["died"] and rows[0]["after"] + first["fork"] == first["after"]
+
+
+def test_an_interrupted_autopsy_makes_the_missing_forks_only(few, tmp_path, monkeypatch):
+    whole = observations.read(forks.autopsy(DEADLY, few, PLAN, tmp_path / "a", "s", {}))["rows"]
+    real, made = forks.fork, []
+
+    def interrupted(walk, *rest):
+        if len(made) == 2:
+            raise KeyboardInterrupt
+        made.append(rest)
+        return real(walk, *rest)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(forks, "fork", interrupted)
+        forks.autopsy(DEADLY, few, PLAN, tmp_path / "b", "s", {})
+    path = forks.autopsy(DEADLY, few, PLAN, tmp_path / "b", "s", {})
+    assert observations.read(path)["rows"] == whole
+
+
+def test_a_training_that_does_not_die_is_one_row(few, tmp_path):
+    path = forks.autopsy(CONFIG.replace(lr=1e-5), few, PLAN | {"within": 15}, tmp_path, "s", {})
+    assert [row["died"] for row in observations.read(path)["rows"]] == [False]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"back": 0}, r"\[forks\] back must be a whole number"),
+        ({"changes": ["prayer"]}, r"\[forks\] changes must be of none, .*, not 'prayer'"),
+        ({"more": 1}, r"\[forks\] must have back, steps, within, orders, changes"),
+    ],
+)
+def test_a_wrong_plan_is_one_line(change, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        forks.check_plan(PLAN | change)
+    assert "\n" not in str(caught.value)
