@@ -74,10 +74,7 @@ def test_an_empty_study_is_the_default_configuration(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (
-            "lr = 0.1",
-            "unknown part lr: allowed are title, base, cells, seeds, test, keep_weights, trace",
-        ),
+        ("lr = 0.1", "unknown part lr: allowed are title, base, cells, seeds, forks, "),
         ("[base]\nrate = 0.1", "unknown parameter 'rate': allowed are data, model"),
         ("[base]\nlr = -1", "lr must be a number > 0, not -1"),
         ("[base]\nlr = [0.1, 0.2]", "lr must be a number > 0, not [0.1, 0.2]"),
