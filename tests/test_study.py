@@ -74,7 +74,7 @@ def test_an_empty_study_is_the_default_configuration(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("lr = 0.1", "unknown part lr: allowed are title, base, cells, seeds, forks, "),
+        ("lr = 0.1", "unknown part lr: allowed are title, forks, base, cells, "),
         ("[base]\nrate = 0.1", "unknown parameter 'rate': allowed are data, model"),
         ("[base]\nlr = -1", "lr must be a number > 0, not -1"),
         ("[base]\nlr = [0.1, 0.2]", "lr must be a number > 0, not [0.1, 0.2]"),
