@@ -46,7 +46,7 @@ LAYERS = [
         "evaluation",
     ),
     *("parameters", "studyfile", "config", "rules", "paper", "statistics"),
-    *("diagnostics", "data", "models", "transforms", "sampler", "files", "memory"),
+    *("toy", "diagnostics", "data", "models", "transforms", "sampler", "files", "memory"),
 ]
 
 
