@@ -30,6 +30,7 @@ LAYERS = [
         "figures",
         "parameters",
         "forks",
+        "fates",
         "interventions",
         "walk",
         "study",

@@ -1,0 +1,203 @@
+"""Figures of the chapter on the collapse."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from stnlib.figures.style import COLORS, PALETTE, label_line, spread_labels
+from stnlib.statistics import wilson
+
+__all__ = ["STATES", "death_rates", "fan", "one_curve", "outcome_map", "samplers", "step_courses"]
+
+STATES = {"alive": PALETTE[0], "shrunken": PALETTE[1], "black": "black", "diverged": "0.6"}
+
+QUANTITIES = {
+    "coverage": "coverage",
+    "black": "share of\nblack outputs",
+    "phi": "‖φ‖₁",
+    "step": "step of θ",
+    "accuracy": "accuracy",
+}
+
+
+def step_courses(
+    frames: Mapping[str, pd.DataFrame],
+    colors: Mapping[str, object],
+    marks: Mapping[str, float] | None = None,
+    names: Sequence[str] = tuple(QUANTITIES),
+) -> Figure:
+    """What transformers do step by step, one panel a quantity, one line a run.
+
+    Parameters
+    ----------
+    frames : traces as tables, by the label at the end of their line.
+    colors : of each label.
+    marks : steps to mark by a line, by their label.
+    names : of columns; ‖φ‖₁ and steps of θ are drawn on a logarithmic axis.
+    """
+    figure, axes = plt.subplots(len(names), 1, figsize=(7.5, 1.6 * len(names)), sharex=True)
+    for axis, name in zip(np.atleast_1d(axes), names, strict=True):
+        ends = []
+        for label, frame in frames.items():
+            axis.plot(frame.index, frame[name], color=colors[label], lw=1.3)
+            ends.append((frame.index[-1], frame[name].iloc[-1], label, colors[label]))
+        if name in ("phi", "step"):
+            axis.set_yscale("log")
+        else:
+            axis.set_ylim(-0.04, 1.04)
+        axis.set_ylabel(QUANTITIES[name])
+        for step in (marks or {}).values():
+            axis.axvline(step, color="0.5", lw=1, ls=":")
+        if name == names[0]:
+            spread_labels(axis, ends, gap=0.16)
+            for text, step in (marks or {}).items():
+                label_line(axis, step, 1.0, text, "0.3", dx=3)
+    np.atleast_1d(axes)[-1].set_xlabel("step")
+    return figure
+
+
+def fan(rows: Sequence[Mapping], titles: Mapping[str, str], before: int = 150) -> Figure:
+    """Forks of one snapshot: coverage on the way to death, a panel a change.
+
+    Parameters
+    ----------
+    rows : of an observation of `stnlib.forks`: the training itself, then its forks.
+    titles : panels, by the name of their change.
+    before : steps of the training to show ahead of the fork.
+    """
+    first, *forks = rows
+    figure, axes = plt.subplots(
+        1, len(titles), figsize=(2.6 * len(titles), 2.8), sharex=True, sharey=True, squeeze=False
+    )
+    steps = first["begun"] + 1 + 5 * np.arange(len(first["course"])) - first["fork"]
+    shown = steps >= -before
+    for axis, (change, title) in zip(axes[0], titles.items(), strict=True):
+        course = np.array(first["course"])
+        axis.plot(steps[shown], course[shown], color="0.6", lw=1.2)
+        for row in forks:
+            if row["change"] == change:
+                x = 1 + 5 * np.arange(len(row["course"]))
+                color = "black" if row["died"] else PALETTE[0]
+                axis.plot(x, row["course"], color=color, lw=1.3)
+                if row["died"]:
+                    axis.plot(x[-1], row["course"][-1], "X", color="black", ms=7)
+        axis.axvline(0, color="0.5", lw=1, ls=":")
+        axis.set(title=title, xlabel="steps after the fork", ylim=(-0.03, 1.03))
+    axes[0, 0].set_ylabel("coverage")
+    return figure
+
+
+def death_rates(table: pd.DataFrame, base: str = "none") -> Figure:
+    """Share of forks that died, by change, with 95 % intervals; the band is `base`'s.
+
+    Parameters
+    ----------
+    table : a row a fork: `change`, `died`.
+    """
+    groups = table.groupby("change", sort=False)["died"].agg(["sum", "count"])
+    groups = groups.assign(share=groups["sum"] / groups["count"]).sort_values("share")
+    figure, axis = plt.subplots(figsize=(7.5, 0.33 * len(groups) + 0.9))
+    for place, (change, row) in enumerate(groups.iterrows()):
+        share = wilson(int(row["sum"]), int(row["count"]))
+        color = "black" if change == base else PALETTE[0]
+        axis.plot([share.low, share.high], [place, place], color=color, lw=1.5)
+        axis.plot(row["share"], place, "o", color=color, ms=6)
+        axis.text(1.03, place, f"{share.k} of {share.n}", va="center", fontsize="small")
+        if change == base:
+            axis.axvspan(share.low, share.high, color="0.92", zorder=0)
+    axis.set(yticks=range(len(groups)), yticklabels=groups.index, xlim=(-0.03, 1.0))
+    axis.set_xlabel("share of forks that die")
+    return figure
+
+
+def outcome_map(table: pd.DataFrame) -> Figure:
+    """What became of runs, a bar a cell: learning rate across, locnet's share of it down.
+
+    Parameters
+    ----------
+    table : a row a run: `lr`, `loc_lr_factor` (nan for a baseline), `state`.
+    """
+    rates = sorted(table["lr"].unique())
+    factors = [*sorted(table["loc_lr_factor"].dropna().unique(), reverse=True), np.nan]
+    factors = factors if table["loc_lr_factor"].isna().any() else factors[:-1]
+    figure, axis = plt.subplots(figsize=(7.5, 0.75 * len(factors) + 1.2))
+    for place, factor in enumerate(reversed(factors)):
+        same = (
+            table["loc_lr_factor"].isna() if np.isnan(factor) else table["loc_lr_factor"] == factor
+        )
+        for column, lr in enumerate(rates):
+            _bar(axis, column, place, table[same & (table["lr"] == lr)]["state"])
+    names = ["baseline" if np.isnan(f) else f"× {f:g}" for f in reversed(factors)]
+    axis.set(xticks=range(len(rates)), xticklabels=[f"{lr:g}" for lr in rates])
+    axis.set(yticks=range(len(factors)), yticklabels=names)
+    axis.set(xlabel="learning rate", ylabel="of it, the localisation network's")
+    for state, color in STATES.items():
+        if (table["state"] == state).any():
+            axis.plot([], [], "s", color=color, label=state)
+    axis.legend(ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    return figure
+
+
+def _bar(axis: Axes, column: int, place: int, states: pd.Series) -> None:
+    """A cell: its runs' states as parts of a bar, and how many died."""
+    if states.empty:
+        return
+    left, width = column - 0.42, 0.84
+    for state, color in STATES.items():
+        share = (states == state).mean() * width
+        axis.barh(place, share, left=left, color=color, height=0.5, alpha=0.9)
+        left += share
+    dead = int((states != "alive").sum())
+    axis.text(column, place + 0.37, f"{dead} of {len(states)}", ha="center", fontsize="x-small")
+
+
+def one_curve(table: pd.DataFrame, x: str, label: str) -> Figure:
+    """Share of runs that did not stay alive against a quantity known beforehand; a dot a cell.
+
+    Parameters
+    ----------
+    table : a row a run: `lr`, `loc_lr_factor`, `state`, and the quantity `x`.
+    """
+    figure, axis = plt.subplots(figsize=(7.5, 3.6))
+    factors = sorted(table["loc_lr_factor"].unique(), reverse=True)
+    markers = dict(zip(factors, "osD^vP*X<>hd", strict=False))
+    for (factor, _), runs in table.groupby(["loc_lr_factor", "lr"]):
+        share = wilson(int((runs["state"] != "alive").sum()), len(runs))
+        where = float(np.exp(np.log(runs[x]).mean()))
+        axis.plot([where, where], [share.low, share.high], color="0.75", lw=1, zorder=0)
+        axis.plot(where, share.k / share.n, markers[factor], color=PALETTE[0], ms=7, alpha=0.8)
+    for factor in factors:
+        axis.plot([], [], markers[factor], color=PALETTE[0], label=f"× {factor:g}")
+    axis.set(xscale="log", xlabel=label, ylabel="share not alive", ylim=(-0.04, 1.04))
+    axis.legend(title="locnet's rate", fontsize="small", title_fontsize="small")
+    return figure
+
+
+def samplers(table: pd.DataFrame, panel: str, titles: Mapping[str, str], y: str) -> Figure:
+    """A number of each run by sampler, a panel a condition; every run a dot, the bar its mean.
+
+    Parameters
+    ----------
+    table : a row a run: `sampler`, the columns `panel` and `y`.
+    titles : panels, by the value of `panel`.
+    """
+    figure, axes = plt.subplots(
+        1, len(titles), figsize=(2.5 * len(titles) + 0.6, 2.9), sharey=True, squeeze=False
+    )
+    for axis, (value, title) in zip(axes[0], titles.items(), strict=True):
+        for place, sampler in enumerate(("clipped", "bilinear")):
+            values = table[(table[panel] == value) & (table["sampler"] == sampler)][y]
+            if values.empty:
+                continue
+            jitter = np.linspace(-0.12, 0.12, len(values))
+            axis.plot(place + jitter, values, "o", color=COLORS[sampler], ms=5, alpha=0.8)
+            axis.plot([place - 0.25, place + 0.25], [values.mean()] * 2, color="black", lw=2)
+        axis.set(xticks=[0, 1], xticklabels=["clipped", "correct"], xlim=(-0.5, 1.5), title=title)
+    axes[0, 0].set_ylabel(y.replace("_", " "))
+    return figure

@@ -1,0 +1,74 @@
+"""Fates: deaths, falls and forecasts, on courses whose answer is known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import balanced_accuracy_score
+
+from stnlib import data, fates, records, study
+from stnlib.config import RunConfig
+
+
+def course(coverage, black=None):
+    steps = range(1, len(coverage) + 1)
+    black = [0.0] * len(coverage) if black is None else black
+    return pd.DataFrame({"coverage": coverage, "black": black}, index=steps)
+
+
+@given(before=st.integers(15, 60), after=st.integers(10, 60))
+def test_a_death_is_found_within_a_window_of_where_it_happened(before, after):
+    frame = course([0.9] * before + [0.0] * after)
+    assert before < fates.death(frame) <= before + fates.WINDOW
+    blackened = course([0.9] * (before + after), [0.0] * before + [1.0] * after)
+    assert before < fates.death(blackened) <= before + fates.WINDOW
+
+
+def test_what_comes_back_has_not_died():
+    assert fates.death(course([0.9] * 20 + [0.0] * 20 + [0.9] * 20)) is None
+    assert fates.death(course([0.9] * 40)) is None
+    assert fates.death(course([0.9] * 5)) is None
+
+
+def accuracy(*parts):
+    values = [value for value, n in parts for _ in range(n)]
+    return pd.Series(values, index=range(1, len(values) + 1))
+
+
+def test_accuracy_falls_where_it_halves_for_good():
+    assert 60 < fates.fall(accuracy((0.1, 20), (0.6, 40), (0.1, 40))) <= 80
+    assert fates.fall(accuracy((0.1, 20), (0.6, 40), (0.1, 40), (0.6, 40))) is None
+    assert fates.fall(accuracy((0.1, 100))) is None  # it never rose
+    assert fates.fall(accuracy((0.6, 5))) is None
+
+
+@given(st.lists(st.tuples(st.floats(1e-6, 1e3), st.booleans()), min_size=3, max_size=30))
+def test_no_threshold_tells_the_fitted_runs_better(pairs):
+    values, died = map(np.array, zip(*pairs, strict=True))
+    if died.all() or not died.any() or len(np.unique(np.log(values))) < 2:
+        return
+    best = fates.fit_threshold(values, died)
+    assert best.accuracy == pytest.approx(balanced_accuracy_score(died, values > best.value))
+    for other in values:
+        if (values > other).any():
+            assert best.accuracy >= balanced_accuracy_score(died, values > other) - 1e-9
+
+
+def test_balanced_accuracy_needs_both_outcomes():
+    with pytest.raises(ValueError, match="runs that died and runs that lived"):
+        fates.balanced_accuracy([True, True], [True, True])
+
+
+def test_a_table_of_fates_has_a_row_a_traced_run(tmp_path):
+    shapes = data.load("shapes10d", n_train=40)
+    config = RunConfig(data="shapes10d", n_train=40, batch_size=20, epochs=8, lr=1e-4)
+    places = {"folder": tmp_path, "checkpoints": tmp_path / "c", "data": shapes}
+    for change in ({}, {"lr": 0.3}, {"model": "baseline"}):
+        study.run(config.replace(**change), "s", trace=True, progress=False, **places)
+    table = fates.fates(fates.traces("s", [tmp_path])).set_index("lr")
+    assert sorted(table.index) == [1e-4, 0.3]
+    assert np.isnan(table.loc[1e-4, "death"]) and table.loc[1e-4, "state"] == "alive"
+    assert table.loc[0.3, "death"] <= 16 and table.loc[0.3, "state"] in ("black", "shrunken")
+    assert table.loc[0.3, "reach"] == pytest.approx(3000 * table.loc[1e-4, "reach"])
+    assert records.state(records.read_all("s", [tmp_path])[0]) in ("alive", "black", None)
