@@ -2,6 +2,7 @@
 
 import math
 
+import matplotlib
 import numpy as np
 import pytest
 import torch
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stnlib import toy
+from stnlib.figures import toy as figures
 from stnlib.sampler import sample, sample_clipped, sample_native
 from stnlib.toy import Image, cone, exit_times, gradient, loss, mean_exit, two_layers
 
@@ -240,3 +242,24 @@ def test_frozen_features_make_the_two_layers_one_adam_of_larger_step():
     theta, _ = two_layers(lambda x: x - 1, lr, 0.0, phi, 200, n)
     scalar = np.array([*toy.adam(lambda x: x - 1, 0.0, lr * (1 + n * phi), 200)])
     np.testing.assert_allclose(theta[:, 0], scalar, rtol=0, atol=1e-6)
+
+
+def test_the_figures_name_every_line_and_panel():
+    matplotlib.use("Agg")
+    s, t = np.linspace(0.5, 3, 5), np.linspace(0, 4, 6)
+    theta = np.stack(np.meshgrid(s, t), -1)
+    panels = {
+        f"b = {b}": (
+            loss(cone(b), theta, cone(b)),
+            -gradient(cone(b), theta, cone(b)).total,
+        )
+        for b in (0, 0.5)
+    }
+    drawn = figures.landscapes(s, t, panels)
+    assert [ax.get_title() for ax in drawn.axes] == list(panels)
+    laws = {"a push": (np.array([4, 8]), [4, 8]), "a walk": (np.array([16, 64]), [20, np.nan])}
+    drawn = figures.exits([0.5, 0.25], laws)
+    assert {text.get_text() for text in drawn.axes[0].texts} == set(laws)
+    drawn = figures.ends([0.1, 0.2], {"dead": [1, 0], "gone": [0, 1]}, {"noise": np.ones(3)})
+    assert {text.get_text() for ax in drawn.axes for text in ax.texts} == {"noise", "dead", "gone"}
+    matplotlib.pyplot.close("all")
