@@ -31,6 +31,13 @@ def few():
     return replace(whole, val=whole.val.first(50), test=whole.test.first(50))
 
 
+@pytest.fixture(scope="session")
+def shapes():
+    """Distorted shapes, 40 to train and 50 each to validate and to test."""
+    whole = data.load("shapes10d", n_train=40)
+    return replace(whole, val=whole.val.first(50), test=whole.test.first(50), probes={})
+
+
 @pytest.fixture
 def config():
     """Three epochs of three steps in which everything is random that can be."""

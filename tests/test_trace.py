@@ -11,11 +11,6 @@ from stnlib.diagnostics import Trace, object_coverage
 SMALL = RunConfig(data="shapes10d", n_train=40, batch_size=20, epochs=2)
 
 
-@pytest.fixture(scope="module")
-def shapes():
-    return data.load("shapes10d", n_train=40)
-
-
 def test_a_traced_run_learns_what_an_untraced_one_does_and_has_a_row_a_step(config, few, tmp_path):
     plain, _ = fresh(config, few)
     history = fit.fit(plain, few, config, progress=False)
