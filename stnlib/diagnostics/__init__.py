@@ -15,6 +15,7 @@ from stnlib.diagnostics.monitor import CollapseMonitor
 from stnlib.diagnostics.pose import pose_summary, through
 from stnlib.diagnostics.theta import decompose, theta_summary
 from stnlib.diagnostics.trace import Trace
+from stnlib.diagnostics.watch import sampled
 
 __all__ = [
     "Collapse",
@@ -30,6 +31,7 @@ __all__ = [
     "grid_coverage",
     "object_coverage",
     "pose_summary",
+    "sampled",
     "theta_summary",
     "through",
 ]

@@ -40,8 +40,9 @@ class CollapseMonitor:
     and afterwards ``monitor.plot()``, ``monitor.to_frame()`` or ``monitor.save("trace.npz")``.
 
     It works for any module whose forward pass calls `torch.nn.functional.grid_sample` on images,
-    and for a `stnlib.models.SpatialTransformer`, whatever its sampler. It does not see what runs
-    without gradients, such as an evaluation. Weights and random numbers are as without it, unless
+    and for a `stnlib.models.SpatialTransformer`, whatever its sampler; any other sampler tells of
+    itself by `stnlib.diagnostics.sampled`. It does not see what runs without gradients, such as an
+    evaluation. Weights and random numbers are as without it, unless
     it acts. Inside of what `torch.compile` made nothing can be seen: give the monitor the compiled
     module, and it runs the uncompiled one as far as its sampler every `every` steps, in evaluation
     mode. What ``model.compile()`` compiled in place cannot be watched.

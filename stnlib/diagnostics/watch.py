@@ -2,7 +2,8 @@
 
 A `SpatialTransformer` of `stnlib.models` is recognised by its attributes. In any other model the
 calls of `affine_grid` and `grid_sample` are seen by a `TorchFunctionMode` that is active during
-the model's forward pass and no longer; no function is replaced.
+the model's forward pass and no longer; no function is replaced. A sampler of one's own, which
+calls neither, tells of itself by `sampled`.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch.overrides import TorchFunctionMode, handle_torch_function, has_torch_function
 
 from stnlib.diagnostics.coverage import black_share
 
-__all__ = ["Look", "Watch"]
+__all__ = ["Look", "Watch", "sampled"]
 
 OURS = ("localisation", "family", "locate", "sample")  # what a SpatialTransformer has
 COARSE = (16, 16)  # points of the grid by which families that are not affine are judged
@@ -43,12 +44,23 @@ class Look:
     bias: Tensor | None = None
 
 
+def sampled(grid: Tensor, output: Tensor) -> Tensor:
+    """Return `output`; and let a monitor see what a sampler that is not PyTorch's made of `grid`.
+
+    To be called in a model's forward pass: ``out = sampled(grid, my_sampler(images, grid))``, with
+    `grid` (N, h, w, 2), normalised (x, y), and `output` (N, C, h, w). It costs nothing.
+    """
+    if has_torch_function((grid, output)):
+        return handle_torch_function(sampled, (grid, output), grid, output)
+    return output
+
+
 class _Enough(Exception):
     """Ends a probe once the sampler has been seen."""
 
 
 class _Calls(TorchFunctionMode):
-    """Tells of calls of `affine_grid` and `grid_sample`."""
+    """Tells of calls of `affine_grid`, `grid_sample` and `sampled`."""
 
     def __init__(self, made, sampled) -> None:
         super().__init__()
@@ -61,6 +73,8 @@ class _Calls(TorchFunctionMode):
             self._made(args[0] if args else kwargs["theta"], result)
         elif func is F.grid_sample and result.ndim == 4:
             self._sampled(args[1] if len(args) > 1 else kwargs["grid"], result)
+        elif func is sampled:
+            self._sampled(args[0], result)
         return result
 
 
