@@ -29,6 +29,7 @@ LAYERS = [
         "cluster",
         "figures",
         "parameters",
+        "wild",
         "forks",
         "fates",
         "interventions",

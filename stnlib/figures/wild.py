@@ -1,0 +1,89 @@
+"""Figures of other people's transformers: when the monitor warned, and when they failed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from stnlib.figures.style import PALETTE, label_line, spread_labels
+
+__all__ = ["NAMES", "courses", "warnings_and_failures"]
+
+NAMES = {"tutorial": "PyTorch's tutorial", "keras": "Keras's manner", "tanh": "bounded by tanh"}
+LOOKS = {"tutorial": (PALETTE[0], "o"), "keras": (PALETTE[3], "s"), "tanh": (PALETTE[2], "^")}
+LINES = {"accuracy": "black", "coverage": PALETTE[0], "black": PALETTE[1]}
+
+
+def warnings_and_failures(table: pd.DataFrame) -> Figure:
+    """The step of the warning against that of the failure, a mark a run; below the line is early.
+
+    Filled: died; hollow: shrunken. Runs that stay alive stand in the column at the right where
+    they were warned of, runs that fail unannounced in the row at the top.
+
+    Parameters
+    ----------
+    table : of `stnlib.wild.runs`; runs of transformers that are trained.
+    """
+    figure, axis = plt.subplots(figsize=(6.5, 5))
+    top = 1.3 * table["steps"].max()
+    axis.plot([1, top], [1, top], color="0.6", lw=1)
+    axis.annotate("warned as it fails", (12, 12), (-4, 8), textcoords="offset points", color="0.4")
+    axis.axhspan(top, 2.2 * top, color="0.93", lw=0)
+    axis.axvspan(top, 2.2 * top, color="0.93", lw=0)
+    axis.text(1.1, 1.5 * top, "never warned", va="center", fontsize="small")
+    axis.text(1.5 * top, 1.1, "alive, but warned", ha="center", rotation=90, fontsize="small")
+    for network, runs in table.groupby("network", sort=False):
+        color, marker = LOOKS[network]
+        runs = runs[runs["failed"].notna() | runs["warned"].notna()]
+        x, y = (_spread(runs[name].fillna(1.5 * top)) for name in ("failed", "warned"))
+        faces = [color if fate == "died" else "none" for fate in runs["fate"]]
+        axis.scatter(x, y, s=38, marker=marker, facecolors=faces, edgecolors=[color], zorder=3)
+        if len(runs):
+            place = np.argmax(x)
+            dy = -12 if y[place] > 1.3 else 10
+            label_line(axis, x[place], y[place], NAMES[network], color, dx=6, dy=dy).set_ha("right")
+    limits = (0.8, 2.2 * top)
+    axis.set(xscale="log", yscale="log", xlim=limits, ylim=limits)
+    axis.set(xlabel="step at which it fails", ylabel="step of the warning")
+    return figure
+
+
+def _spread(values: pd.Series) -> np.ndarray:
+    """The same, a little apart, so that equal ones are told from one another."""
+    return values.to_numpy() * np.exp(np.random.default_rng(0).uniform(-0.06, 0.06, len(values)))
+
+
+def courses(found: Sequence[Mapping[str, Any]]) -> Figure:
+    """A run a panel: accuracy (mean of 25 steps), coverage and black outputs, with the warning.
+
+    Parameters
+    ----------
+    found : observations of `stnlib.wild`.
+    """
+    size = (3.6 * len(found), 3.2)
+    figure, axes = plt.subplots(1, len(found), figsize=size, sharey=True, squeeze=False)
+    for axis, one in zip(axes[0], found, strict=True):
+        run, steps = one["rows"][0], pd.DataFrame(one["rows"][1:]).set_index("n")
+        steps["accuracy"] = steps["accuracy"].rolling(5, min_periods=1).mean()
+        for name, color in LINES.items():
+            axis.plot(steps.index, steps[name].astype(float), color=color, lw=1.5)
+        ends = [(steps.index[-1], steps[name].iloc[-1], name, LINES[name]) for name in LINES]
+        axis.set(title=f"{NAMES[one['what']['network']]}, lr {one['what']['lr']:g}", xlabel="step")
+        axis.set(ylim=(-0.04, 1.04), xlim=(0, 1.35 * steps.index[-1]))
+        spread_labels(axis, ends)
+        _warning(axis, run)
+    return figure
+
+
+def _warning(axis: Axes, run: Mapping[str, Any]) -> None:
+    if run["warned"]:
+        axis.axvline(run["warned"], color=PALETTE[3], lw=1.2, ls="--")
+        text = f" step {run['warned']}: {run['warning']}"
+        axis.text(run["warned"], 1.05, text, color=PALETTE[3], fontsize="small", va="bottom")
+        axis.set_title(axis.get_title(), pad=18)

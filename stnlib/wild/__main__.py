@@ -1,0 +1,29 @@
+"""Record the study: `python -m stnlib.wild --folder book/observations`; it goes on where it was."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from stnlib.data import DataError
+from stnlib.wild import DATA, plan, record
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m stnlib.wild", description=__doc__)
+    parser.add_argument("--folder", type=Path, required=True, help="of all observations")
+    parser.add_argument("--data", choices=DATA, nargs="+", default=DATA)
+    parser.add_argument("--seeds", type=int, default=5)
+    chosen = parser.parse_args(arguments)
+    for data in chosen.data:
+        try:
+            for what in tqdm(plan(data, chosen.seeds), desc=data, unit="run"):
+                record(what, chosen.folder)
+        except DataError as error:
+            print(f"skipped: {error}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
