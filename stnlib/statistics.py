@@ -8,7 +8,15 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-__all__ = ["Interval", "Share", "Summary", "paired_difference", "summarize", "wilson"]
+__all__ = [
+    "Interval",
+    "Share",
+    "Summary",
+    "paired_difference",
+    "share_difference",
+    "summarize",
+    "wilson",
+]
 
 
 class Summary(NamedTuple):
@@ -62,6 +70,18 @@ def wilson(k: int, n: int) -> Share:
     middle = (k + z**2 / 2) / (n + z**2)
     half = z / (n + z**2) * np.sqrt(k * (n - k) / n + z**2 / 4)
     return Share(k, n, float(max(0, middle - half)), float(min(1, middle + half)))
+
+
+def share_difference(first: Share, second: Share) -> tuple[float, float, float]:
+    """`first`'s share minus `second`'s, with the bounds of its 95 % interval.
+
+    Newcombe's hybrid of the two Wilson intervals (Newcombe, 1998, method 10), sound for few
+    runs and for shares of 0 and 1.
+    """
+    p, q = first.k / first.n, second.k / second.n
+    below = np.hypot(p - first.low, second.high - q)
+    above = np.hypot(first.high - p, q - second.low)
+    return p - q, float(p - q - below), float(p - q + above)
 
 
 def summarize(values: Sequence[float]) -> Summary:

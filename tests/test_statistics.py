@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from stnlib import paper
-from stnlib.statistics import paired_difference, summarize, wilson
+from stnlib.statistics import paired_difference, share_difference, summarize, wilson
 
 accuracies = st.lists(st.floats(0, 1, width=32), min_size=2, max_size=20)
 
@@ -78,3 +78,20 @@ def test_an_impossible_share_is_refused(case):
 
 def test_a_share_reads_as_counts_and_bounds():
     assert str(wilson(3, 3)) == "3 of 3 [0.44, 1.00]"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "low", "high"),
+    [  # Newcombe (1998), Statistics in Medicine 17, Table II, method 10
+        ((56, 70), (48, 80), 0.0524, 0.3339),
+        ((9, 10), (3, 10), 0.1705, 0.8090),
+        ((5, 56), (0, 29), -0.0381, 0.1926),
+        ((10, 10), (0, 20), 0.6791, 1.0),
+        ((10, 10), (0, 10), 0.6075, 1.0),
+    ],
+)
+def test_a_difference_of_shares_has_newcombes_interval(first, second, low, high):
+    shares = wilson(*first), wilson(*second)
+    difference, *bounds = share_difference(*shares)
+    assert difference == pytest.approx(first[0] / first[1] - second[0] / second[1])
+    assert bounds == pytest.approx([low, high], abs=5e-5)
