@@ -180,9 +180,11 @@ def run_studies(
 @app.command("forks")
 def make_forks(
     file: Annotated[Path, typer.Argument(help="A study file with a [forks] table.")],
-    folder: Annotated[Path | None, typer.Option(help="Folder of observations.")] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Folder of observations; default: your own.")
+    ] = None,
     checkpoints: Annotated[
-        Path | None, typer.Option(help="Where <key>.safetensors lie, to begin after their epochs.")
+        Path | None, typer.Option(help="Folder of unfinished runs, to begin after their epochs.")
     ] = None,
 ) -> None:
     """Take trainings that die back to before their death, and on again with one thing changed.
@@ -193,7 +195,7 @@ def make_forks(
 
     with _one_line_errors():
         plan = forks.check_plan(studyfile.forks(file))
-        place = folder or observations.BOOK
+        place = folder or observations.folders()[-1]
         check_writable(place)
         for config in study.configurations(file):
             typer.echo(forks.run(config, plan, place, file.stem, checkpoints))

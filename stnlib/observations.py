@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from stnlib import records
 from stnlib.files import write_whole
 from stnlib.records import RecordError, dump
 
-__all__ = ["BOOK", "SCHEMA", "place", "read", "read_all", "write"]
+__all__ = ["BOOK", "SCHEMA", "folders", "place", "read", "read_all", "write"]
 
 SCHEMA = 1
 BOOK = Path(__file__).resolve().parent.parent / "book" / "observations"
 _PARTS = ("schema", "study", "key", "what", "rows", "provenance")
 
 Row = dict[str, Any]
+
+
+def folders() -> list[Path]:
+    """Where observations lie: the book's (in a checkout), then the reader's own."""
+    own = records.folders()[-1].with_name("observations")
+    return [BOOK, own] if BOOK.is_dir() else [own]
 
 
 def place(folder: Path, study: str, what: dict[str, Any]) -> Path:
@@ -76,6 +84,10 @@ def read(path: Path) -> dict[str, Any]:
     return found
 
 
-def read_all(study: str, folder: Path = BOOK) -> list[dict[str, Any]]:
-    """All observations of a study, in the order of their keys."""
-    return [read(path) for path in sorted(folder.glob(f"{study}/*.json"))]
+def read_all(study: str, where: Iterable[Path] | None = None) -> list[dict[str, Any]]:
+    """All observations of a study, in the order of their keys; the first folder's win."""
+    paths: dict[str, Path] = {}
+    for folder in folders() if where is None else where:
+        for path in sorted(folder.glob(f"{study}/*.json")):
+            paths.setdefault(path.stem, path)
+    return [read(paths[key]) for key in sorted(paths)]

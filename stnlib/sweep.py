@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,9 @@ from distributed import Client, Future, get_worker
 from distributed.comm import get_address_host
 from tqdm.auto import tqdm
 
-from stnlib import records, study
+from stnlib import records, study, studyfile
 from stnlib.cluster import device_here, resources_of
-from stnlib.config import RunConfig
+from stnlib.config import ConfigError, RunConfig
 from stnlib.data import DataError, DataSet, load
 from stnlib.files import ClaimedError
 
@@ -45,14 +45,17 @@ class Job:
         return f"{self.study}/{self.config.key}"
 
 
-def jobs_of(paths: Iterable[Path]) -> list[Job]:
+def jobs_of(paths: Sequence[Path]) -> list[Job]:
     """The runs of study files, file after file, seeds slowest within each.
 
     Raises
     ------
     ConfigError
-        One line, before any work, when any of the files is wrong.
+        One line, before any work, when any of the files is wrong, or asks for forks.
     """
+    for path in paths:
+        if studyfile.forks(path):
+            raise ConfigError(f"{path} asks for forks: stn forks makes them")
     return [
         Job(path.stem, config, tuple(study.options(path).items()))
         for path in paths

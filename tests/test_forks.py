@@ -7,8 +7,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from runs import fresh
+from typer.testing import CliRunner
 
 from stnlib import fit, forks, interventions, observations
+from stnlib.cli import app
 from stnlib.config import ConfigError, RunConfig
 from stnlib.interventions import INTERVENTIONS
 from stnlib.sampler import sample_clipped, sample_native
@@ -214,3 +216,39 @@ def test_a_wrong_plan_is_one_line(change, message):
     with pytest.raises(ConfigError, match=message) as caught:
         forks.check_plan(PLAN | change)
     assert "\n" not in str(caught.value)
+
+
+STUDY = """
+[base]
+data = "digits"
+n_train = 96
+batch_size = 40
+epochs = 30
+lr = 0.1
+[forks]
+back = 10
+steps = 5
+within = 60
+orders = 1
+changes = ["none"]
+"""
+
+
+def test_the_command_writes_one_observation_a_training_and_a_sweep_refuses_the_file(tmp_path):
+    file = tmp_path / "forks.toml"
+    file.write_text(STUDY, encoding="utf-8")
+    done = CliRunner().invoke(app, ["forks", str(file), "--folder", str(tmp_path / "o")])
+    assert done.exit_code == 0, done.output
+    (found,) = observations.read_all("forks", [tmp_path / "o"])
+    assert len(found["rows"]) == 3 and found["provenance"]["threads"] >= 1
+    refused = CliRunner().invoke(app, ["sweep", str(file), "--records", str(tmp_path)])
+    assert refused.exit_code == 2
+    assert refused.output == f"error: {file} asks for forks: stn forks makes them\n"
+
+
+def test_a_study_without_forks_is_refused_in_one_line(tmp_path):
+    file = tmp_path / "s.toml"
+    file.write_text("seeds = [0]\n", encoding="utf-8")
+    done = CliRunner().invoke(app, ["forks", str(file), "--folder", str(tmp_path)])
+    assert done.exit_code == 2 and len(done.output.splitlines()) == 1
+    assert "[forks] must have back, steps, within, orders, changes, not none" in done.output

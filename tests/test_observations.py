@@ -15,7 +15,7 @@ def test_an_observation_is_read_as_it_was_written_and_can_grow(tmp_path):
     for n in (1, 2):
         path = observations.write(tmp_path, "s", WHAT, ROWS[:n], {"source": "abc"})
         assert path == observations.place(tmp_path, "s", WHAT)
-        assert [found["rows"] for found in observations.read_all("s", tmp_path)] == [ROWS[:n]]
+        assert [found["rows"] for found in observations.read_all("s", [tmp_path])] == [ROWS[:n]]
     assert observations.read(path)["what"] == WHAT
     assert len(path.read_text().splitlines()) < 15  # a line a row, for people and diffs
 

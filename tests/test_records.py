@@ -16,6 +16,7 @@ import torch
 
 from stnlib import checkpoint, fit, records, study
 from stnlib.config import RunConfig
+from stnlib.diagnostics import Trace
 from stnlib.files import check_writable, write_whole
 from stnlib.models import CMNet, count_parameters
 from stnlib.provenance import provenance
@@ -472,6 +473,14 @@ def test_weights_beside_a_record_belong_to_one():
         channels, size = AS_SEEN[config.data, False].channels, AS_SEEN[config.data, False].size[0]
         transformer = study.transformer(config, channels, size)
         assert transformer(torch.rand(1, channels, size, size)).ndim == 4
+
+
+def test_traces_beside_a_record_belong_to_one_and_have_its_steps():
+    for path in BOOK.glob("*/*.npz"):
+        record = records.read(path.with_suffix(".json"))
+        assert records.trace_path(path.with_suffix(".json")) == path
+        steps = Trace.load(path).columns["step_number"]
+        assert steps == list(range(1, len(steps) + 1)) and record["config"].has_transformer
 
 
 def test_a_transformer_without_kept_weights_is_a_one_line_error(places):
