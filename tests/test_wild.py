@@ -122,7 +122,7 @@ def test_a_run_is_the_same_when_it_is_made_again():
 
 
 def test_an_unknown_network_is_named_with_the_allowed():
-    with pytest.raises(ValueError, match="must be one of tutorial, keras, tanh, not 'x'"):
+    with pytest.raises(ValueError, match=r"must be one of tutorial, .*, not 'x'"):
         wild.train("x", few(False), 0.1, 0, 1)
 
 

@@ -15,8 +15,14 @@ from stnlib.figures.style import PALETTE, label_line, spread_labels
 
 __all__ = ["NAMES", "courses", "warnings_and_failures"]
 
-NAMES = {"tutorial": "PyTorch's tutorial", "keras": "Keras's manner", "tanh": "bounded by tanh"}
-LOOKS = {"tutorial": (PALETTE[0], "o"), "keras": (PALETTE[3], "s"), "tanh": (PALETTE[2], "^")}
+NAMES = {
+    "tutorial": "PyTorch's tutorial",
+    "keras": "Keras's manner",
+    "tanh": "bounded by tanh",
+    "tanh-adam": "the same, Adam",
+}
+COLORS = (PALETTE[0], PALETTE[3], PALETTE[2], "0.5")
+LOOKS = {name: (COLORS[i], "os^v"[i]) for i, name in enumerate(NAMES)}
 LINES = {"accuracy": "black", "coverage": PALETTE[0], "black": PALETTE[1]}
 
 

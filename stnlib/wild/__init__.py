@@ -4,7 +4,7 @@
 """
 
 from stnlib.wild.images import DATA, Images, load
-from stnlib.wild.networks import NETWORKS, RATES, Keras, Tanh, Tutorial
+from stnlib.wild.networks import NETWORKS, RATES, Keras, Tanh, TanhAdam, Tutorial
 from stnlib.wild.recording import STUDY, plan, record, runs
 from stnlib.wild.training import train
 
@@ -16,6 +16,7 @@ __all__ = [
     "Images",
     "Keras",
     "Tanh",
+    "TanhAdam",
     "Tutorial",
     "load",
     "plan",
