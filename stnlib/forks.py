@@ -3,8 +3,9 @@
 A fork goes on from a snapshot for some steps with one change; forks of the same snapshot differ
 in that change and in their batches. What changes how many die is a cause. The study file has a
 ``[forks]`` table: `back` (steps from the death to the snapshot, at least), `steps` (of a fork),
-`within` (steps in which a death is looked for), `orders` (of batches, besides the training's
-own) and `changes` (see `stnlib.interventions`).
+`within` (steps in which a death is looked for), `changes` (see `stnlib.interventions`), `orders`
+(of batches for each change, besides the training's own) and `unchanged` (orders in which the
+training goes on as it was, which is what every change is held against).
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ Row = dict[str, Any]
 
 def check_plan(plan: dict[str, Any]) -> dict[str, Any]:
     """A study file's ``[forks]``, or `ConfigError`, one line, for what it lacks or has wrong."""
-    names = ("back", "steps", "within", "orders", "changes")
+    names = ("back", "steps", "within", "unchanged", "orders", "changes")
     if set(plan) != set(names):
         raise ConfigError(f"[forks] must have {', '.join(names)}, not {', '.join(plan) or 'none'}")
     for name in names[:-1]:
@@ -128,7 +129,8 @@ def autopsy(
     what = {"config": config.changed(), **{n: plan[n] for n in ("back", "steps", "within")}}
     path = observations.place(folder, study, what)
     rows = observations.read(path)["rows"] if path.exists() else []
-    wanted = [(c, o) for o in range(plan["orders"] + 1) for c in plan["changes"]]
+    wanted = [("none", order) for order in range(plan["unchanged"] + 1)]
+    wanted += [(c, order) for order in range(plan["orders"] + 1) for c in plan["changes"]]
     missing = [one for one in wanted if one not in {(r["change"], r["order"]) for r in rows[1:]}]
     if rows and (not missing or not rows[0]["died"]):
         return path

@@ -18,7 +18,8 @@ from stnlib.walk import Walk
 
 CONFIG = RunConfig(data="digits", n_train=96, batch_size=40, epochs=30, lr=1e-3)
 DEADLY = CONFIG.replace(lr=0.1)
-PLAN = {"back": 10, "steps": 15, "within": 80, "orders": 1, "changes": ["none", "locnet frozen"]}
+PLAN = {"back": 10, "steps": 15, "within": 80, "unchanged": 2, "orders": 1}
+PLAN |= {"changes": ["locnet frozen"]}
 
 
 def weights(model):
@@ -176,9 +177,9 @@ def test_an_autopsy_finds_the_death_and_forks_from_before_it(few, tmp_path):
     path = forks.autopsy(DEADLY, few, PLAN, tmp_path, "s", {})
     first, *rows = observations.read(path)["rows"]
     assert first["died"] and first["fork"] <= first["after"] - 10
-    assert [(r["change"], r["order"]) for r in rows] == [
-        (change, order) for order in (0, 1) for change in PLAN["changes"]
-    ]
+    wanted = [("none", order) for order in (0, 1, 2)]
+    wanted += [("locnet frozen", order) for order in (0, 1)]
+    assert [(r["change"], r["order"]) for r in rows] == wanted
     assert rows[0]["died"] and rows[0]["after"] + first["fork"] == first["after"]
 
 
@@ -209,7 +210,7 @@ def test_a_training_that_does_not_die_is_one_row(few, tmp_path):
     [
         ({"back": 0}, r"\[forks\] back must be a whole number"),
         ({"changes": ["prayer"]}, r"\[forks\] changes must be of none, .*, not 'prayer'"),
-        ({"more": 1}, r"\[forks\] must have back, steps, within, orders, changes"),
+        ({"more": 1}, r"\[forks\] must have back, steps, within, unchanged, orders, changes"),
     ],
 )
 def test_a_wrong_plan_is_one_line(change, message):
@@ -229,8 +230,9 @@ lr = 0.1
 back = 10
 steps = 5
 within = 60
+unchanged = 1
 orders = 1
-changes = ["none"]
+changes = ["locnet frozen"]
 """
 
 
@@ -240,7 +242,7 @@ def test_the_command_writes_one_observation_a_training_and_a_sweep_refuses_the_f
     done = CliRunner().invoke(app, ["forks", str(file), "--folder", str(tmp_path / "o")])
     assert done.exit_code == 0, done.output
     (found,) = observations.read_all("forks", [tmp_path / "o"])
-    assert len(found["rows"]) == 3 and found["provenance"]["threads"] >= 1
+    assert len(found["rows"]) == 5 and found["provenance"]["threads"] >= 1
     refused = CliRunner().invoke(app, ["sweep", str(file), "--records", str(tmp_path)])
     assert refused.exit_code == 2
     assert refused.output == f"error: {file} asks for forks: stn forks makes them\n"
@@ -251,4 +253,6 @@ def test_a_study_without_forks_is_refused_in_one_line(tmp_path):
     file.write_text("seeds = [0]\n", encoding="utf-8")
     done = CliRunner().invoke(app, ["forks", str(file), "--folder", str(tmp_path)])
     assert done.exit_code == 2 and len(done.output.splitlines()) == 1
-    assert "[forks] must have back, steps, within, orders, changes, not none" in done.output
+    assert (
+        "[forks] must have back, steps, within, unchanged, orders, changes, not none" in done.output
+    )
