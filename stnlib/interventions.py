@@ -107,9 +107,10 @@ def _halved(walk: Walk) -> None:
     walk.localisation.features.append(Scaled(0.5))
     weight = walk.localisation.theta.weight
     weight.mul_(2)
-    memory = walk.optimizer.state[weight]
-    memory["exp_avg"].mul_(0.5)
-    memory["exp_avg_sq"].mul_(0.25)
+    memory = walk.optimizer.state.get(weight)
+    if memory:  # before the first step there is none
+        memory["exp_avg"].mul_(0.5)
+        memory["exp_avg_sq"].mul_(0.25)
 
 
 def _forget(walk: Walk) -> None:

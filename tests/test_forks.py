@@ -165,7 +165,10 @@ def test_rates_and_frozen_parts_are_what_their_names_say(few):
 
 
 @pytest.mark.parametrize("change", INTERVENTIONS)
-def test_every_intervention_can_be_walked_on(walk, change):
+@pytest.mark.parametrize("taken", [0, 4])
+def test_every_intervention_can_be_walked_on_from_the_beginning_too(few, change, taken):
+    walk = Walk(CONFIG, few)
+    list(walk.steps(taken))
     row = forks.fork(walk, change, 3)
     assert row["after"] == 3 and 0 <= row["coverage"] <= 1 and row["largest_step"] >= 0
 

@@ -93,27 +93,38 @@ def fan(rows: Sequence[Mapping], titles: Mapping[str, str], before: int = 150) -
     return figure
 
 
-def death_rates(table: pd.DataFrame, base: str = "none") -> Figure:
+def death_rates(tables: Mapping[str, pd.DataFrame], base: str = "none") -> Figure:
     """Share of forks that died, by change, with 95 % intervals; the band is `base`'s.
 
     Parameters
     ----------
-    table : a row a fork: `change`, `died`.
+    tables : a panel each, by title; a row a fork: `change`, `died`. The first one's shares set
+        the order of the changes.
     """
-    groups = table.groupby("change", sort=False)["died"].agg(["sum", "count"])
-    groups = groups.assign(share=groups["sum"] / groups["count"]).sort_values("share")
-    figure, axis = plt.subplots(figsize=(7.5, 0.33 * len(groups) + 0.9))
-    for place, (change, row) in enumerate(groups.iterrows()):
-        share = wilson(int(row["sum"]), int(row["count"]))
-        color = "black" if change == base else PALETTE[0]
-        axis.plot([share.low, share.high], [place, place], color=color, lw=1.5)
-        axis.plot(row["share"], place, "o", color=color, ms=6)
-        axis.text(1.03, place, f"{share.k} of {share.n}", va="center", fontsize="small")
-        if change == base:
-            axis.axvspan(share.low, share.high, color="0.92", zorder=0)
-    axis.set(yticks=range(len(groups)), yticklabels=groups.index, xlim=(-0.03, 1.0))
-    axis.set_xlabel("share of forks that die")
+    first = next(iter(tables.values()))
+    changes = list(first.groupby("change", sort=False)["died"].mean().sort_values().index)
+    changes += [c for table in tables.values() for c in table["change"].unique()]
+    places = {change: place for place, change in enumerate(dict.fromkeys(changes))}
+    figure, axes = plt.subplots(
+        1, len(tables), figsize=(9.5, 0.33 * len(places) + 0.9), sharey=True, squeeze=False
+    )
+    for axis, (title, table) in zip(axes[0], tables.items(), strict=True):
+        for change, died in table.groupby("change")["died"]:
+            _share(axis, places[change], died, change == base)
+        axis.set(title=title, xlim=(-0.03, 1.0), xlabel="share of forks that die")
+    names = ["unchanged" if change == base else change for change in places]
+    axes[0, 0].set(yticks=range(len(places)), yticklabels=names)
     return figure
+
+
+def _share(axis: Axes, place: int, died: pd.Series, is_base: bool) -> None:
+    share = wilson(int(died.sum()), len(died))
+    color = "black" if is_base else PALETTE[0]
+    axis.plot([share.low, share.high], [place, place], color=color, lw=1.5)
+    axis.plot(share.k / share.n, place, "o", color=color, ms=6)
+    axis.text(1.03, place, f"{share.k} of {share.n}", va="center", fontsize="small")
+    if is_base:
+        axis.axvspan(share.low, share.high, color="0.92", zorder=0)
 
 
 def outcome_map(table: pd.DataFrame) -> Figure:
