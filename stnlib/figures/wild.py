@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from stnlib.figures.style import PALETTE, label_line, spread_labels
+from stnlib.figures.style import PALETTE, spread_labels
 
 __all__ = ["NAMES", "courses", "warnings_and_failures"]
 
@@ -39,21 +39,21 @@ def warnings_and_failures(table: pd.DataFrame) -> Figure:
     figure, axis = plt.subplots(figsize=(6.5, 5))
     top = 1.3 * table["steps"].max()
     axis.plot([1, top], [1, top], color="0.6", lw=1)
-    axis.annotate("warned as it fails", (12, 12), (-4, 8), textcoords="offset points", color="0.4")
+    place = {"rotation": 39, "rotation_mode": "anchor", "color": "0.4", "fontsize": "small"}
+    axis.text(1.2, 1.35, "warned as it fails", **place)
     axis.axhspan(top, 2.2 * top, color="0.93", lw=0)
     axis.axvspan(top, 2.2 * top, color="0.93", lw=0)
     axis.text(1.1, 1.5 * top, "never warned", va="center", fontsize="small")
-    axis.text(1.5 * top, 1.1, "alive, but warned", ha="center", rotation=90, fontsize="small")
+    centred = {"ha": "center", "va": "bottom", "fontsize": "small"}
+    axis.text(1.5 * top, 2.3 * top, "alive,\nbut warned", **centred)
     for network, runs in table.groupby("network", sort=False):
         color, marker = LOOKS[network]
         runs = runs[runs["failed"].notna() | runs["warned"].notna()]
         x, y = (_spread(runs[name].fillna(1.5 * top)) for name in ("failed", "warned"))
         faces = [color if fate == "died" else "none" for fate in runs["fate"]]
         axis.scatter(x, y, s=38, marker=marker, facecolors=faces, edgecolors=[color], zorder=3)
-        if len(runs):
-            place = np.argmax(x)
-            dy = -12 if y[place] > 1.3 else 10
-            label_line(axis, x[place], y[place], NAMES[network], color, dx=6, dy=dy).set_ha("right")
+        axis.plot([], [], marker, color=color, label=NAMES[network])
+    axis.legend(loc="upper left", bbox_to_anchor=(0, 0.9), labelcolor="linecolor", handletextpad=0)
     limits = (0.8, 2.2 * top)
     axis.set(xscale="log", yscale="log", xlim=limits, ylim=limits)
     axis.set(xlabel="step at which it fails", ylabel="step of the warning")
@@ -61,7 +61,7 @@ def warnings_and_failures(table: pd.DataFrame) -> Figure:
 
 
 def _spread(values: pd.Series) -> np.ndarray:
-    """The same, a little apart, so that equal ones are told from one another."""
+    """The same, a little apart along the diagonal: equal ones are told from one another."""
     return values.to_numpy() * np.exp(np.random.default_rng(0).uniform(-0.06, 0.06, len(values)))
 
 
@@ -82,6 +82,7 @@ def courses(found: Sequence[Mapping[str, Any]]) -> Figure:
         ends = [(steps.index[-1], steps[name].iloc[-1], name, LINES[name]) for name in LINES]
         axis.set(title=f"{NAMES[one['what']['network']]}, lr {one['what']['lr']:g}", xlabel="step")
         axis.set(ylim=(-0.04, 1.04), xlim=(0, 1.35 * steps.index[-1]))
+        axis.set_xticks(range(0, steps.index[-1] + 1, 100))
         spread_labels(axis, ends)
         _warning(axis, run)
     return figure
