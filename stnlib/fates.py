@@ -21,6 +21,8 @@ __all__ = [
     "fall",
     "fates",
     "fit_threshold",
+    "forecast",
+    "mixed",
     "running_mean",
     "traces",
 ]
@@ -134,5 +136,40 @@ def fit_threshold(values: Sequence[float], died: Sequence[bool]) -> Threshold:
     logs = np.log(np.asarray(values, dtype=float))
     places = np.unique(logs)
     middles = np.exp((places[1:] + places[:-1]) / 2)
+    if not len(middles):  # all alike: nothing to tell them by
+        return Threshold(float(np.exp(places[0])), 0.5)
     scored = [Threshold(float(m), balanced_accuracy(np.exp(logs) > m, died)) for m in middles]
     return max(scored, key=lambda threshold: threshold.accuracy)
+
+
+def mixed(runs: pd.DataFrame, cell: Sequence[str] = ("lr", "loc_lr_factor")) -> pd.DataFrame:
+    """The runs of those cells in which some died and some lived."""
+    shares = runs["death"].notna().groupby([runs[name] for name in cell]).transform("mean")
+    return runs[(shares > 0) & (shares < 1)]
+
+
+def forecast(runs: pd.DataFrame, predictors: Sequence[str]) -> pd.DataFrame:
+    """How well a threshold on each predictor tells dies: fitted on even seeds, judged on odd.
+
+    Parameters
+    ----------
+    runs : a row a run: `seed`, `death` and the predictors, above 0; rows without one are left out.
+
+    Returns
+    -------
+    A row a predictor: `threshold`, the balanced accuracies `fitted` and `judged`, the numbers
+    of runs `n_fitted` and `n_judged`; nan where one half of the seeds has one outcome only.
+    """
+    rows = {}
+    for name in predictors:
+        known = runs[runs[name].notna()]
+        even = known["seed"] % 2 == 0
+        fitted, judged = known[even], known[~even]
+        row = {"n_fitted": len(fitted), "n_judged": len(judged)}
+        if all(0 < part["death"].notna().mean() < 1 for part in (fitted, judged)):
+            value, accuracy = fit_threshold(fitted[name], fitted["death"].notna())
+            later = balanced_accuracy(judged[name] > value, judged["death"].notna())
+            row |= {"threshold": value, "fitted": accuracy, "judged": later}
+        rows[name] = row
+    columns = ["threshold", "fitted", "judged", "n_fitted", "n_judged"]
+    return pd.DataFrame.from_dict(rows, orient="index").reindex(columns=columns)

@@ -72,3 +72,33 @@ def test_a_table_of_fates_has_a_row_a_traced_run(few, tmp_path):
     assert dies["warning"] <= dies["death"] <= 72 and dies["state"] in ("black", "shrunken")
     assert dies["reach"] == pytest.approx(1000 * lives["reach"])
     assert lives["foremost"] > 0
+
+
+def some_runs():
+    """Twelve runs in three cells; steps above 0.1 kill, and a rate of 3 kills one in two."""
+    rows = []
+    for lr, steps in ((1.0, (0.01, 0.02, 0.03, 0.04)), (3.0, (0.05, 0.2, 0.3, 0.06))):
+        for seed, step in enumerate(steps):
+            dead = 50.0 if step > 0.1 else np.nan
+            rows.append(dict(lr=lr, loc_lr_factor=1.0, seed=seed, death=dead, step=step))
+    return pd.DataFrame(rows)
+
+
+def test_a_forecast_is_fitted_on_even_seeds_and_judged_on_odd_ones():
+    table = fates.forecast(some_runs(), ["step", "lr"])
+    assert table.loc["step", "judged"] == 1 and 0.06 < table.loc["step", "threshold"] < 0.3
+    assert table.loc["lr", "judged"] == pytest.approx(5 / 6)
+    assert list(table["n_fitted"]) == list(table["n_judged"]) == [4, 4]
+
+
+def test_among_cells_with_both_outcomes_a_rate_tells_nothing():
+    runs = fates.mixed(some_runs())
+    assert set(runs["lr"]) == {3.0}
+    table = fates.forecast(runs, ["step", "lr"])
+    assert table.loc["step", "judged"] == 1 and table.loc["lr", "judged"] == 0.5
+
+
+def test_a_forecast_without_both_outcomes_is_no_number():
+    runs = some_runs()
+    table = fates.forecast(runs[runs["lr"] == 1], ["step"])
+    assert table["judged"].isna().all() and table["n_judged"].item() == 2
