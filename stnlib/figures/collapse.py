@@ -16,6 +16,7 @@ from stnlib.statistics import wilson
 __all__ = ["STATES", "death_rates", "fan", "one_curve", "outcome_map", "samplers", "step_courses"]
 
 STATES = {"alive": PALETTE[0], "shrunken": PALETTE[1], "black": "black", "diverged": "0.6"}
+STATES["at chance"] = "0.6"  # what a baseline comes to
 
 QUANTITIES = {
     "coverage": "coverage",
@@ -73,11 +74,11 @@ def fan(rows: Sequence[Mapping], titles: Mapping[str, str], before: int = 150) -
     """
     first, *forks = rows
     figure, axes = plt.subplots(
-        1, len(titles), figsize=(2.6 * len(titles), 2.8), sharex=True, sharey=True, squeeze=False
+        2, -(-len(titles) // 2), figsize=(9, 5), sharex=True, sharey=True, squeeze=False
     )
     steps = first["begun"] + 1 + 5 * np.arange(len(first["course"])) - first["fork"]
     shown = steps >= -before
-    for axis, (change, title) in zip(axes[0], titles.items(), strict=True):
+    for axis, (change, title) in zip(axes.flat, titles.items(), strict=False):
         course = np.array(first["course"])
         axis.plot(steps[shown], course[shown], color="0.6", lw=1.2)
         for row in forks:
@@ -88,8 +89,11 @@ def fan(rows: Sequence[Mapping], titles: Mapping[str, str], before: int = 150) -
                 if row["died"]:
                     axis.plot(x[-1], row["course"][-1], "X", color="black", ms=7)
         axis.axvline(0, color="0.5", lw=1, ls=":")
-        axis.set(title=title, xlabel="steps after the fork", ylim=(-0.03, 1.03))
-    axes[0, 0].set_ylabel("coverage")
+        axis.set(title=title, ylim=(-0.03, 0.8))
+    for axis in axes[-1]:
+        axis.set_xlabel("steps after the fork")
+    for axis in axes[:, 0]:
+        axis.set_ylabel("coverage")
     return figure
 
 
@@ -147,7 +151,7 @@ def outcome_map(table: pd.DataFrame) -> Figure:
     names = ["baseline" if np.isnan(f) else f"× {f:g}" for f in reversed(factors)]
     axis.set(xticks=range(len(rates)), xticklabels=[f"{lr:g}" for lr in rates])
     axis.set(yticks=range(len(factors)), yticklabels=names)
-    axis.set(xlabel="learning rate", ylabel="of it, the localisation network's")
+    axis.set(xlabel="learning rate of the classifier", ylabel="localisation network's")
     for state, color in STATES.items():
         if (table["state"] == state).any():
             axis.plot([], [], "s", color=color, label=state)
@@ -186,7 +190,8 @@ def one_curve(table: pd.DataFrame, x: str, label: str) -> Figure:
     for factor in factors:
         axis.plot([], [], markers[factor], color=PALETTE[0], label=f"× {factor:g}")
     axis.set(xscale="log", xlabel=label, ylabel="share not alive", ylim=(-0.04, 1.04))
-    axis.legend(title="locnet's rate", fontsize="small", title_fontsize="small")
+    place = dict(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    axis.legend(title="locnet's rate", fontsize="small", title_fontsize="small", **place)
     return figure
 
 
