@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ PANELS = (  # title, quantities, logarithmic
 
 def draw(trace: Trace) -> Figure:
     """Four panels over the steps; a dashed line at each collapse that was found."""
-    figure = Figure(figsize=(9, 5), layout="constrained")
+    # pyplot tells a notebook how to show figures; closed, it is shown where it is asked for only.
+    figure = plt.figure(figsize=(9, 5), layout="constrained")
+    plt.close(figure)
     steps = trace.columns.get("step_number", [])
     for ax, (title, names, logarithmic) in zip(
         figure.subplots(2, 2, sharex=True).flat, PANELS, strict=True

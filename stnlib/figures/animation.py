@@ -44,6 +44,8 @@ def footprint_film(
         for ax in axes:
             ax.clear()
         draw_footprint(axes, image, grids[i], outputs[i])
+        for line in axes[0].lines:  # a view that has left the image may lie pages away
+            line.set_clip_on(True)
         axes[0].set_title(titles[i], fontsize="medium")
         axes[1].set_title("output", fontsize="medium")
         return ()
