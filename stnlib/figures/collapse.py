@@ -10,57 +10,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from stnlib.figures.style import COLORS, PALETTE, label_line, spread_labels
+from stnlib.figures.style import COLORS, PALETTE
 from stnlib.statistics import wilson
 
-__all__ = ["STATES", "death_rates", "fan", "one_curve", "outcome_map", "samplers", "step_courses"]
+__all__ = ["STATES", "death_rates", "fan", "one_curve", "outcome_map", "samplers"]
 
 STATES = {"alive": PALETTE[0], "shrunken": PALETTE[1], "black": "black", "diverged": "0.6"}
 STATES["at chance"] = "0.6"  # what a baseline comes to
-
-QUANTITIES = {
-    "coverage": "coverage",
-    "black": "share of\nblack outputs",
-    "phi": "‖φ‖₁",
-    "step": "step of θ",
-    "accuracy": "accuracy",
-}
-
-
-def step_courses(
-    frames: Mapping[str, pd.DataFrame],
-    colors: Mapping[str, object],
-    marks: Mapping[str, float] | None = None,
-    names: Sequence[str] = tuple(QUANTITIES),
-) -> Figure:
-    """What transformers do step by step, one panel a quantity, one line a run.
-
-    Parameters
-    ----------
-    frames : traces as tables, by the label at the end of their line.
-    colors : of each label.
-    marks : steps to mark by a line, by their label.
-    names : of columns; ‖φ‖₁ and steps of θ are drawn on a logarithmic axis.
-    """
-    figure, axes = plt.subplots(len(names), 1, figsize=(7.5, 1.6 * len(names)), sharex=True)
-    for axis, name in zip(np.atleast_1d(axes), names, strict=True):
-        ends = []
-        for label, frame in frames.items():
-            axis.plot(frame.index, frame[name], color=colors[label], lw=1.3)
-            ends.append((frame.index[-1], frame[name].iloc[-1], label, colors[label]))
-        if name in ("phi", "step"):
-            axis.set_yscale("log")
-        else:
-            axis.set_ylim(-0.04, 1.04)
-        axis.set_ylabel(QUANTITIES[name])
-        for step in (marks or {}).values():
-            axis.axvline(step, color="0.5", lw=1, ls=":")
-        if name == names[0]:
-            spread_labels(axis, ends, gap=0.16)
-            for text, step in (marks or {}).items():
-                label_line(axis, step, 1.0, text, "0.3", dx=3)
-    np.atleast_1d(axes)[-1].set_xlabel("step")
-    return figure
 
 
 def fan(rows: Sequence[Mapping], titles: Mapping[str, str], before: int = 150) -> Figure:
