@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from stnlib import data, records, study
+from stnlib import data, evaluation, fit, records, study
 from stnlib.config import RunConfig
 from stnlib.data import ALTERATIONS, altered, shapes
 from stnlib.data.distorted import distorted
@@ -99,10 +99,11 @@ def test_a_run_trains_and_tests_on_altered_images(model, few, tmp_path, monkeypa
     config = RunConfig(
         data="digits", model=model, n_train=96, batch_size=40, epochs=1, alter="inverted"
     )
-    seen, real = [], study.evaluate
-    monkeypatch.setattr(
-        study, "evaluate", lambda m, split, *rest: seen.append(split) or real(m, split, *rest)
-    )
+    seen, real = [], evaluation.evaluate
+    for module in (fit, study):
+        monkeypatch.setattr(
+            module, "evaluate", lambda m, split, *rest: seen.append(split) or real(m, split, *rest)
+        )
     where = {"folder": tmp_path, "checkpoints": tmp_path / "c"}
     record = records.read(study.run(config, "s", data=few, progress=False, **where))
     assert record["config"].alter == "inverted"

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from stnlib import data, records, study, train
+from stnlib import data, models, records, study, train
 from stnlib.config import RunConfig
 from stnlib.data import augment, distort, shapes
 from stnlib.data.distorted import cropped, distorted, undone
@@ -154,7 +154,7 @@ def test_a_run_on_distorted_images_is_recorded(small, places, model):
     assert record["provenance"]["data"] == small.fingerprint
     assert record["provenance"]["precision"] == "float32"
     size = 32 if model == "crop" else 64
-    network = study.build(model, 3, size, 10, classifier="c10")
+    network = models.build(model, 3, size, 10, classifier="c10")
     assert record["result"]["parameters"] == study.count_parameters(network)
 
 

@@ -61,15 +61,15 @@ def test_balanced_accuracy_needs_both_outcomes():
 
 
 def test_a_table_of_fates_has_a_row_a_traced_run(few, tmp_path):
-    config = RunConfig(data="digits", n_train=96, batch_size=4, epochs=3, lr=1e-4)
+    config = RunConfig(data="digits", n_train=96, batch_size=8, epochs=3, lr=1e-4)
     places = {"folder": tmp_path, "checkpoints": tmp_path / "c", "data": few}
     for change in ({}, {"lr": 0.1}, {"model": "baseline"}):
         study.run(config.replace(**change), "s", trace=True, progress=False, **places)
     table = fates.fates(fates.traces("s", [tmp_path])).set_index("lr")
     assert sorted(table.index) == [1e-4, 0.1]
     lives, dies = table.loc[1e-4], table.loc[0.1]
-    assert np.isnan(lives["death"]) and lives["state"] == "alive" and lives["steps"] == 72
-    assert dies["warning"] <= dies["death"] <= 72 and dies["state"] in ("black", "shrunken")
+    assert np.isnan(lives["death"]) and lives["state"] == "alive" and lives["steps"] == 36
+    assert dies["warning"] <= dies["death"] <= 36 and dies["state"] in ("black", "shrunken")
     assert dies["reach"] == pytest.approx(1000 * lives["reach"])
     assert lives["foremost"] > 0
 
