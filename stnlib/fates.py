@@ -14,6 +14,8 @@ from stnlib.diagnostics import Trace
 
 __all__ = [
     "LEAD",
+    "LEAST_SEEN",
+    "MOST_BLACK",
     "WINDOW",
     "Threshold",
     "balanced_accuracy",
@@ -28,6 +30,7 @@ __all__ = [
 ]
 
 WINDOW = 10  # steps over which a transformer's state is judged
+MOST_BLACK, LEAST_SEEN = 0.5, 0.05  # beyond, in the mean of a window, a transformer is dead
 LEAD = 10  # steps before a death at which a forecast must have been made
 
 
@@ -42,8 +45,8 @@ def death(frame: pd.DataFrame) -> int | None:
     Dead: in the mean of `WINDOW` steps more than half of the outputs are black, or less than
     0.05 of the image is seen.
     """
-    black = running_mean(frame["black"], WINDOW) > 0.5
-    dead = black | (running_mean(frame["coverage"], WINDOW) < 0.05)
+    black = running_mean(frame["black"], WINDOW) > MOST_BLACK
+    dead = black | (running_mean(frame["coverage"], WINDOW) < LEAST_SEEN)
     if not len(dead) or not dead[-1]:
         return None
     alive = np.flatnonzero(~dead)

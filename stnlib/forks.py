@@ -22,14 +22,14 @@ from stnlib import observations, study
 from stnlib.config import ConfigError, RunConfig
 from stnlib.data import DataSet
 from stnlib.evaluation import resolved
+from stnlib.fates import LEAST_SEEN, MOST_BLACK, WINDOW
 from stnlib.interventions import INTERVENTIONS
 from stnlib.provenance import provenance
 from stnlib.rules import whole
 from stnlib.walk import State, Walk
 
-__all__ = ["WINDOW", "autopsy", "check_plan", "dead", "find_death", "fork", "run"]
+__all__ = ["autopsy", "check_plan", "dead", "find_death", "fork", "run"]
 
-WINDOW = 10  # steps over which a state is judged
 SNAPSHOT_EVERY = 10
 Row = dict[str, Any]
 
@@ -56,7 +56,8 @@ def dead(rows: list[dict[str, float]] | deque[dict[str, float]]) -> bool:
     if len(last) < WINDOW:
         return False
     black = statistics.fmean(row["black"] for row in last)
-    return black > 0.5 or statistics.fmean(row["coverage"] for row in last) < 0.05
+    seen = statistics.fmean(row["coverage"] for row in last)
+    return black > MOST_BLACK or seen < LEAST_SEEN
 
 
 def fork(walk: Walk, change: str, n: int) -> Row:
