@@ -152,7 +152,7 @@ def mixed(runs: pd.DataFrame, cell: Sequence[str] = ("lr", "loc_lr_factor")) -> 
 
 
 def forecast(runs: pd.DataFrame, predictors: Sequence[str]) -> pd.DataFrame:
-    """How well a threshold on each predictor tells dies: fitted on even seeds, judged on odd.
+    """How well a threshold on a predictor tells who dies: fitted on even seeds, judged on odd.
 
     Parameters
     ----------

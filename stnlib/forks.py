@@ -95,8 +95,8 @@ def find_death(walk: Walk, back: int, within: int) -> tuple[State | None, list[R
 
     Returns
     -------
-    The newest snapshot that is at least `back` steps older than the death, or None without one,
-    and the rows of all steps.
+    The newest snapshot that is at least `back` steps older than the death, where the death came
+    sooner the walk's beginning, and None without a death; and the rows of all steps.
     """
     kept: deque[State] = deque([walk.state()], maxlen=back // SNAPSHOT_EVERY + 2)
     rows: list[Row] = []
@@ -104,7 +104,7 @@ def find_death(walk: Walk, back: int, within: int) -> tuple[State | None, list[R
         rows.append(row)
         if dead(rows):
             old = [state for state in kept if state[0] <= walk.taken - back]
-            return (old or list(kept))[-1 if old else 0], rows
+            return old[-1] if old else kept[0], rows
         if len(rows) % SNAPSHOT_EVERY == 0:
             kept.append(walk.state())
     return None, rows
