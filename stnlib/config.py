@@ -72,7 +72,8 @@ class RunConfig:
     precision : of the networks' arithmetic; `auto` is bfloat16 where the machine has it. θ,
         grid and sampling are always float32.
     seed : of initial weights, batch order, dropout and augmentation.
-    locnet, bound, theta_init : of the localisation network; see `stnlib.models.LocNet`.
+    locnet, bound, theta_init, scale_init : of the localisation network; see
+        `stnlib.models.LocNet`.
     loc_clip : the localisation network's gradient is shortened to this Euclidean norm, None
         for never.
     outside_penalty : weight of the grid's mean squared distance from the image in the loss; see
@@ -118,6 +119,7 @@ class RunConfig:
     loc_clip: float | None = _decided(None, optional(number(above=0)))
     outside_penalty: float = _decided(0.0, number(least=0))
     recovery: str = _decided("none", choice("none", "rollback", "reset"))
+    scale_init: float = _decided(1.0, number(above=0))
     alter: str = _decided("none", choice("none", "standard", "frame1", "frame2", "inverted"))
 
     def __post_init__(self) -> None:
@@ -135,6 +137,10 @@ class RunConfig:
             raise ConfigError(f"optimizer keras_adam has no weight_decay, not {self.weight_decay}")
         if self.schedule == "onecycle" and self.warmup:
             raise ConfigError(f"schedule onecycle has its own warm-up, not {self.warmup}")
+        if self.scale_init != 1 and (self.bound or self.transform in ("translation", "tps")):
+            raise ConfigError(
+                f"scale_init must be 1 with a bound, translations or splines, not {self.scale_init}"
+            )
         if self.alter != "none" and self.augment not in ("none", "flip"):
             raise ConfigError(f"alter goes with augment none or flip, not {self.augment!r}")
         if self.model in _DISTORTED_ONLY and self.data not in _DISTORTED:
@@ -185,7 +191,8 @@ class RunConfig:
         return type(self).from_dict(self.to_dict() | changes)
 
 
-_TRANSFORMER = ("sampler", "padding", "transform", "output_size", "locnet", "bound", "theta_init")
+_LOCNET = ("locnet", "bound", "theta_init", "scale_init")
+_TRANSFORMER = ("sampler", "padding", "transform", "output_size", *_LOCNET)
 _NETWORK = (*_TRANSFORMER, "dropout", "classifier")
 _TRANSFORMER_ONLY = {*_TRANSFORMER, "loc_lr_factor", "loc_clip", "outside_penalty", "recovery"}
 _FIELDS = {f.name: f for f in dataclasses.fields(RunConfig)}

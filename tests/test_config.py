@@ -153,6 +153,7 @@ ALLOWED = {
     "locnet": "one of paper, x4, x16, relu, groupnorm, deep, shared, bounded, normalised",
     "bound": "a number > 0 or None",
     "theta_init": "one of identity, small_random, glorot",
+    "scale_init": "a number > 0",
     "loc_clip": "a number > 0 or None",
     "outside_penalty": "a number >= 0",
     "recovery": "one of none, rollback, reset",
@@ -207,6 +208,7 @@ def test_an_unknown_name_is_one_line_that_names_the_known():
         ("locnet", "x4"),
         ("bound", 1.0),
         ("theta_init", "glorot"),
+        ("scale_init", 0.5),
         ("loc_clip", 1.0),
         ("outside_penalty", 0.1),
         ("recovery", "reset"),
@@ -223,6 +225,14 @@ def test_a_baseline_takes_nothing_that_only_a_transformer_has(model, name, value
 def test_the_clipped_sampler_takes_no_padding_but_zeros(padding):
     with pytest.raises(ConfigError, match=f"clipped knows only padding zeros, not '{padding}'"):
         RunConfig(sampler="clipped", padding=padding)
+
+
+@pytest.mark.parametrize("transform", ["translation", "tps"])
+def test_a_first_scale_needs_a_transform_that_has_it(transform):
+    with pytest.raises(ConfigError, match=r"translations or splines, not 0\.5"):
+        RunConfig(scale_init=0.5, transform=transform)
+    with pytest.raises(ConfigError, match="scale_init must be 1 with a bound"):
+        RunConfig(scale_init=0.5, bound=1.0)
 
 
 @pytest.mark.parametrize(

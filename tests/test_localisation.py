@@ -154,6 +154,22 @@ def test_any_kind_can_be_made_the_identity_again(kind):
     assert network(images()).tolist() == [[1, 0, 0, 0, 1, 0]] * 3
 
 
+@pytest.mark.parametrize("transform", ["attention", "similarity", "affine", "projective"])
+def test_a_first_scale_shows_the_centre_pixel_by_pixel(transform):
+    network = make("paper", "c10", transform=transform, output_size=22, scale_init=21 / 31)
+    batch = torch.rand(3, 3, 32, 32)
+    assert (network.transformer(batch) - batch[:, :, 5:27, 5:27]).abs().max() < 1e-4
+    localisation = spoilt(network.transformer.localisation)
+    localisation.to_identity()
+    assert (network.transformer(batch) - batch[:, :, 5:27, 5:27]).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("transform", ["translation", "tps"])
+def test_a_first_scale_needs_a_transform_that_has_it(transform):
+    with pytest.raises(ValueError, match="must be 1 with a bound, translations"):
+        make("paper", scale_init=0.5, transform=transform)
+
+
 # Bounds
 
 

@@ -59,6 +59,8 @@ class LocNet(nn.Module):
         `stnlib.transforms.bounded`); None for no bound.
     theta_init : `identity`; or, for what happens without, `small_random`: the identity as bias
         but a tenth of Glorot's weights; `glorot`: Glorot's weights and zero bias, as any layer.
+    scale_init : scale of the first view where θ begins as the identity: 0.5 spans half of the
+        image's side, as an output of half the size does pixel by pixel.
     shared : the classifier's layers for kind `shared`. They stay the classifier's: parameters,
         state and learning rate are counted there, and they move to a device with it.
 
@@ -79,16 +81,20 @@ class LocNet(nn.Module):
         *,
         bound: float | None = None,
         theta_init: str = "identity",
+        scale_init: float = 1.0,
         shared: nn.Module | None = None,
     ) -> None:
         super().__init__()
         _check(kind, theta_init, shared)
+        if scale_init != 1 and (bound or transform in ("translation", "tps")):
+            raise ValueError("scale_init must be 1 with a bound, translations or splines")
         self._shared = (shared or nn.Sequential(),)  # in a tuple: not a part of this module
         with torch.no_grad():
             _, channels, side, _ = self.shared(torch.zeros(1, channels, size, size)).shape
         self.features = _features(kind, channels, side, size)
         units = _UNITS * _WIDER.get(kind, 1)
         self.family = family(transform)
+        self.scale_init = scale_init
         self.bounds = None if bound is None else bounded(self.family, bound)
         self.theta = nn.Linear(units, self.family.n_parameters)
         glorot(self)
@@ -97,7 +103,7 @@ class LocNet(nn.Module):
         elif theta_init == "small_random":
             with torch.no_grad():
                 self.theta.weight.mul_(0.1)
-                self.theta.bias.copy_(self.family.identity())
+                self.theta.bias.copy_(self._first_theta())
 
     @property
     def shared(self) -> nn.Module:
@@ -106,9 +112,13 @@ class LocNet(nn.Module):
 
     @torch.no_grad()
     def to_identity(self) -> None:
-        """Make the last layer give the identity, whatever the image."""
+        """Make the last layer give the identity at the first scale, whatever the image."""
         self.theta.weight.zero_()
-        self.theta.bias.copy_(self.family.identity())
+        self.theta.bias.copy_(self._first_theta())
+
+    def _first_theta(self) -> Tensor:
+        """θ of the identity at the first scale: (P,). Not for translations and splines."""
+        return self.family.identity() * self.scale_init
 
     def phi(self, images: Tensor) -> Tensor:
         """φ, the last features: (N, 50), more for `x4` and `x16`."""

@@ -146,6 +146,7 @@ def build(
     locnet: str = "paper",
     bound: float | None = None,
     theta_init: str = "identity",
+    scale_init: float = 1.0,
 ) -> nn.Module:
     """Make one of the study's networks with freshly drawn weights.
 
@@ -162,7 +163,7 @@ def build(
     transform, output_size, padding, sampler : of the transformer; size in pixels.
     dropout : of the classifier.
     classifier : `cm` (Table II, Cluttered MNIST) or `c10` (Table III, CIFAR-10).
-    locnet, bound, theta_init : kind, bounds of θ and first θ of the `LocNet`.
+    locnet, bound, theta_init, scale_init : kind, bounds of θ and first θ of the `LocNet`.
 
     Raises
     ------
@@ -182,9 +183,8 @@ def build(
     if not name.startswith("stn"):
         return network
     shared = network.first_block if locnet == "shared" else None
-    localisation = LocNet(
-        channels, size, transform, locnet, bound=bound, theta_init=theta_init, shared=shared
-    )
+    first = dict(theta_init=theta_init, scale_init=scale_init)
+    localisation = LocNet(channels, size, transform, locnet, bound=bound, shared=shared, **first)
     if name == "stn_frozen":
         localisation.requires_grad_(False)
     output = (output_size, output_size) if output_size else None
