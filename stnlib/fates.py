@@ -14,6 +14,7 @@ from stnlib.diagnostics import Trace
 
 __all__ = [
     "LEAD",
+    "LEAST_LEARNT",
     "LEAST_SEEN",
     "MOST_BLACK",
     "WINDOW",
@@ -25,12 +26,14 @@ __all__ = [
     "fit_threshold",
     "forecast",
     "mixed",
+    "outcome",
     "running_mean",
     "traces",
 ]
 
 WINDOW = 10  # steps over which a transformer's state is judged
 MOST_BLACK, LEAST_SEEN = 0.5, 0.05  # beyond, in the mean of a window, a transformer is dead
+LEAST_LEARNT = 0.2  # accuracy, twice a guess among ten classes; below, nothing is learnt
 LEAD = 10  # steps before a death at which a forecast must have been made
 
 
@@ -53,7 +56,7 @@ def death(frame: pd.DataFrame) -> int | None:
     return int(frame.index[alive[-1] + 1 if len(alive) else 0])
 
 
-def fall(accuracy: pd.Series, window: int = 20, least: float = 0.2) -> int | None:
+def fall(accuracy: pd.Series, window: int = 20, least: float = LEAST_LEARNT) -> int | None:
     """The step at which a training's accuracy falls for good; None where it does not.
 
     It falls where the mean of `window` batches is below half of the best one before, and stays
@@ -65,6 +68,17 @@ def fall(accuracy: pd.Series, window: int = 20, least: float = 0.2) -> int | Non
     if not len(low) or not low[-1]:
         return None
     return int(accuracy.index[np.flatnonzero(~low)[-1] + 1])
+
+
+def outcome(record: records.Record) -> str:
+    """What became of a training: `stnlib.records.state`, or `at chance`.
+
+    A network is at chance, with a transformer that is alive or without one, where its last
+    validation accuracy is below `LEAST_LEARNT`; without one it is otherwise `alive`.
+    """
+    state = records.state(record) or "alive"
+    learnt = record["history"][-1]["val_accuracy"] >= LEAST_LEARNT
+    return state if learnt or state != "alive" else "at chance"
 
 
 def traces(study: str, where: Iterable[Path] | None = None) -> list[tuple[records.Record, Trace]]:

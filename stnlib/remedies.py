@@ -1,0 +1,156 @@
+"""Remedies: what a training changes against the collapse, in words, and how often it helps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from stnlib.config import RunConfig
+from stnlib.fates import outcome
+from stnlib.records import Record
+from stnlib.statistics import Share, share_difference, wilson
+
+__all__ = ["KINDS", "RECIPE", "effects", "named", "table", "verdicts"]
+
+# What the book recommends, whatever the data; everything else may stay as it is. One twentieth
+# of the steps is an epoch of twenty. The chapter on remedies says what each part is for.
+RECIPE: Mapping[str, Any] = {"loc_lr_factor": 0.1, "schedule": "cosine", "warmup": 0.05}
+
+# What a field of the configuration changes: the kind, and the words for its value.
+_WORDS: dict[str, tuple[str, str | dict[Any, str]]] = {
+    "loc_lr_factor": ("rate", "locnet's rate × {:g}"),
+    "loc_clip": ("rate", "locnet's gradient clipped"),
+    "optimizer": ("rate", {"keras_adam": "Keras's Adam", "adamw": "AdamW"}),
+    "warmup": ("schedule", "warm-up"),
+    "schedule": (
+        "schedule",
+        {"step": "step decay", "onecycle": "one cycle", "plateau": "less on a plateau"},
+    ),
+    "locnet": (
+        "localisation network",
+        {
+            "x4": "4 × the parameters",
+            "x16": "16 × the parameters",
+            "relu": "ReLU after convolutions",
+            "groupnorm": "group normalisation",
+            "deep": "deeper",
+            "shared": "first layers shared",
+            "bounded": "φ bounded by tanh",
+            "normalised": "φ normalised",
+        },
+    ),
+    "theta_init": (
+        "localisation network",
+        {"small_random": "small random weights", "glorot": "Glorot's weights, no identity"},
+    ),
+    "scale_init": ("transformer", "begins at scale {:g}"),
+    "bound": ("transformer", "θ within {:g} of the identity"),
+    "transform": (
+        "transformer",
+        {"attention": "scale and shift only", "similarity": "no shear, one scale"},
+    ),
+    "padding": ("transformer", "{} padding"),
+    "sampler": ("transformer", "{} sampler"),
+    "output_size": ("transformer", "output of {}²"),
+    "outside_penalty": ("watching", "penalty on leaving"),
+    "recovery": ("watching", {"rollback": "rolled back when black", "reset": "reset when black"}),
+    "alter": ("data and numbers", {"standard": "images normalised"}),
+    "shuffle": ("data and numbers", "not shuffled"),
+    "batch_size": ("data and numbers", "batches of {}"),
+    "precision": ("data and numbers", {"auto": "bfloat16"}),
+}
+KINDS = tuple(dict.fromkeys(kind for kind, _ in _WORDS.values()))
+
+
+def named(config: RunConfig, base: RunConfig | None = None) -> tuple[str, str]:
+    """What a configuration has that may be a remedy, as (kind, name); ("", "nothing") for none.
+
+    One of several parts has the kind of its first and all their names. What is none (the rate of
+    everything, the data, the seed) is left out.
+
+    Parameters
+    ----------
+    base : what it is compared with; the defaults if None.
+    """
+    base = base or RunConfig()
+    parts = []
+    for field, (kind, words) in _WORDS.items():
+        value = getattr(config, field)
+        if value != getattr(base, field):
+            said = words.get(value, value) if isinstance(words, dict) else words.format(value)
+            parts.append((kind, str(said)))
+    return (parts[0][0], ", ".join(name for _, name in parts)) if parts else ("", "nothing")
+
+
+def table(records: Iterable[Record]) -> pd.DataFrame:
+    """Records by remedy: one row a run.
+
+    Returns
+    -------
+    Columns: `kind` and `remedy` (see `named`), `transformer` (whether it has one), `lr`, `data`,
+    `seed`, `outcome` (see `stnlib.fates.outcome`), `lost` (it is not alive) and
+    `val_accuracy` after the last epoch.
+    """
+    rows = []
+    for record in records:
+        config = record["config"]
+        kind, remedy = named(config)
+        what = outcome(record)
+        row = {"kind": kind, "remedy": remedy, "transformer": config.has_transformer}
+        row |= {"lr": config.lr, "data": config.data, "seed": config.seed, "outcome": what}
+        row |= {"lost": what != "alive", "val_accuracy": record["history"][-1]["val_accuracy"]}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def verdicts(runs: pd.DataFrame, base: str = "nothing") -> pd.DataFrame:
+    """What each remedy does to the share of lost runs, against `base`.
+
+    Parameters
+    ----------
+    runs : of `table`, networks with a transformer only.
+
+    Returns
+    -------
+    A row a remedy, the best first: `kind`, `lost` (a `Share`), `difference`, `low` and `high`
+    (Newcombe's 95 % interval), `helps` (the interval lies below 0), `accuracy` (mean of the
+    runs that are not lost, nan for none).
+    """
+    shares = {name: _share(part["lost"]) for name, part in runs.groupby("remedy")}
+    living = runs[~runs["lost"]].groupby("remedy")["val_accuracy"].mean()
+    rows = {}
+    for name, part in runs.groupby("remedy"):
+        difference, low, high = share_difference(shares[name], shares[base])
+        row = {"kind": part["kind"].iloc[0], "lost": shares[name], "difference": difference}
+        rows[name] = row | {"low": low, "high": high, "helps": high < 0}
+        rows[name]["accuracy"] = living.get(name, float("nan"))
+    found = pd.DataFrame.from_dict(rows, orient="index").rename_axis("remedy")
+    return found.sort_values(["difference", "accuracy"], ascending=[True, False])
+
+
+def _share(lost: pd.Series) -> Share:
+    return wilson(int(lost.sum()), len(lost))
+
+
+def effects(runs: pd.DataFrame, factors: Mapping[str, Any]) -> pd.DataFrame:
+    """Main effects of two-valued factors on the share of lost runs, over all the others.
+
+    Parameters
+    ----------
+    runs : a row a run: `lost`, and a column a factor.
+    factors : column: its value that counts as having the remedy.
+
+    Returns
+    -------
+    A row a factor: `with` and `without` it (`Share`s), `difference`, `low`, `high`.
+    """
+    rows = {}
+    for name, value in factors.items():
+        has = runs[name] == value
+        shares = _share(runs[has]["lost"]), _share(runs[~has]["lost"])
+        difference, low, high = share_difference(*shares)
+        rows[name] = dict(zip(("with", "without"), shares, strict=True))
+        rows[name] |= {"difference": difference, "low": low, "high": high}
+    return pd.DataFrame.from_dict(rows, orient="index")

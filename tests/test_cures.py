@@ -1,0 +1,202 @@
+"""Remedies by name, and what they do to the share of lost trainings, on runs made up."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+
+from stnlib import fates, remedies
+from stnlib.config import RunConfig, defaults
+from stnlib.figures import remedies as figures
+from stnlib.models import LOCNETS
+from stnlib.schedules import schedule
+from stnlib.statistics import share_difference, wilson
+
+HEALTHY = {"coverage": 0.9, "black": 0.0, "val_accuracy": 0.9}
+BLACK = {"coverage": 0.0, "black": 1.0, "val_accuracy": 0.1}
+
+
+def record(last, **config):
+    return {"config": RunConfig(**config), "history": [HEALTHY, last], "result": {"n_test": 1}}
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+# Outcomes
+
+
+@pytest.mark.parametrize(
+    ("last", "found"),
+    [
+        (HEALTHY, "alive"),
+        (BLACK, "black"),
+        (HEALTHY | {"coverage": 0.4}, "shrunken"),
+        (HEALTHY | {"val_accuracy": 0.19}, "at chance"),
+        (HEALTHY | {"val_accuracy": 0.2}, "alive"),
+        (BLACK | {"black": 0.5}, "shrunken"),  # the transformer is named first
+        ({"val_accuracy": 0.1}, "diverged"),
+    ],
+)
+def test_an_outcome_is_the_transformers_state_or_chance(last, found):
+    assert fates.outcome(record(last)) == found
+
+
+def test_a_network_without_a_transformer_is_alive_or_at_chance():
+    last = {"val_accuracy": 0.8}
+    assert fates.outcome(record(last, model="baseline")) == "alive"
+    assert fates.outcome(record({"val_accuracy": 0.1}, model="baseline")) == "at chance"
+
+
+# Names
+
+CHANGES = {
+    "loc_lr_factor": 0.1,
+    "loc_clip": 0.1,
+    "optimizer": "adamw",
+    "warmup": 0.1,
+    "schedule": "step",
+    "locnet": "deep",
+    "theta_init": "glorot",
+    "bound": 1.0,
+    "transform": "attention",
+    "padding": "border",
+    "sampler": "clipped",
+    "output_size": 20,
+    "scale_init": 0.5,
+    "outside_penalty": 1.0,
+    "recovery": "reset",
+    "alter": "standard",
+    "shuffle": False,
+    "batch_size": 32,
+    "precision": "auto",
+}
+NO_REMEDY = {"data", "model", "n_train", "lr", "epochs", "seed"}
+NO_REMEDY |= {"augment", "dropout", "weight_decay"}
+
+
+def test_every_field_that_may_be_a_remedy_has_a_name():
+    assert set(CHANGES) | NO_REMEDY == set(defaults())
+    names = [remedies.named(RunConfig(**{name: value})) for name, value in CHANGES.items()]
+    assert len({name for _, name in names}) == len(CHANGES)
+    assert {kind for kind, _ in names} == set(remedies.KINDS)
+
+
+def test_what_is_no_remedy_has_no_name():
+    assert remedies.named(RunConfig(lr=0.5, seed=3, data="c10")) == ("", "nothing")
+
+
+@pytest.mark.parametrize("kind", LOCNETS[1:])
+def test_every_localisation_network_has_a_name_of_its_own(kind):
+    others = {remedies.named(RunConfig(locnet=other)) for other in LOCNETS if other != kind}
+    assert remedies.named(RunConfig(locnet=kind)) not in others
+
+
+def test_several_parts_are_named_together_and_against_a_base():
+    config = RunConfig(**remedies.RECIPE, batch_size=100)
+    assert remedies.named(config) == (
+        "rate",
+        "locnet's rate × 0.1, warm-up, cosine, batches of 100",
+    )
+    assert remedies.named(config, config.replace(warmup=0.0))[1] == "warm-up"
+    assert remedies.named(config, config.replace(seed=7)) == ("", "nothing")
+
+
+def test_the_recipe_begins_low_ends_low_and_slows_the_localisation_network():
+    config = RunConfig(**remedies.RECIPE)
+    course = [schedule(config.schedule, p, config.warmup) for p in (0, config.warmup, 1)]
+    assert course == pytest.approx([0, 1, 0]) and config.loc_lr_factor < 1
+
+
+# Verdicts
+
+
+def runs(**lost):
+    """Runs by remedy, from strings of 0 (not lost) and 1."""
+    changes = {"nothing": {}, "warm-up": {"warmup": 0.1}, "reset": {"recovery": "reset"}}
+    return remedies.table(
+        record(BLACK if sign == "1" else HEALTHY, seed=seed, **changes[name])
+        for name, signs in lost.items()
+        for seed, sign in enumerate(signs)
+    )
+
+
+def test_a_remedy_helps_where_the_interval_lies_below_zero():
+    found = remedies.verdicts(runs(nothing="1" * 10, **{"warm-up": "00000", "reset": "11110"}))
+    assert list(found.index) == ["warm-up", "reset when black", "nothing"]
+    assert list(found["helps"]) == [True, False, False]
+    expected = share_difference(wilson(0, 5), wilson(10, 10))
+    assert tuple(found.loc["warm-up", ["difference", "low", "high"]]) == pytest.approx(expected)
+    assert found.loc["warm-up", "accuracy"] == 0.9 and pd.isna(found.loc["nothing", "accuracy"])
+
+
+def test_an_effect_is_over_both_values_of_the_other_factors():
+    table = pd.DataFrame(
+        [(w, s, w and s) for w in (True, False) for s in (True, False) for _ in range(10)],
+        columns=["with it", "other", "kept"],
+    ).assign(lost=lambda t: ~t["kept"])
+    found = remedies.effects(table, {"with it": True, "other": True})
+    assert list(found["difference"]) == [-0.5, -0.5]
+    assert (found["high"] < 0).all() and (found["low"] > -1).all()
+
+
+# Figures
+
+
+def test_the_shares_stand_in_groups_with_their_counts():
+    table = runs(nothing="111", **{"warm-up": "00", "reset": "10"})
+    alone = remedies.table([record({"val_accuracy": 0.8}, model="baseline", warmup=0.1)])
+    both = pd.concat([table, alone])
+    left, right = figures.shares(remedies.verdicts(table), both, remedies.KINDS).axes
+    names = [label.get_text() for label in left.get_yticklabels()]
+    assert names == ["nothing", "warm-up", "reset when black"]
+    assert [text.get_text() for text in left.texts] == ["3 of 3", "0 of 2", "1 of 2"]
+    marks = [
+        line for line in right.lines if line.get_marker() in ("o", "X") and len(line.get_xdata())
+    ]
+    assert sum(len(line.get_xdata()) for line in marks) == len(table)
+    bars = [line.get_xdata().tolist() for line in right.lines if line.get_linewidth() == 2]
+    assert [0.8, 0.8] in bars
+
+
+def test_rates_have_a_panel_a_network_and_a_mark_a_run():
+    table = runs(nothing="110").assign(panel="a")
+    one, two = figures.rates(pd.concat([table, table.assign(panel="b")])).axes
+    assert [one.get_title(), two.get_title()] == ["a", "b"]
+    assert sum(len(line.get_xdata()) for line in one.lines) == 3
+
+
+def test_settings_stand_side_by_side_for_the_data_that_are_there():
+    table = pd.concat(
+        [runs(nothing="11").assign(setting="old"), runs(nothing="00").assign(setting="new")]
+    )
+    (axis,) = figures.settings(table, {"cm": "digits", "c10": "photographs"}).axes
+    assert axis.get_title() == "digits"
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["old", "new"]
+
+
+def test_a_pace_is_marked_where_the_goal_is_first_reached():
+    values = {"fast": [0.5, 0.8, 0.75], "slow": [0.2, 0.3, 0.4]}
+    table = pd.DataFrame(
+        {"network": name, "seed": 0, "epoch": epoch, "val_accuracy": value}
+        for name, course in values.items()
+        for epoch, value in enumerate(course, 1)
+    )
+    axis = figures.paces(table, 0.7, {"fast": "k", "slow": "r"}).axes[0]
+    marks = [line.get_xydata().tolist() for line in axis.lines if line.get_marker() == "o"]
+    assert marks == [[[2, 0.7]]]
+
+
+def test_schedules_are_drawn_from_what_the_training_uses():
+    first, second = figures.schedules({"a": ("cosine", 0.1), "b": ("plateau", 0.0)}).axes
+    y = first.lines[0].get_ydata()
+    assert y[0] == 0 and y.max() == pytest.approx(1, abs=0.01) and y[-1] == pytest.approx(0)
+    assert set(second.lines[0].get_ydata().round(6)) >= {1.0, 0.1}
+
+
+def test_steps_have_a_line_a_training_in_every_panel():
+    trace = pd.DataFrame({"coverage": [1, 0], "step": [0.1, 1], "phi": [9, 99], "accuracy": [0, 1]})
+    for axis in figures.steps({"as it was": trace, "better": trace}).axes:
+        assert len(axis.lines) == 2
