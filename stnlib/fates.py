@@ -20,6 +20,7 @@ __all__ = [
     "WINDOW",
     "Threshold",
     "balanced_accuracy",
+    "blind",
     "death",
     "fall",
     "fates",
@@ -34,6 +35,7 @@ __all__ = [
 WINDOW = 10  # steps over which a transformer's state is judged
 MOST_BLACK, LEAST_SEEN = 0.5, 0.05  # beyond, in the mean of a window, a transformer is dead
 LEAST_LEARNT = 0.2  # accuracy, twice a guess among ten classes; below, nothing is learnt
+SAME = 1e-5  # standard deviation of θ over images below which they are all seen alike
 LEAD = 10  # steps before a death at which a forecast must have been made
 
 
@@ -71,14 +73,25 @@ def fall(accuracy: pd.Series, window: int = 20, least: float = LEAST_LEARNT) -> 
 
 
 def outcome(record: records.Record) -> str:
-    """What became of a training: `stnlib.records.state`, or `at chance`.
+    """What became of a training: `stnlib.records.state`, `at chance` or `blind`.
 
     A network is at chance, with a transformer that is alive or without one, where its last
-    validation accuracy is below `LEAST_LEARNT`; without one it is otherwise `alive`.
+    validation accuracy is below `LEAST_LEARNT`. One that has learnt is `blind` where its
+    transformer is, and otherwise `alive`.
     """
     state = records.state(record) or "alive"
-    learnt = record["history"][-1]["val_accuracy"] >= LEAST_LEARNT
-    return state if learnt or state != "alive" else "at chance"
+    if state == "alive" and record["history"][-1]["val_accuracy"] < LEAST_LEARNT:
+        return "at chance"
+    return "blind" if state == "alive" and blind(record) else state
+
+
+def blind(record: records.Record) -> bool:
+    """Whether a transformer has the same θ for all of the images whose θ its record keeps.
+
+    Such a transformer does not look at its images any more, whatever its accuracy.
+    """
+    thetas = np.array(record["history"][-1].get("thetas") or np.empty((0, 6)))
+    return len(thetas) > 1 and bool(thetas.std(axis=0).max() < SAME)
 
 
 def traces(study: str, where: Iterable[Path] | None = None) -> list[tuple[records.Record, Trace]]:

@@ -50,6 +50,16 @@ def test_a_network_without_a_transformer_is_alive_or_at_chance():
     assert fates.outcome(record({"val_accuracy": 0.1}, model="baseline")) == "at chance"
 
 
+def test_a_transformer_is_blind_where_its_theta_is_the_same_for_all_images():
+    same, other = [1.1, 0, 0, 0, 1.1, 0], [1.1, 0, 0.01, 0, 1.1, 0]
+    assert fates.blind(record(HEALTHY | {"thetas": [same] * 8}))
+    assert fates.outcome(record(HEALTHY | {"thetas": [same] * 8})) == "blind"
+    assert fates.outcome(record(BLACK | {"thetas": [same] * 8})) == "black"
+    assert not fates.blind(record(HEALTHY | {"thetas": [same] * 7 + [other]}))
+    assert not fates.blind(record(HEALTHY | {"thetas": []}))  # θ was not finite
+    assert not fates.blind(record({"val_accuracy": 0.8}, model="baseline"))
+
+
 # Names
 
 CHANGES = {

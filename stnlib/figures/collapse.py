@@ -16,6 +16,7 @@ from stnlib.statistics import wilson
 __all__ = ["STATES", "death_rates", "fan", "one_curve", "outcome_map", "samplers"]
 
 STATES = {"alive": PALETTE[0], "shrunken": PALETTE[1], "black": "black", "diverged": "0.6"}
+STATES["blind"] = PALETTE[4]  # alive, but θ is the same for every image
 STATES["at chance"] = "0.6"  # what a baseline comes to
 
 
