@@ -155,19 +155,19 @@ def test_an_effect_is_over_both_values_of_the_other_factors():
 # Figures
 
 
-def test_the_shares_stand_in_groups_with_their_counts():
-    table = runs(nothing="111", **{"warm-up": "00", "reset": "10"})
+def test_outcomes_stand_in_groups_and_what_helps_is_bold():
+    table = runs(nothing="1" * 10, **{"warm-up": "00000", "reset": "1110"})
     alone = remedies.table([record({"val_accuracy": 0.8}, model="baseline", warmup=0.1)])
     both = pd.concat([table, alone])
-    left, right = figures.shares(remedies.verdicts(table), both, remedies.KINDS).axes
-    names = [label.get_text() for label in left.get_yticklabels()]
-    assert names == ["nothing", "warm-up", "reset when black"]
-    assert [text.get_text() for text in left.texts] == ["3 of 3", "0 of 2", "1 of 2"]
-    marks = [
-        line for line in right.lines if line.get_marker() in ("o", "X") and len(line.get_xdata())
-    ]
-    assert sum(len(line.get_xdata()) for line in marks) == len(table)
-    bars = [line.get_xdata().tolist() for line in right.lines if line.get_linewidth() == 2]
+    left, right = figures.outcomes(remedies.verdicts(table), both, remedies.KINDS).axes
+    labels = left.get_yticklabels()
+    assert [x.get_text() for x in labels] == ["nothing", "warm-up", "reset when black"]
+    assert [x.get_fontweight() for x in labels] == ["normal", "bold", "normal"]
+    assert [text.get_text() for text in left.texts] == ["0 of 10", "5 of 5", "1 of 4"]
+    assert sorted(bar.get_width() for bar in left.patches if bar.get_width()) == [0.25, 0.75, 1, 1]
+    marks = [len(line.get_xdata()) for line in right.lines if line.get_marker() in ("o", "X")]
+    assert sum(marks) == len(table)
+    bars = [list(line.get_xdata()) for line in right.lines if line.get_linewidth() == 2]
     assert [0.8, 0.8] in bars
 
 

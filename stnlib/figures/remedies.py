@@ -14,7 +14,7 @@ from stnlib.figures.collapse import STATES
 from stnlib.figures.style import PALETTE, label_line, spread_labels
 from stnlib.schedules import plateau, schedule
 
-__all__ = ["paces", "rates", "schedules", "settings", "shares", "steps"]
+__all__ = ["outcomes", "paces", "rates", "schedules", "settings", "steps"]
 
 _TRACED = {"coverage": "coverage", "step": "step of θ", "phi": "‖φ‖₁", "accuracy": "batch accuracy"}
 
@@ -75,39 +75,50 @@ def rates(runs: pd.DataFrame) -> Figure:
         1, len(panels), figsize=(2.6 * len(panels), 2.9), sharex=True, sharey=True, squeeze=False
     )
     for axis, panel in zip(axes[0], panels, strict=True):
-        _marks(axis, runs[runs["panel"] == panel].assign(place=lambda t: t["lr"]), spread=0)
-        axis.set(title=panel, xscale="log", xlabel="learning rate", ylim=(0, 1))
+        part = runs[runs["panel"] == panel].assign(power=lambda t: np.log10(t["lr"]))
+        _marks(axis, part, "power", "val_accuracy", most=0.04)
+        axis.set(title=panel, xlabel="learning rate", ylim=(0, 1))
+        axis.set(xticks=range(-4, -1), xticklabels=["0.0001", "0.001", "0.01"])
     axes[0, 0].set_ylabel("validation accuracy")
     _legend(figure, axes[0, -1], runs["outcome"])
     return figure
 
 
-def _marks(axis: Axes, runs: pd.DataFrame, spread: float = 0.12) -> None:
-    """A mark a run at its `place`: a dot for the living, a cross for the lost."""
+def _marks(
+    axis: Axes, runs: pd.DataFrame, x: str, y: str, along: bool = False, most: float = 0.15
+) -> None:
+    """A mark a run: a dot for the living, a cross for the lost, set apart a little.
+
+    Parameters
+    ----------
+    along : along the axis y, else x.
+    most : how far, in the axis' units.
+    """
     for outcome, part in runs.groupby("outcome"):
-        x = part["place"].to_numpy(dtype=float)
-        if spread:
-            x = x + np.random.default_rng(0).uniform(-spread, spread, len(x))
+        apart = np.random.default_rng(0).uniform(-most, most, len(part))
+        places = part[x] + apart * (not along), part[y] + apart * along
         marker = "o" if outcome == "alive" else "X"
-        color = STATES[outcome]
-        axis.plot(x, part["val_accuracy"], marker, color=color, ms=6, alpha=0.75, mew=0)
+        axis.plot(*places, marker, color=STATES[outcome], ms=6, alpha=0.75, mew=0)
 
 
 def _legend(figure: Figure, axis: Axes, outcomes: pd.Series) -> None:
     for outcome, color in STATES.items():
         if (outcomes == outcome).any():
             axis.plot([], [], "o" if outcome == "alive" else "X", color=color, label=outcome)
-    figure.legend(*axis.get_legend_handles_labels(), ncols=5, loc="outside upper center")
+    place = dict(ncols=6, loc="outside upper center", handletextpad=0.3, columnspacing=1.2)
+    figure.legend(*axis.get_legend_handles_labels(), **place)
 
 
-def shares(verdicts: pd.DataFrame, runs: pd.DataFrame, kinds: Sequence[str]) -> Figure:
-    """How many runs each remedy loses, with 95 % intervals, and how accurate they all are.
+def outcomes(verdicts: pd.DataFrame, runs: pd.DataFrame, kinds: Sequence[str]) -> Figure:
+    """What became of the runs with each remedy, as parts of a bar, and how accurate each is.
+
+    The names of remedies that help are bold.
 
     Parameters
     ----------
-    verdicts : of `stnlib.remedies.verdicts`; the remedy `nothing` is drawn as a band.
-    runs : of `stnlib.remedies.table`; those without a transformer are drawn as a bar each.
-    kinds : groups, from the top.
+    verdicts : of `stnlib.remedies.verdicts`.
+    runs : of `stnlib.remedies.table`; those without a transformer are drawn as a line each.
+    kinds : groups, from the top, below the remedy `nothing`.
     """
     order = [("", "nothing")]
     for kind in kinds:
@@ -117,34 +128,33 @@ def shares(verdicts: pd.DataFrame, runs: pd.DataFrame, kinds: Sequence[str]) -> 
         at += 1.6 if i and kind != order[i - 1][0] else 1.0
         places[name] = at
     figure, axes = plt.subplots(1, 2, figsize=(9.5, 0.27 * at + 1.0), sharey=True)
-    _intervals(axes[0], verdicts, places)
-    learnt = runs[runs["transformer"] & runs["remedy"].isin(places)]
-    for outcome, part in learnt.groupby("outcome"):
-        y = part["remedy"].map(places) + np.random.default_rng(0).uniform(-0.2, 0.2, len(part))
-        marker = "o" if outcome == "alive" else "X"
-        axes[1].plot(part["val_accuracy"], y, marker, color=STATES[outcome], ms=5, alpha=0.8, mew=0)
-    for name, part in runs[~runs["transformer"]].groupby("remedy"):
-        if name in places:
-            mean = part["val_accuracy"].mean()
-            axes[1].plot([mean] * 2, [places[name] - 0.4, places[name] + 0.4], color="0.4", lw=2)
+    seen = runs[runs["remedy"].isin(places)].assign(y=lambda t: t["remedy"].map(places))
+    transformed = seen[seen["transformer"]]
+    for place, part in transformed.groupby("y"):
+        _parts(axes[0], place, part["outcome"])
+    axes[0].set(xlabel="share of trainings", xlim=(0, 1))
+    _marks(axes[1], transformed, "val_accuracy", "y", along=True)
+    for place, part in seen[~seen["transformer"]].groupby("y"):
+        mean = part["val_accuracy"].mean()
+        axes[1].plot([mean] * 2, [place - 0.4, place + 0.4], color="0.4", lw=2)
     axes[1].plot([], [], color="0.4", lw=2, label="no transformer")
-    _legend(figure, axes[1], learnt["outcome"])
     axes[1].set(xlabel="validation accuracy", xlim=(0, 1))
-    axes[0].set(yticks=list(places.values()), yticklabels=list(places))
-    axes[0].set(ylim=(at + 0.7, 0.3))
+    axes[0].set(yticks=list(places.values()), yticklabels=list(places), ylim=(at + 0.7, 0.3))
+    for label in axes[0].get_yticklabels():
+        label.set_fontweight("bold" if verdicts.loc[label.get_text(), "helps"] else "normal")
+    _legend(figure, axes[1], transformed["outcome"])
     return figure
 
 
-def _intervals(axis: Axes, verdicts: pd.DataFrame, places: Mapping[str, float]) -> None:
-    base = verdicts.loc["nothing", "lost"]
-    axis.axvspan(base.low, base.high, color="0.92", lw=0, zorder=0)
-    for name, place in places.items():
-        share, helps = verdicts.loc[name, ["lost", "helps"]]
-        color = PALETTE[0] if helps else "0.35"
-        axis.plot([share.low, share.high], [place] * 2, color=color, lw=1.5)
-        axis.plot(share.k / share.n, place, "o", color=color, ms=5)
-        axis.text(1.04, place, f"{share.k} of {share.n}", va="center", fontsize="small")
-    axis.set(xlabel="share of trainings lost", xlim=(-0.03, 1.0))
+def _parts(axis: Axes, place: float, outcomes: pd.Series) -> None:
+    """A bar of the shares of outcomes, and how many are alive."""
+    left = 0.0
+    for outcome, color in STATES.items():
+        share = (outcomes == outcome).mean()
+        axis.barh(place, share, left=left, color=color, height=0.7)
+        left += share
+    alive = f"{(outcomes == 'alive').sum()} of {len(outcomes)}"
+    axis.text(1.03, place, alive, va="center", fontsize="small")
 
 
 def settings(runs: pd.DataFrame, names: Mapping[str, str]) -> Figure:
@@ -162,7 +172,7 @@ def settings(runs: pd.DataFrame, names: Mapping[str, str]) -> Figure:
     )
     for axis, (data, title) in zip(axes[0], present.items(), strict=True):
         part = runs[runs["data"] == data]
-        _marks(axis, part.assign(place=part["setting"].map(kinds.index)))
+        _marks(axis, part.assign(x=part["setting"].map(kinds.index)), "x", "val_accuracy")
         axis.set(title=title, xticks=range(len(kinds)), xlim=(-0.5, len(kinds) - 0.5), ylim=(0, 1))
         axis.set_xticklabels(kinds, fontsize="small")
     axes[0, 0].set_ylabel("validation accuracy")
