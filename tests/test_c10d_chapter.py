@@ -53,6 +53,12 @@ def test_transformers_show_only_what_is_known():
     assert figure.axes[-1].get_xlabel() == "steps"
 
 
+def test_an_error_of_theta_is_shown_whatever_its_size():
+    table = histories(val_accuracy=0.4, theta_error=700.0)
+    low, high = figures.transformer_courses(table).axes[-1].get_ylim()
+    assert low < 700 < high
+
+
 def test_footprints_are_the_corners_that_theta_gives_and_those_far_off_are_counted():
     identity, away = [1.0, 0, 0, 0, 1, 0], [1.0, 0, 9, 0, 1, 0]
     half_right = [0.5, 0, 0.5, 0, 0.5, 0]

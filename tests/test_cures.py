@@ -210,3 +210,12 @@ def test_steps_have_a_line_a_training_in_every_panel():
     trace = pd.DataFrame({"coverage": [1, 0], "step": [0.1, 1], "phi": [9, 99], "accuracy": [0, 1]})
     for axis in figures.steps({"as it was": trace, "better": trace}).axes:
         assert len(axis.lines) == 2
+
+
+def test_what_is_undone_is_drawn_for_both_shifts_and_the_rotation():
+    columns = {"undone_tx": 0.9, "undone_ty": 0.8, "undone_rotation": 0.1}
+    axis = figures.undoing(pd.DataFrame([{"epoch": 1, **columns}, {"epoch": 2, **columns}])).axes[0]
+    courses = [line.get_ydata()[-1] for line in axis.lines if line.get_marker() == "o"]
+    assert courses == list(columns.values())
+    names = [text.get_text().strip() for text in axis.texts]
+    assert {"shift in x", "shift in y", "rotation", "undone", "ignored"} == set(names)

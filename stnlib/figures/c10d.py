@@ -91,10 +91,12 @@ def transformer_courses(histories: pd.DataFrame, x: str = "epoch") -> Figure:
     names = [name for name in QUANTITIES if name in histories and histories[name].notna().any()]
     figure, axes = plt.subplots(len(names), 1, figsize=(7.5, 1.7 * len(names)), sharex=True)
     for axis, name in zip(axes, names, strict=True):
-        axis.set(ylabel=QUANTITIES[name], ylim=(-0.04, 1.04))
-        _runs(axis, histories, name, label=name == names[0])
         if name == "theta_error":  # from a few pixels to thousands
-            axis.set(yscale="log", ylim=(1, None))
+            axis.set(yscale="log")
+        else:
+            axis.set(ylim=(-0.04, 1.04))
+        axis.set(ylabel=QUANTITIES[name])
+        _runs(axis, histories, name, label=name == names[0])
     axes[-1].set_xlabel(x)
     return figure
 

@@ -9,13 +9,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from stnlib.figures.collapse import STATES
 from stnlib.figures.style import PALETTE, label_line, spread_labels
 from stnlib.schedules import plateau, schedule
 
-__all__ = ["outcomes", "paces", "rates", "schedules", "settings", "steps"]
+__all__ = ["outcomes", "paces", "rates", "schedules", "settings", "steps", "undoing"]
 
+_UNDONE = {"undone_tx": "shift in x", "undone_ty": "shift in y", "undone_rotation": "rotation"}
 _TRACED = {"coverage": "coverage", "step": "step of θ", "phi": "‖φ‖₁", "accuracy": "batch accuracy"}
 
 
@@ -203,4 +205,27 @@ def paces(histories: pd.DataFrame, goal: float, colors: Mapping[str, str]) -> Fi
     spread_labels(axis, ends, gap=0.05)
     label_line(axis, 0, goal, f"{goal:.2f}", "0.4", dx=0, dy=7)
     axis.set(xlabel="epoch", ylabel="validation accuracy")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure
+
+
+def undoing(history: pd.DataFrame) -> Figure:
+    """How much of each part of a distortion a transformer undoes, over epochs.
+
+    Parameters
+    ----------
+    history : one run's rows, with `epoch`, `undone_tx`, `undone_ty` and `undone_rotation`: slopes
+        of what it does against what it should do, 1 where it undoes all.
+    """
+    figure, axis = plt.subplots(figsize=(6.5, 2.8))
+    for height, text in ((0, "ignored"), (1, "undone")):
+        axis.axhline(height, color="0.8", lw=1, zorder=0)
+        label_line(axis, 0.4, height, text, "0.5", dx=0, dy=6)
+    ends = []
+    for i, (column, name) in enumerate(_UNDONE.items()):
+        axis.plot(history["epoch"], history[column], "o-", color=PALETTE[i], ms=3)
+        ends.append((history["epoch"].iloc[-1], history[column].iloc[-1], name, PALETTE[i]))
+    spread_labels(axis, ends, gap=0.09)
+    axis.set(xlabel="epoch", ylabel="share undone")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
