@@ -595,6 +595,19 @@ def test_a_theta_that_jumps_about_is_reported_while_coverage_is_whole():
     assert monitor.collapse.kind == "runaway" and monitor.collapse.numbers["coverage"] == 1
 
 
+def test_features_that_are_all_zero_make_a_transformer_blind():
+    model = make("tutorial")
+    with CollapseMonitor(model) as monitor:
+        train(model, 3, monitor)
+        model.fc_loc[0].bias.data[:] = -1e3
+        train(model, 2, monitor)
+        assert monitor.collapse is None  # two steps may be an accident, three are a state
+        with pytest.warns(CollapseWarning, match="θ is the same for every image"):
+            train(model, 1, monitor)
+    assert monitor.collapse.kind == "blind" and monitor.collapse.step == 6
+    assert monitor.collapse.numbers["phi"] == 0 and monitor.collapse.numbers["coverage"] > 0.9
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 @pytest.mark.parametrize("kind", ["tutorial", "handmade grid"])
 def test_theta_that_is_not_finite_is_reported_and_training_goes_on(kind, value):

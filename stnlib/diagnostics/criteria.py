@@ -12,8 +12,8 @@ __all__ = ["Collapse", "CollapseError", "CollapseWarning", "Criteria", "Judge"]
 
 ADVICE = (
     "Lower the localisation network's learning rate, e.g. "
-    "stnlib.train.param_groups(model, lr, loc_lr_factor=0.1), and begin again from before this "
-    "step. Read: book/collapse.ipynb"
+    "stnlib.train.param_groups(model, lr, loc_lr_factor=0.1), with a warm-up, and begin again from "
+    "before this step. Read: book/collapse.ipynb, book/lr_schedules.ipynb"
 )
 
 
@@ -37,7 +37,8 @@ class Criteria:
     step : θ moves by more than this a step, in half image sides. Nothing can be learned about
         where to look while the view jumps about by so much.
 
-    θ that is not finite counts at once.
+    θ that is not finite counts at once, and features that are all zero in a whole window: then θ
+    is the same for every image, and no gradient revives a ReLU that is off for all of them.
     """
 
     window: int = 3
@@ -55,7 +56,10 @@ class Criteria:
 
 @dataclass(frozen=True)
 class Collapse:
-    """A verdict: `kind` (nan, runaway, leaving, shrinking or black), step, numbers, message."""
+    """A verdict: step, numbers, message and `kind`.
+
+    The kinds are nan, black, leaving, shrinking, blind and runaway.
+    """
 
     kind: str
     step: int
@@ -116,11 +120,13 @@ class Judge:
                         f"{', zooming out' if kind == 'shrinking' and row['extent'] > 1 else ''}"
                     ),
                 )
+        if mean["phi"] == 0:
+            yield "blind", "θ is the same for every image: all features that it is made of are zero"
         if mean["step"] > self.criteria.step:
             yield "runaway", f"θ moves by {mean['step']:.2g} a step, half image sides"
 
 
-_JUDGED = ("coverage", "object_coverage", "black", "step")
+_JUDGED = ("coverage", "object_coverage", "black", "step", "phi")
 
 
 def _number(value: float) -> float:
