@@ -31,6 +31,7 @@ LAYERS = [
         "parameters",
         "wild",
         "forks",
+        "remedies",
         "fates",
         "interventions",
         "walk",
