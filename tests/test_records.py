@@ -402,7 +402,9 @@ class Seen(NamedTuple):
 
 AS_SEEN = {
     ("cm", False): Seen(1, (40, 40)),
+    ("digits", False): Seen(1, (40, 40)),
     ("c10", False): Seen(3, (32, 32)),
+    ("shapes10", False): Seen(3, (32, 32)),
     ("c10d", False): Seen(3, (64, 64)),
     ("c10d", True): Seen(3, (32, 32)),
 }
