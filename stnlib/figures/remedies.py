@@ -188,7 +188,7 @@ def paces(histories: pd.DataFrame, goal: float, colors: Mapping[str, str]) -> Fi
     Parameters
     ----------
     histories : columns `network`, `seed`, `epoch`, `val_accuracy`.
-    goal : accuracy; nan-free runs that never reach it have no mark.
+    goal : accuracy; runs that never reach it have no mark.
     colors : by network.
     """
     figure, axis = plt.subplots(figsize=(7.5, 4))
