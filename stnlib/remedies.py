@@ -64,21 +64,17 @@ _WORDS: dict[str, tuple[str, str | dict[Any, str]]] = {
 KINDS = tuple(dict.fromkeys(kind for kind, _ in _WORDS.values()))
 
 
-def named(config: RunConfig, base: RunConfig | None = None) -> tuple[str, str]:
+def named(config: RunConfig) -> tuple[str, str]:
     """What a configuration has that may be a remedy, as (kind, name); ("", "nothing") for none.
 
     One of several parts has the kind of its first and all their names. What is none (the rate of
     everything, the data, the seed) is left out.
-
-    Parameters
-    ----------
-    base : what it is compared with; the defaults if None.
     """
-    base = base or RunConfig()
+    changed = config.changed()
     parts = []
     for field, (kind, words) in _WORDS.items():
-        value = getattr(config, field)
-        if value != getattr(base, field):
+        if field in changed:
+            value = changed[field]
             said = words.get(value, value) if isinstance(words, dict) else words.format(value)
             parts.append((kind, str(said)))
     return (parts[0][0], ", ".join(name for _, name in parts)) if parts else ("", "nothing")
@@ -134,22 +130,20 @@ def _share(lost: pd.Series) -> Share:
     return wilson(int(lost.sum()), len(lost))
 
 
-def effects(runs: pd.DataFrame, factors: Mapping[str, Any]) -> pd.DataFrame:
-    """Main effects of two-valued factors on the share of lost runs, over all the others.
+def effects(runs: pd.DataFrame, factors: Iterable[str]) -> pd.DataFrame:
+    """Main effects of factors on the share of lost runs, over all the others.
 
     Parameters
     ----------
-    runs : a row a run: `lost`, and a column a factor.
-    factors : column: its value that counts as having the remedy.
+    runs : a row a run: `lost`, and a bool column a factor.
 
     Returns
     -------
     A row a factor: `with` and `without` it (`Share`s), `difference`, `low`, `high`.
     """
     rows = {}
-    for name, value in factors.items():
-        has = runs[name] == value
-        shares = _share(runs[has]["lost"]), _share(runs[~has]["lost"])
+    for name in factors:
+        shares = _share(runs[runs[name]]["lost"]), _share(runs[~runs[name]]["lost"])
         difference, low, high = share_difference(*shares)
         rows[name] = dict(zip(("with", "without"), shares, strict=True))
         rows[name] |= {"difference": difference, "low": low, "high": high}
