@@ -44,6 +44,7 @@ def _decided(default: Any, rule: Rule) -> Any:
 
 _DISTORTED = ("c10d", "shapes10d")
 _CIFAR_LIKE = ("c10", "c10d", "shapes10", "shapes10d")
+_SCATTERED = ("mnist", "c10", "shapes10")
 _DISTORTED_ONLY = ("oracle", "crop")
 _LOCNETS = ("paper", "x4", "x16", "relu", "groupnorm", "deep", "shared", "bounded", "normalised")
 
@@ -60,7 +61,7 @@ class RunConfig:
     n_train : number of training images, None for all of them.
     sampler, padding, transform : of the spatial transformer; see `stnlib.models`.
     output_size : height and width of the transformer's output in pixels, None for the
-        input's.
+        input's; `oracle` and `crop` show so many pixels, too.
     optimizer, lr, weight_decay : Adam of Kingma and Ba (2015), PyTorch's; `adamw`
         decouples the decay; `keras_adam` is Keras's, without decay: `stnlib.optim.KerasAdam`.
     loc_lr_factor : learning rate of the localisation network over that of the rest.
@@ -80,6 +81,8 @@ class RunConfig:
         `stnlib.train.outside`.
     recovery : what is done after an epoch whose outputs are black; see `stnlib.recovery`.
     alter : what is done to all images, to train on or to judge by; see `stnlib.data.altered`.
+    distortion : strength, 0 to 1, with which images are scattered over a canvas; None for not at
+        all; see `stnlib.data.scattered`.
 
     Raises
     ------
@@ -87,7 +90,7 @@ class RunConfig:
         Names the parameter, what it was and what is allowed.
     """
 
-    data: str = _decided("cm", choice("cm", "digits", *_CIFAR_LIKE))
+    data: str = _decided("cm", choice("cm", "digits", "mnist", *_CIFAR_LIKE))
     model: str = _decided(
         "stn", choice("baseline", "baseline_wide", "stn", "stn_frozen", *_DISTORTED_ONLY)
     )
@@ -121,6 +124,7 @@ class RunConfig:
     recovery: str = _decided("none", choice("none", "rollback", "reset"))
     scale_init: float = _decided(1.0, number(above=0))
     alter: str = _decided("none", choice("none", "standard", "frame1", "frame2", "inverted"))
+    distortion: float | None = _decided(None, optional(number(least=0, most=1)))
 
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):
@@ -131,7 +135,8 @@ class RunConfig:
             ):  # 1 and 1.0 are one value and must have one key
                 object.__setattr__(self, f.name, float(value) + 0.0)  # so are 0.0 and -0.0
         if not self.has_transformer:
-            for name in sorted(_TRANSFORMER_ONLY & set(self.changed())):
+            allowed = {"output_size"} if self.model in _DISTORTED_ONLY else set()
+            for name in sorted((_TRANSFORMER_ONLY - allowed) & set(self.changed())):
                 raise ConfigError(f"{name} is for models with a transformer, not {self.model!r}")
         if self.optimizer == "keras_adam" and self.weight_decay:
             raise ConfigError(f"optimizer keras_adam has no weight_decay, not {self.weight_decay}")
@@ -143,9 +148,14 @@ class RunConfig:
             )
         if self.alter != "none" and self.augment not in ("none", "flip"):
             raise ConfigError(f"alter goes with augment none or flip, not {self.augment!r}")
-        if self.model in _DISTORTED_ONLY and self.data not in _DISTORTED:
+        if self.distortion is not None and self.data not in _SCATTERED:
+            allowed = ", ".join(_SCATTERED)
+            raise ConfigError(f"distortion is for data {allowed}, not {self.data!r}")
+        if self.model in _DISTORTED_ONLY and not self.distorted:
             allowed = ", ".join(_DISTORTED)
-            raise ConfigError(f"model {self.model} is for data {allowed}, not {self.data!r}")
+            raise ConfigError(
+                f"model {self.model} is for data {allowed} or with distortion, not {self.data!r}"
+            )
         if self.sampler == "clipped" and self.padding != "zeros":
             raise ConfigError(f"sampler clipped knows only padding zeros, not {self.padding!r}")
 
@@ -153,6 +163,11 @@ class RunConfig:
     def has_transformer(self) -> bool:
         """Whether the network begins with a spatial transformer."""
         return self.model.startswith("stn")
+
+    @property
+    def distorted(self) -> bool:
+        """Whether there is a distortion to undo, with the true θ known."""
+        return self.data in _DISTORTED or self.distortion is not None
 
     @property
     def classifier(self) -> str:

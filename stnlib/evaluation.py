@@ -119,8 +119,8 @@ def _transformer_row(theta: Tensor, parts: list[tuple[int, Tensor, Tensor]], spl
         return row
     row |= theta_summary(theta)
     if split.theta is not None:
-        points, size = upright_points().to(theta.device), split.images.shape[-1]
-        row |= pose_summary(theta, split.theta, points, size)
+        size = split.images.shape[-1]
+        row |= pose_summary(theta, split.theta, upright_points(size).to(theta.device), size)
     return row
 
 

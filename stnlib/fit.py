@@ -103,7 +103,6 @@ class Tracer:
 
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         self._seen: dict[str, Tensor] = {}
-        self._points = upright_points()
         self.monitor = CollapseMonitor(
             model, optimizer, seen_object=lambda: self._seen, check_every=1
         )
@@ -111,7 +110,8 @@ class Tracer:
     def step(self, batch: Split, loss: Tensor, correct: Tensor) -> dict[str, float]:
         """Look at the step that `stnlib.train.train_step` took; return the trace's row."""
         if batch.theta is not None:
-            self._seen = {"points": through(batch.theta, self._points.to(batch.theta.device))}
+            points = upright_points(batch.images.shape[-1]).to(batch.theta.device)
+            self._seen = {"points": through(batch.theta, points)}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", CollapseWarning)
             self.monitor.step(loss)

@@ -12,19 +12,24 @@ Rule = Callable[[Any], str | None]  # returns what is allowed if the value is no
 
 
 def number(
-    above: float | None = None, least: float | None = None, below: float | None = None
+    above: float | None = None,
+    least: float | None = None,
+    below: float | None = None,
+    most: float | None = None,
 ) -> Rule:
     """Rule for a finite number within bounds."""
     bounds = [f"> {above:g}" if above is not None else None]
     bounds += [f">= {least:g}" if least is not None else None]
     bounds += [f"< {below:g}" if below is not None else None]
+    bounds += [f"<= {most:g}" if most is not None else None]
     allowed = "a number " + " and ".join(b for b in bounds if b)
 
     def rule(value: Any) -> str | None:
         ok = isinstance(value, int | float) and not isinstance(value, bool)
         ok = ok and abs(value) <= sys.float_info.max  # refuses nan, too, and huge whole numbers
         ok = ok and (above is None or value > above) and (least is None or value >= least)
-        return None if ok and (below is None or value < below) else allowed
+        ok = ok and (below is None or value < below) and (most is None or value <= most)
+        return None if ok else allowed
 
     return rule
 

@@ -95,9 +95,12 @@ def prepare(config: RunConfig, device: torch.device, data: DataSet | None = None
     stnlib.data.DataError, ConfigError
         One line, where data or machine do not allow the run.
     """
-    data = (data or load(config.data, n_train=config.n_train)).to(device)
+    data = (data or load(config.data, n_train=config.n_train, distortion=config.distortion)).to(
+        device
+    )
     _check(config, data, device)
-    data = VIEWS[config.model](data) if config.model in VIEWS else data
+    if config.model in VIEWS:
+        data = VIEWS[config.model](data, config.output_size)
     return altered(data, config.alter)
 
 

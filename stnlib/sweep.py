@@ -229,7 +229,7 @@ def _train(job: Job, folder: str, checkpoints: str) -> _Outcome:
     options = {"progress": False, **dict(job.options)}
     try:
         with _alone:
-            data = _data(job.config.data, job.config.n_train)
+            data = _data(job.config.data, job.config.n_train, job.config.distortion)
             study.run(job.config, job.study, data=data, **places, **options)
     except ClaimedError as error:
         time.sleep(1)  # not to ask again at once, where nothing else is left to do
@@ -243,6 +243,6 @@ def _train(job: Job, folder: str, checkpoints: str) -> _Outcome:
 
 
 @functools.lru_cache(maxsize=4)
-def _data(name: str, n_train: int | None) -> DataSet:
+def _data(name: str, n_train: int | None, distortion: float | None) -> DataSet:
     """Loaded once a worker, not shipped with each task."""
-    return load(name, n_train=n_train)
+    return load(name, n_train=n_train, distortion=distortion)

@@ -111,9 +111,11 @@ def test_a_field_that_differs_changes_the_key(field):
         "theta_init": "glorot",
         "recovery": "reset",
         "alter": "frame1",
+        "distortion": 0.5,
     }
+    base = RunConfig(data="c10" if field.name == "distortion" else "cm")
     other = others.get(field.name, 7)
-    assert RunConfig(**{field.name: other}).key != RunConfig().key
+    assert base.replace(**{field.name: other}).key != base.key
 
 
 def test_one_and_one_point_zero_are_one_configuration():
@@ -141,7 +143,7 @@ ALLOWED = {
     "output_size": "a whole number >= 1 or None",
     "seed": "a whole number >= 0",
     "shuffle": "True or False",
-    "data": "one of cm, digits, c10, c10d, shapes10, shapes10d",
+    "data": "one of cm, digits, mnist, c10, c10d, shapes10, shapes10d",
     "model": "one of baseline, baseline_wide, stn, stn_frozen, oracle, crop",
     "sampler": "one of bilinear, clipped",
     "padding": "one of zeros, border, reflection",
@@ -157,6 +159,7 @@ ALLOWED = {
     "loc_clip": "a number > 0 or None",
     "outside_penalty": "a number >= 0",
     "recovery": "one of none, rollback, reset",
+    "distortion": "a number >= 0 and <= 1 or None",
     "alter": "one of none, standard, frame1, frame2, inverted",
 }
 NUMBERS = ["fast", "1e-3", None, True, -1, float("nan"), float("inf"), 10**400, [1e-3], 1j]
@@ -256,7 +259,10 @@ def test_a_choice_is_between_what_the_package_has(name, known):
 def test_what_undoes_a_distortion_is_for_distorted_data(model):
     with pytest.raises(ConfigError) as caught:
         RunConfig(data="c10", model=model)
-    assert str(caught.value) == f"model {model} is for data c10d, shapes10d, not 'c10'"
+    assert (
+        str(caught.value)
+        == f"model {model} is for data c10d, shapes10d or with distortion, not 'c10'"
+    )
     assert not RunConfig(data="c10d", model=model).has_transformer
 
 

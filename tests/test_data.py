@@ -115,7 +115,7 @@ def failure(action, *arguments):
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones():
-    names = "cm, digits, c10, c10d, shapes10, shapes10d"
+    names = "cm, digits, mnist, c10, c10d, shapes10, shapes10d"
     with pytest.raises(ValueError, match=f"data must be one of {names}, not 'mnits'"):
         data.load("mnits")
 

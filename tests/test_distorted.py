@@ -123,6 +123,12 @@ def test_a_crop_is_the_centre_of_the_canvas(small):
     assert torch.equal(everything(seen.train).images, expected)
 
 
+def test_a_small_oracle_sees_the_image_alone(plain, small):
+    seen = undone(small, 32)
+    inner = undone(small).test.images[..., 16:48, 16:48]
+    assert (seen.test.images.int() - inner.int()).abs().max() <= 1  # coordinates round
+
+
 @pytest.mark.parametrize("view", data.VIEWS.values())
 def test_only_what_is_distorted_can_be_undone(plain, view):
     with pytest.raises(ValueError, match="data must be distorted, which 'shapes10' is not"):

@@ -5,6 +5,7 @@ from .alter import ALTERATIONS, altered
 from .catalogue import NAMES, Source, available, fetch, load
 from .distorted import VIEWS
 from .download import data_dir
+from .scattered import scattered
 from .sets import DataError, DataSet, Split, fingerprint, subset_indices
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "fingerprint",
     "load",
     "published",
+    "scattered",
     "shapes",
     "subset_indices",
 ]

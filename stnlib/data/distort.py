@@ -25,6 +25,7 @@ __all__ = [
     "Draws",
     "distort",
     "draw",
+    "hashed",
     "true_theta",
     "upright_points",
 ]
@@ -54,8 +55,7 @@ def draw(numbers: Tensor, *purpose: int | str, flip: bool, most: int = DEGREES) 
     """Draw distortions, each uniformly from its range, flips with probability 1/2.
 
     Image number i gets what `purpose` and i say, whatever else is in the batch and wherever
-    the batch lies: nothing is drawn in sequence, the numbers are hashed (the mixing function
-    is that of SplitMix64; Steele, Lea and Flood, OOPSLA 2014).
+    the batch lies: nothing is drawn in sequence, the numbers are `hashed`.
 
     Parameters
     ----------
@@ -64,15 +64,31 @@ def draw(numbers: Tensor, *purpose: int | str, flip: bool, most: int = DEGREES) 
     flip : whether to flip at all; angles and shifts are the same either way.
     most : degrees, either way; `distort` knows no more than the default.
     """
-    digest = hashlib.sha256("/".join(map(str, purpose)).encode()).digest()
-    key = int.from_bytes(digest[:8], "big", signed=True)
-    bits = _mix(numbers * _signed(0x9E3779B97F4A7C15) + key)
+    bits = hashed(numbers, *purpose)
     parts = []
     for n in (2 * most + 1, 2 * SHIFT + 1, 2 * SHIFT + 1, 2):  # in all 1.8e4 of 2⁶³ cases
         parts.append(bits % n)
         bits = bits // n
     degrees, x, y, coin = parts
     return Draws(degrees - most, torch.stack([x, y], 1) - SHIFT, coin.bool() & flip)
+
+
+def hashed(numbers: Tensor, *purpose: int | str) -> Tensor:
+    """Random bits that depend on a number and on what they are for, and on nothing else.
+
+    The mixing function is that of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
+
+    Parameters
+    ----------
+    numbers : (N,) int64.
+
+    Returns
+    -------
+    (N,) int64, uniform from 0 to 2⁶³ - 1.
+    """
+    digest = hashlib.sha256("/".join(map(str, purpose)).encode()).digest()
+    key = int.from_bytes(digest[:8], "big", signed=True)
+    return _mix(numbers * _signed(0x9E3779B97F4A7C15) + key)
 
 
 def _signed(word: int) -> int:
@@ -193,12 +209,17 @@ def true_theta(draws: Draws, size: int = CANVAS) -> Tensor:
     return torch.stack([cos, sin, x, -sin, cos, y], dim=1).float()
 
 
-def upright_points() -> Tensor:
+def upright_points(canvas: int = CANVAS) -> Tensor:
     """Centres of the image's pixels on its canvas before it is turned and shifted.
+
+    Parameters
+    ----------
+    canvas : height and width of the canvas in pixels, twice those of the image.
 
     Returns
     -------
-    (1024, 2) float32, normalised (x, y), ``align_corners=True``: within ±31/63.
+    ((canvas / 2)², 2) float32, normalised (x, y), ``align_corners=True``: within ±31/63 for 64.
     """
-    line = (2 * torch.arange(SIDE) - (SIDE - 1)) / (CANVAS - 1)
+    side = canvas // 2
+    line = (2 * torch.arange(side) - (side - 1)) / (canvas - 1)
     return torch.cartesian_prod(line, line).flip(1)

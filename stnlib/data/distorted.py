@@ -16,7 +16,7 @@ from stnlib.transforms import family, invert
 from . import distort
 from .sets import DataSet, Split, fingerprint
 
-__all__ = ["VIEWS", "cropped", "distorted", "turned_further", "undone"]
+__all__ = ["VIEWS", "cropped", "distorted", "in_parts", "turned_further", "undone"]
 
 
 def distorted(data: DataSet, name: str) -> DataSet:
@@ -33,8 +33,8 @@ def distorted(data: DataSet, name: str) -> DataSet:
         named `name`: `train` keeps the 32×32 images, and `batch` distorts them; the others are
         64×64. All come with the true θ and the image's centre.
     """
-    val = _in_parts(data.val, lambda part, index: _seen(part, index, "val"))
-    test = _in_parts(data.test, lambda part, index: _seen(part, index, "test"))
+    val = in_parts(data.val, lambda part, index: _seen(part, index, "val"))
+    test = in_parts(data.test, lambda part, index: _seen(part, index, "test"))
     print_of_all = f"{data.fingerprint} {fingerprint(val, test)}"
     return DataSet(
         name,
@@ -64,7 +64,7 @@ def turned_further(test: Split, degrees: int) -> Split:
 
     The paper's code drew up to ±30 until its last day, and kept test images that it found.
     """
-    return _in_parts(test, lambda part, index: _turned_further(part, index, degrees))
+    return in_parts(test, lambda part, index: _turned_further(part, index, degrees))
 
 
 def _turned_further(part: Split, index: Tensor, degrees: int) -> Split:
@@ -78,32 +78,46 @@ def _turned_further(part: Split, index: Tensor, degrees: int) -> Split:
     return Split(images, part.labels, positions=theta[:, [2, 5]], theta=theta)
 
 
-def undone(data: DataSet) -> DataSet:
+def undone(data: DataSet, size: int | None = None) -> DataSet:
     """What a perfect transformer gives of a distorted data set: each image sampled at its θ.
 
     Bilinear, zeros outside, as in the study's transformers; rounded to whole grey levels.
+
+    Parameters
+    ----------
+    size : height and width of the output in pixels, None for the canvas's: so many pixels from
+        the middle of the upright canvas, half of the canvas's being the image alone.
     """
-    return _viewed(data, _undo)
+
+    def undo(part: Split) -> Split:
+        canvas = part.images.shape[-1]
+        out = size or canvas
+        theta = part.theta * part.theta.new_tensor([*[(out - 1) / (canvas - 1)] * 2, 1]).repeat(2)
+        images = sample_native(part.images.float(), family("affine").grid(theta, (out, out)))
+        return Split(images.round_().clamp_(0, 255).to(torch.uint8), part.labels)
+
+    return _viewed(data, undo)
 
 
-def _undo(part: Split) -> Split:
-    grid = family("affine").grid(part.theta, tuple(part.images.shape[2:]))
-    images = sample_native(part.images.float(), grid).round_().clamp_(0, 255).to(torch.uint8)
-    return Split(images, part.labels)
+def cropped(data: DataSet, size: int | None = None) -> DataSet:
+    """The pixels in the centre of each canvas, wherever the image is.
 
-
-def cropped(data: DataSet) -> DataSet:
-    """The 32×32 pixels in the centre of each canvas, wherever the image is."""
-    return _viewed(data, _crop)
-
-
-def _crop(part: Split) -> Split:
-    edge = (distort.CANVAS - distort.SIDE) // 2
-    return Split(part.images[..., edge:-edge, edge:-edge].contiguous(), part.labels)
+    Parameters
+    ----------
+    size : height and width of what is seen in pixels, None for half of the canvas's.
+    """
+    canvas = data.size[0]
+    out = size or canvas // 2
+    if out > canvas:
+        raise ValueError(f"size must be at most the canvas's {canvas} pixels, not {out}")
+    inner = slice((canvas - out) // 2, (canvas + out) // 2)
+    return _viewed(
+        data, lambda part: Split(part.images[..., inner, inner].contiguous(), part.labels)
+    )
 
 
 #: how the controls see a distorted data set, by the name of the model
-VIEWS: dict[str, Callable[[DataSet], DataSet]] = {"oracle": undone, "crop": cropped}
+VIEWS: dict[str, Callable[[DataSet, int | None], DataSet]] = {"oracle": undone, "crop": cropped}
 
 
 def _viewed(data: DataSet, view: Callable[[Split], Split]) -> DataSet:
@@ -111,12 +125,12 @@ def _viewed(data: DataSet, view: Callable[[Split], Split]) -> DataSet:
     if renew is None or data.val.theta is None:
         raise ValueError(f"data must be distorted, which {data.name!r} is not")
     train = replace(data.train, renew=lambda *batch: view(renew(*batch)))
-    val, test = (_in_parts(split, lambda part, _: view(part)) for split in (data.val, data.test))
+    val, test = (in_parts(split, lambda part, _: view(part)) for split in (data.val, data.test))
     return replace(data, train=train, val=val, test=test, probes={})
 
 
-def _in_parts(split: Split, make: Callable[[Split, Tensor], Split]) -> Split:
-    """Make a split of another, 500 images at a time, for the sake of memory."""
+def in_parts(split: Split, make: Callable[[Split, Tensor], Split]) -> Split:
+    """Make a split of another, 500 images and their numbers at a time, for the sake of memory."""
     indices = torch.arange(len(split), device=split.labels.device).split(500)
     parts = [make(split.take(index), index) for index in indices]
     names = ("images", "labels", "positions", "theta")

@@ -9,6 +9,8 @@ from stnlib.diagnostics.theta import as_affine, decompose
 
 __all__ = ["pose_summary", "through"]
 
+SAME = 1e-5  # below, true values differ by rounding alone
+
 
 def through(theta: Tensor, points: Tensor) -> Tensor:
     """Send points (P, 2) or (N, P, 2) through affine θ, (N, 6) or (N, 2, 3): (N, P, 2).
@@ -32,8 +34,9 @@ def pose_summary(theta: Tensor, truth: Tensor, points: Tensor, size: int) -> dic
     -------
     dict with `theta_error`, the root mean square distance in pixels between where θ and where
     the true θ looks for the object's points; `object_coverage`, its mean over images; and
-    `undone_rotation`, `undone_tx`, `undone_ty`: slopes of the least-squares lines from the
-    true values to the predicted ones, 1 where the distortion is undone, 0 where ignored.
+    `undone_rotation`, `undone_tx`, `undone_ty` and `undone_scale`, each where its true value
+    differs between images: slopes of the least-squares lines from the true values to the
+    predicted ones, 1 where the distortion is undone, 0 where ignored.
     """
     theta, truth = theta.double(), truth.double()
     places = through(truth, points.double())
@@ -43,8 +46,9 @@ def pose_summary(theta: Tensor, truth: Tensor, points: Tensor, size: int) -> dic
         "object_coverage": object_coverage(theta, places).mean().item(),
     }
     found, wanted = decompose(theta), decompose(truth)
-    for name in ("rotation", "tx", "ty"):
+    for name in ("rotation", "tx", "ty", "scale"):
         x = wanted[name] - wanted[name].mean()
-        slope = (x * found[name]).sum() / x.square().sum()
-        summary[f"undone_{name}"] = slope.item()
+        if x.abs().max() > SAME:
+            slope = (x * found[name]).sum() / x.square().sum()
+            summary[f"undone_{name}"] = slope.item()
     return summary
