@@ -262,7 +262,7 @@ def test_bfloat16_is_refused_where_the_processor_would_emulate_it(few, tmp_path,
 def test_results_are_every_seed_that_is_recorded_and_those_that_are_missing(
     few, places, monkeypatch
 ):
-    monkeypatch.setattr(study, "load", lambda name, n_train=None: few)
+    monkeypatch.setattr(study, "load", lambda name, **options: few)
     config = RunConfig(
         data="digits", model="baseline", n_train=96, batch_size=96, epochs=1, lr=2e-5
     )
@@ -270,3 +270,12 @@ def test_results_are_every_seed_that_is_recorded_and_those_that_are_missing(
     study.result(config.replace(seed=5), progress=False)
     seeds = [record["config"].seed for record in study.results(config, 2)]
     assert seeds == [0, 1, 5]
+
+
+def test_records_of_a_study_are_found_wherever_they_were_made(places, monkeypatch):
+    monkeypatch.setattr(records, "_BOOK", BOOK / "records")
+    made = study.recorded("cm-recipe")
+    wanted = study.configurations(BOOK / "studies" / "cm-recipe.toml")
+    assert [record["config"] for record in made] == [c for c in wanted if records.find(c)]
+    with pytest.raises(ConfigError, match=r"no-such\.toml cannot be read"):
+        study.recorded("no-such")

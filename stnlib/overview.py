@@ -1,0 +1,84 @@
+"""The whole study on one page: the paper's numbers beside ours, each of ours with its records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import pandas as pd
+
+from stnlib import paper, records
+from stnlib.config import RunConfig
+from stnlib.records import Record
+from stnlib.statistics import summarize
+
+__all__ = ["linked", "network", "overview"]
+
+_DATA = {"cm": "CM", "c10": "C10", "c10d": "C10D"}
+_WITHOUT = {
+    "baseline": "no transformer",
+    "crop": "centre crop",
+    "oracle": "true θ",
+    "stn_frozen": "STN, frozen at the identity",
+}
+
+
+def network(config: RunConfig) -> str:
+    """What a network is called on the page."""
+    if config.model in _WITHOUT:
+        return _WITHOUT[config.model]
+    sampler = "clipped" if config.sampler == "clipped" else "correct"
+    size = f", output {config.output_size}×{config.output_size}" if config.output_size else ""
+    return f"STN, {sampler} sampler{size}"
+
+
+def linked(made: Iterable[Record]) -> str:
+    """Test accuracy of runs: mean, spread and n, and a link to each record, by its seed.
+
+    Links are Markdown, relative to the book's folder; records that lie elsewhere have none.
+    """
+    made = sorted(made, key=lambda record: record["config"].seed)
+    seeds = " ".join(_place(record["config"]) for record in made)
+    return f"{summarize([r['result']['test_accuracy'] for r in made])}; seed {seeds}"
+
+
+def _place(config: RunConfig) -> str:
+    path, book = records.locate(config), records.folders()[0].parent
+    if path is None or book not in path.parents:
+        return str(config.seed)
+    return f"[{config.seed}]({path.relative_to(book).as_posix()})"
+
+
+def overview(columns: Mapping[str, Iterable[Record]]) -> str:
+    """A Markdown table: a row a data set and network, the paper's test accuracy, then ours.
+
+    Parameters
+    ----------
+    columns : records by setting; those of one data set, network and setting differ in nothing
+        but their seeds.
+    """
+    cells: dict[tuple[str, str], dict[str, list[Record]]] = {}
+    for setting, made in columns.items():
+        for record in made:
+            row = record["config"].data, network(record["config"])
+            cells.setdefault(row, {}).setdefault(setting, []).append(record)
+    order = sorted(
+        cells, key=lambda row: (list(_DATA).index(row[0]), row[1] not in _WITHOUT.values())
+    )
+    lines = []
+    for data, name in order:
+        told = {setting: linked(made) for setting, made in cells[data, name].items()}
+        lines.append({"data": _DATA[data], "network": name, "paper": _paper(data, name)} | told)
+    return _markdown(pd.DataFrame(lines, columns=["data", "network", "paper", *columns]).fillna(""))
+
+
+def _paper(data: str, name: str) -> str:
+    """The paper's test accuracy, for its own two networks."""
+    # Its sampler was the clipped one, which we ran where it failed: not on Cluttered MNIST.
+    sampler = "correct" if data == "cm" else "clipped"
+    model = {"no transformer": "baseline", f"STN, {sampler} sampler": "stn"}.get(name)
+    return f"{paper.TEST_ACCURACY[data, model]:.2f}" if model else ""
+
+
+def _markdown(table: pd.DataFrame) -> str:
+    rows = [list(table), ["---"] * len(table.columns), *table.to_numpy().tolist()]
+    return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in rows)
