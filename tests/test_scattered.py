@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -16,6 +17,7 @@ from stnlib.data import digits, shapes
 from stnlib.data.distorted import cropped, undone
 from stnlib.data.scattered import poses, scattered, warp
 from stnlib.diagnostics import decompose
+from stnlib.figures.scattered import payoff
 
 SIZES = (40, 20, 30)
 
@@ -167,3 +169,24 @@ def test_a_run_on_scattered_images_is_recorded(strong, places, model):
     if model == "stn":
         row = record["history"][0]
         assert {"undone_scale", "undone_rotation", "undone_tx"} <= row.keys()
+
+
+# The figure of what it brings
+
+
+def test_the_figure_draws_the_means_and_leaves_out_what_is_not_known():
+    table = pd.DataFrame(
+        [
+            {"model": "stn", "distortion": d, "test_accuracy": 0.9 - d / 10 + s / 100}
+            | {"undone_shift": d, "undone_scale": math.nan, "undone_rotation": 0.0}
+            for d in (0.5, 1.0)
+            for s in (0, 2)
+        ]
+        + [{"model": "baseline", "distortion": 1.0, "test_accuracy": 0.5}]
+    )
+    left, right = payoff(table).axes
+    lines = [line for line in left.get_lines() if line.get_linestyle() == "-"]
+    assert lines[0].get_ydata() == pytest.approx([0.86, 0.81])
+    assert {text.get_text().strip() for text in left.texts} == {"transformer", "none"}
+    said = {text.get_text().strip() for text in right.texts}
+    assert said == {"shift", "rotation", "ignored", "undone"}
