@@ -31,6 +31,7 @@ LAYERS = [
         "parameters",
         "wild",
         "forks",
+        "overview",
         "remedies",
         "fates",
         "interventions",

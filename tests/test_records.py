@@ -400,14 +400,17 @@ class Seen(NamedTuple):
     classes: tuple[str, ...] = tuple("0123456789")
 
 
-AS_SEEN = {
-    ("cm", False): Seen(1, (40, 40)),
-    ("digits", False): Seen(1, (40, 40)),
-    ("c10", False): Seen(3, (32, 32)),
-    ("shapes10", False): Seen(3, (32, 32)),
-    ("c10d", False): Seen(3, (64, 64)),
-    ("c10d", True): Seen(3, (32, 32)),
-}
+SHAPES = {"cm": (1, 40), "digits": (1, 40), "mnist": (1, 28), "c10": (3, 32), "c10d": (3, 64)}
+SHAPES["shapes10"] = SHAPES["c10"]
+
+
+def as_seen(config):
+    """Images of a configuration's data as its network sees them."""
+    channels, side = SHAPES[config.data]
+    side *= 1 if config.distortion is None else 2
+    if config.model in ("crop", "oracle"):
+        side = config.output_size or (side if config.model == "oracle" else side // 2)
+    return Seen(channels, (side, side))
 
 
 @pytest.fixture(scope="module")
@@ -456,14 +459,15 @@ def test_the_books_records_say_where_they_come_from(committed):
 
 
 def test_the_books_records_of_a_data_set_saw_the_same_data(committed):
-    seen = {(record["config"].data, record["provenance"]["data"]) for record in committed}
-    assert len(seen) == len({name for name, _ in seen})
+    configs = [(r["config"].data, r["config"].distortion) for r in committed]
+    seen = set(zip(configs, (r["provenance"]["data"] for r in committed), strict=True))
+    assert len(seen) == len(set(configs))
 
 
 def test_the_books_records_have_the_parameters_of_their_networks(committed):
     for record in committed:
         config = record["config"]
-        network = study.make_model(config, AS_SEEN[config.data, config.model == "crop"])
+        network = study.make_model(config, as_seen(config))
         assert record["result"]["parameters"] == count_parameters(network)
 
 
@@ -472,7 +476,8 @@ def test_weights_beside_a_record_belong_to_one():
         assert path.with_suffix(".json").is_file()
         assert records.weights_path(path.with_suffix(".json")) == path
         config = records.read(path.with_suffix(".json"))["config"]
-        channels, size = AS_SEEN[config.data, False].channels, AS_SEEN[config.data, False].size[0]
+        seen = as_seen(config)
+        channels, size = seen.channels, seen.size[0]
         transformer = study.transformer(config, channels, size)
         assert transformer(torch.rand(1, channels, size, size)).ndim == 4
 
