@@ -102,7 +102,7 @@ def test_a_run_that_diverged_says_so():
         ("lr=nan", "lr must be a number > 0, not nan"),
         ("epochs=0", "epochs must be a whole number >= 1, not 0"),
         ("epochs=2.5", "epochs must be a whole number >= 1, not 2.5"),
-        ("data=svhn", "data must be one of cm, digits, c10, c10d, shapes10, "),
+        ("data=svhn", "data must be one of cm, digits, mnist, c10, c10d, shapes10, "),
         ("model=resnet", "model must be one of baseline, "),
         ("padding=wrap", "padding must be one of zeros, border, reflection, not 'wrap'"),
         ("rate=1", "'rate=1' is no setting: write NAME=VALUE with one of data, model, "),
