@@ -110,11 +110,11 @@ def fates(pairs: Iterable[tuple[records.Record, Trace]]) -> pd.DataFrame:
     Returns
     -------
     Columns: `key`, every field of the configuration, `state` (by the last validation, see
-    `stnlib.records.state`), `death`, `fall` and `warning` (steps, nan for none), `kind` of the
-    warning, `steps` in all, `blind` (θ is the same for all images at the end),
-    `reach` (lr · loc_lr_factor · (1 + ‖φ‖₁) at the first step: how far a step of Adam's can
-    move θ), and `foremost`, the largest measured step of θ up to `LEAD` steps before the
-    death, or in the whole run where it lives.
+    `stnlib.records.state`), `outcome` (the function), `death`, `fall` and `warning` (steps, nan
+    for none), `kind` of the warning, `steps` in all, `blind` (θ is the same for all images at
+    the end), `reach` (lr · loc_lr_factor · (1 + ‖φ‖₁) at the first step: how far a step of
+    Adam's can move θ), and `foremost`, the largest measured step of θ up to `LEAD` steps before
+    the death, or in the whole run where it lives.
     """
     return pd.DataFrame([_fate(record, trace) for record, trace in pairs])
 
@@ -130,6 +130,7 @@ def _fate(record: records.Record, trace: Trace) -> dict:
         "key": record["key"],
         **config.to_dict(),
         "state": records.state(record),
+        "outcome": outcome(record),
         "death": none if end is None else end,
         "fall": none if (step := fall(frame["accuracy"])) is None else step,
         "warning": warning,

@@ -69,6 +69,7 @@ def test_a_table_of_fates_has_a_row_a_traced_run(few, tmp_path):
     assert sorted(table.index) == [1e-4, 0.1]
     lives, dies = table.loc[1e-4], table.loc[0.1]
     assert np.isnan(lives["death"]) and lives["state"] == "alive" and lives["steps"] == 36
+    assert lives["outcome"] in ("alive", "at chance", "blind") and dies["outcome"] == dies["state"]
     assert dies["warning"] <= dies["death"] <= 36 and dies["state"] in ("black", "shrunken")
     assert dies["reach"] == pytest.approx(1000 * lives["reach"])
     assert lives["foremost"] > 0
