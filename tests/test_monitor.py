@@ -403,6 +403,19 @@ def test_gradients_are_told_apart_by_what_theta_depends_on():
     assert row["rest_grad"] == pytest.approx(torch.cat(parts[False]).norm().item(), rel=1e-5)
 
 
+def test_gradients_that_are_not_there_have_no_norm():
+    model = make("tutorial")
+    with CollapseMonitor(model) as monitor:
+        model(batch()[0])
+        monitor.step()
+        model.fc_loc[2].bias.grad = torch.tensor([3.0, 0, 0, 0, 4.0, 0])
+        model(batch()[0])
+        monitor.step()
+    assert math.isnan(monitor.trace.columns["loc_grad"][0])
+    assert monitor.trace.columns["loc_grad"][1] == 5
+    assert all(map(math.isnan, monitor.trace.columns["rest_grad"]))
+
+
 def test_a_theta_without_a_linear_layer_has_no_phi():
     model = Scripted()
     with CollapseMonitor(model) as monitor:

@@ -27,39 +27,46 @@ def coverage(theta: Tensor) -> Tensor:
     -------
     (N,) float64 in [0, 1], differentiable; θ that is not finite sees nothing: 0.
     """
-    matrix = as_affine(theta).double()
-    finite = matrix.isfinite().flatten(1).all(dim=1)
-    matrix = torch.where(finite[:, None, None], matrix, 0.0)
-    cuts = _cuts(matrix)
-    middle = (cuts[:, None, 1:] + cuts[:, None, :-1]) / 2
-    across, along, shift = matrix[:, :, :, None].unbind(dim=2)
-    # At height y, a x + b y + t is in [-1, 1] for x around a centre; if a = 0, for all or for none.
-    value, flat = along * middle + shift, across == 0
-    across = torch.where(flat, 1.0, across)
-    half = torch.where(flat, torch.where(value.abs() <= 1, torch.inf, -torch.inf), 1 / across.abs())
-    left = (-value / across - half).amax(dim=1).clamp_min(-1)
-    right = (-value / across + half).amin(dim=1).clamp_max(1)
-    area = ((right - left).clamp_min(0) * cuts.diff(dim=1)).sum(dim=1)
-    return torch.where(finite, area / 4, 0.0)
+    # Beside a training step an operation costs most at its first use: so few kinds are used here.
+    matrix = as_affine(theta).permute(1, 2, 0).contiguous().double()
+    finite = (matrix * 0).sum(dim=(0, 1)) == 0
+    matrix = torch.where(finite, matrix, 0.0)
+    signs = _SIGNS.to(matrix.device)
+    cuts = _cuts(matrix, signs)
+    low, high = cuts[:-1], cuts[1:]
+    across, along, shift = matrix.unsqueeze(2).unbind(dim=1)
+    # At height y, a x + b y + t is in [-1, 1] for x around a centre; if a = 0, for all or for none:
+    # as with 1e-100, but for a line that is ±1 throughout, which counts as inside.
+    flat = across == 0
+    across = torch.where(flat, 1e-100, across)
+    half = torch.where(flat, 1e100 * (1 + 1e-15), 1 / across.abs())
+    centre = (along * ((low + high) / 2) + shift) / across  # of -x, as large an area
+    reach = (half + signs[1, :2, None, None, None] * centre).amin(dim=1)  # either way from 0
+    length = reach.clamp(-1, 1).sum(dim=0).clamp(0, 2)
+    return (length * (high - low)).sum(dim=0) * finite / 4
 
 
-def _cuts(matrix: Tensor) -> Tensor:
-    """Heights in [-1, 1] at which lines cross that bound what is seen, and ±1: (N, 14), in order.
+_SIGNS = torch.tensor([[1.0, 1.0, -1.0, -1.0], [1.0, -1.0, 1.0, -1.0]], dtype=torch.float64)
+_SIDE = torch.tensor([[[1.0], [0.0], [0.0]]], dtype=torch.float64)
+
+
+def _cuts(matrix: Tensor, signs: Tensor) -> Tensor:
+    """Heights in [-1, 1] at which lines cross that bound what is seen, and ±1: (14, N), in order.
 
     The lines are p x + q y + r = ±1 with (p, q, r) = (1, 0, 0) for the square's sides, and the
-    matrix's rows. Two of them, s = ±1 and s' = ±1, cross at (s' p - s p' - (p r' - p' r)) over
-    (p q' - p' q), the brackets being entries of the cross product of (p, q, r) and (p', q', r').
+    rows of `matrix`, (2, 3, N). Two of them, s = ±1 and s' = ±1, cross at
+    (s' p - s p' + r p' - r' p) over (p q' - p' q). Where they are parallel the height is any: one
+    cut more changes no area.
     """
-    side = matrix.new_tensor([[1.0, 0.0, 0.0]]).expand(len(matrix), 1, 3)
-    lines = torch.cat([side, matrix], dim=1)
-    others = lines.roll(-1, dims=1)
-    _, minus, crossing = torch.linalg.cross(lines, others).unsqueeze(-1).unbind(dim=2)
-    signs = matrix.new_tensor([[1.0, 1.0, -1.0, -1.0], [1.0, -1.0, 1.0, -1.0]])
-    height = signs[0] * lines[:, :, :1] - signs[1] * others[:, :, :1] + minus
-    parallel = crossing == 0
-    height = torch.where(parallel, 0.0, height / torch.where(parallel, 1.0, crossing))
-    ends = signs[1, :2].expand(len(matrix), 2)
-    return torch.cat([height.flatten(1).clamp(-1, 1), ends], dim=1).sort(dim=1).values
+    n = matrix.shape[2]
+    side = _SIDE.to(matrix.device).expand(1, 3, n)
+    p, q, r = torch.cat([side, matrix]).unsqueeze(1).unbind(dim=2)
+    p1, q1, r1 = torch.cat([matrix, side]).unsqueeze(1).unbind(dim=2)
+    first, second = signs.unsqueeze(2)
+    crossing = p * q1 - p1 * q
+    height = (first * p - second * p1 + (r * p1 - r1 * p)) / (crossing + (crossing == 0))
+    ends = signs[1, :2, None].expand(2, n)
+    return torch.cat([height.flatten(0, 1).clamp(-1, 1), ends]).sort(dim=0).values
 
 
 def grid_coverage(grid: Tensor) -> Tensor:
@@ -170,4 +177,5 @@ def black_share(images: Tensor, threshold: float = 1 / 255) -> Tensor:
     ----------
     images : (N, C, H, W) float, nominally in [0, 1].
     """
-    return (images.abs().flatten(1).amax(dim=1) < threshold).float().mean()
+    high, low = images.amax(dim=(1, 2, 3)), images.amin(dim=(1, 2, 3))  # needs no copy, as abs does
+    return (torch.maximum(high, -low) < threshold).float().mean()

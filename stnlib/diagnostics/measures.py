@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -66,8 +66,7 @@ def measure(
         values["object_coverage"] = object_coverage(look.matrix, **seen_object).mean()
     if look.features is not None:
         values |= _step(look, watch.layer, lr)
-    values["loc_grad"] = _norm(watch.localisation, nan)
-    values["rest_grad"] = _norm(watch.rest, nan)
+    values["loc_grad"], values["rest_grad"] = _norms(watch.localisation, watch.rest, nan)
     row = torch.stack([value.float() for value in values.values()])
     if look.theta is None:
         return row
@@ -107,9 +106,13 @@ def _step(look: Look, layer: nn.Linear, lr: float | None) -> dict[str, Tensor]:
     return values
 
 
-def _norm(parameters: Iterable[nn.Parameter], none: Tensor) -> Tensor:
-    grads = [p.grad for p in parameters if p.grad is not None]
-    return nn.utils.get_total_norm(grads).to(none.device) if grads else none
+def _norms(first: list[nn.Parameter], second: list[nn.Parameter], none: Tensor) -> list[Tensor]:
+    """Norms of the gradients of either, NaN where there are none; all tensors in one call."""
+    one, two = ([p.grad for p in part if p.grad is not None] for part in (first, second))
+    norms = torch._foreach_norm(one + two) if one or two else []
+    norms = [norm.to(none.device) for norm in norms]
+    parts = norms[: len(one)], norms[len(one) :]
+    return [torch.linalg.vector_norm(torch.stack(part)) if part else none for part in parts]
 
 
 def rate_of(parameter: Tensor, optimizer: torch.optim.Optimizer) -> float | None:

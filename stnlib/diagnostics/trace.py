@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 from stnlib.diagnostics.measures import QUANTITIES
 
@@ -32,8 +33,10 @@ class Trace:
         """Add a step's values, in the order of `measure`; return them by name."""
         row = dict(zip(_names(len(values)), (float(number), *values), strict=True))
         length = len(self)
-        for name in row.keys() | self.columns.keys():  # θ may be unknown at first
-            column = self.columns.setdefault(name, [float("nan")] * length)
+        for name in row:
+            if name not in self.columns:  # θ may be unknown at first
+                self.columns[name] = [float("nan")] * length
+        for name, column in self.columns.items():
             column.append(row.get(name, float("nan")))
         return row
 
@@ -90,7 +93,8 @@ class Trace:
         return draw(self)
 
 
-def _names(n: int) -> list[str]:
+@cache
+def _names(n: int) -> tuple[str, ...]:
     parameters = (n - len(QUANTITIES)) // 2
     names = [f"theta_{what}_{i}" for what in ("mean", "std") for i in range(parameters)]
-    return ["step_number", *QUANTITIES, *names]
+    return ("step_number", *QUANTITIES, *names)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import torch
@@ -131,7 +131,7 @@ class Watch:
             self._probe(args, kwargs)
         else:
             self._stack.close()
-            self._stack.enter_context(self._looking())
+            self._open()
 
     def _after(self, module: nn.Module, args: tuple, output) -> None:
         if torch.compiler.is_compiling():
@@ -147,7 +147,8 @@ class Watch:
         for m in training:
             m.training = False
         try:
-            with self._looking(enough=True), torch.set_grad_enabled(not self._searched):
+            with self._stack, torch.set_grad_enabled(not self._searched):
+                self._open(enough=True)
                 self._eager(*args, **kwargs)
         except _Enough:
             pass
@@ -155,24 +156,17 @@ class Watch:
             for m in training:
                 m.training = True
 
-    @contextmanager
-    def _looking(self, enough: bool = False) -> Iterator[None]:
-        """Everything that sees is in place for one pass, and gone after it."""
+    def _open(self, enough: bool = False) -> None:
+        """Put in place everything that sees, until `_stack` is closed: for one pass."""
         self.look, self._theta, self._grid, self._inputs = None, None, None, {}
         self._left, self._enough = self._sampler, enough
-        with ExitStack() as stack:
-
-            def hook(module, function):
-                stack.callback(module.register_forward_hook(function).remove)
-
-            for transformer in self._ours[self._sampler : self._sampler + 1]:
-                hook(transformer.localisation, self._located)
-                hook(transformer, self._transformed)
-            if not self._ours:
-                stack.enter_context(_Calls(self._made, self._sampled))
-            for layer in self._candidates:
-                hook(layer, self._passed)
-            yield
+        hooks = [(layer, self._passed) for layer in self._candidates]
+        for transformer in self._ours[self._sampler : self._sampler + 1]:
+            hooks += [(transformer.localisation, self._located), (transformer, self._transformed)]
+        for module, function in hooks:
+            self._stack.callback(module.register_forward_hook(function).remove)
+        if not self._ours:
+            self._stack.enter_context(_Calls(self._made, self._sampled))
 
     def _passed(self, layer: nn.Linear, args: tuple, output: Tensor) -> None:
         self._inputs[id(layer)] = args[0].detach()
@@ -198,7 +192,9 @@ class Watch:
         theta = self._theta.detach().float()
         look = Look(black_share(output.detach()), theta=theta)
         family = transformer.family
-        if getattr(getattr(family, "base", None) or family, "affine", False):
+        if getattr(family, "name", None) == "affine":
+            look.matrix = theta.reshape(-1, 2, 3)  # its rows, which need no check and no assembling
+        elif getattr(getattr(family, "base", None) or family, "affine", False):
             look.matrix = family.matrix(theta)[:, :2]
         else:
             look.grid = family.grid(theta, COARSE, align_corners=transformer.align_corners)
