@@ -1,6 +1,9 @@
 """Make the one table of ratios of what pytest-benchmark measured, and hold it against the bars.
 
 python benchmarks/table.py MEASURED.json [RATIOS.json]    prints it, and writes it with its machine
+
+Where only some things were measured, the others keep the rows that RATIOS.json has. A row names
+the source that it measured, and when.
 """
 
 import json
@@ -72,6 +75,10 @@ ONE, TWO = "no sweep, one process", "no sweep, two processes"
 MEMORY = "decoding C10D and 5 steps"
 
 
+def of_monitor(name):
+    return lambda t: t.figure(f"step, {name} STN, batch 128", "added by the monitor, share")
+
+
 def of_distortion(t):
     return t.ratio("distortion", *OTHERS)
 
@@ -105,6 +112,8 @@ BARS = [
         (f"{t} STN's epoch over the baseline's", "<=", 1.12, of_transformer(t))
         for t in ("C10", "C10D")
     ),
+    ("a monitor's share of a step, CM STN", "<=", 0.03, of_monitor("cm")),
+    ("a monitor's share of a step, C10 STN", "<=", 0.03, of_monitor("c10")),
     ("two workers against one, runs an hour", ">=", 1.8, lambda t: t.ratio("8 runs", "one worker")),
     (
         "two processes against one, no sweep",
@@ -133,13 +142,21 @@ def bars(table):
     return judged
 
 
-def machine():
-    """The processor, the versions and the source; what it measured ran on one thread."""
-    origin = provenance(torch.device("cpu"), "")
+def machine(origin):
+    """The processor and the versions; what it measured ran on one thread."""
     versions = ", ".join(f"{name} {version}" for name, version in origin["versions"].items())
-    names = ("device", "system", "source", "date")
-    machine = {name: origin[name] for name in names}
+    machine = {name: origin[name] for name in ("device", "system")}
     return machine | {"versions": versions, "cores": os.cpu_count(), "threads": 1}
+
+
+def renewed(old, new):
+    """Rows of an old table, those of things that a new one has replaced by its own, in place."""
+    groups = {}
+    for row in [*old, *new]:
+        groups.setdefault(row["what"], []).append(row)
+    fresh = {row["what"] for row in new}
+    kept = {what: [row for row in new if row["what"] == what] for what in fresh}
+    return [row for what, rows in groups.items() for row in kept.get(what, rows)]
 
 
 def line(row):
@@ -157,11 +174,14 @@ def judgement(row):
 def main():
     """Print, and write where a second name is given."""
     measured, *target = map(Path, sys.argv[1:])
-    table = rows(json.loads(measured.read_text(encoding="utf-8"))["benchmarks"])
-    judged = bars(table)
-    print(*map(line, table), "", *map(judgement, judged), sep="\n")
+    origin = provenance(torch.device("cpu"), "")
+    origin_of_row = {name: origin[name] for name in ("source", "date")}
+    table = [row | origin_of_row for row in rows(json.loads(measured.read_text())["benchmarks"])]
+    print(*map(line, table), "", *map(judgement, bars(table)), sep="\n")
     if target:
-        content = {"machine": machine(), "bars": judged, "rows": table}
+        old = json.loads(target[0].read_text())["rows"] if target[0].exists() else []
+        table = renewed(old, table)
+        content = {"machine": machine(origin), "bars": bars(table), "rows": table}
         target[0].write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 

@@ -90,3 +90,10 @@ def test_the_figure_refuses_a_ratio_of_nothing():
     ratios = pd.DataFrame({"what": ["a"], "against": ["x"], "ratio": [0.0]})
     with pytest.raises(ValueError, match="ratio must be a number > 0"):
         speed_ratios(ratios)
+
+
+def test_what_was_not_measured_again_keeps_its_rows():
+    old = [{"what": w, "against": x, "ratio": 1} for w in "ab" for x in "xy"]
+    new = [{"what": "a", "against": "x", "ratio": 2}, {"what": "c", "against": "x", "ratio": 3}]
+    found = [(row["what"], row["against"], row["ratio"]) for row in table.renewed(old, new)]
+    assert found == [("a", "x", 2), ("b", "x", 1), ("b", "y", 1), ("c", "x", 3)]
