@@ -17,7 +17,7 @@ _DATA = {"cm": "CM", "c10": "C10", "c10d": "C10D"}
 _WITHOUT = {
     "baseline": "no transformer",
     "crop": "centre crop",
-    "oracle": "true θ",
+    "oracle": "oracle (true θ)",
     "stn_frozen": "STN, frozen at the identity",
 }
 

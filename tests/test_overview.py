@@ -49,4 +49,4 @@ def test_networks_are_named_by_what_tells_them_apart():
     small = RunConfig(data="c10d", output_size=32)
     assert network(small) == "STN, correct sampler, output 32×32"
     assert network(RunConfig(sampler="clipped")) == "STN, clipped sampler"
-    assert network(RunConfig(data="c10d", model="oracle", output_size=32)) == "true θ"
+    assert network(RunConfig(data="c10d", model="oracle", output_size=32)) == "oracle (true θ)"

@@ -187,6 +187,6 @@ def test_the_figure_draws_the_means_and_leaves_out_what_is_not_known():
     left, right = payoff(table).axes
     lines = [line for line in left.get_lines() if line.get_linestyle() == "-"]
     assert lines[0].get_ydata() == pytest.approx([0.86, 0.81])
-    assert {text.get_text().strip() for text in left.texts} == {"transformer", "none"}
+    assert {text.get_text().strip() for text in left.texts} == {"transformer", "no transformer"}
     said = {text.get_text().strip() for text in right.texts}
     assert said == {"shift", "rotation", "ignored", "undone"}

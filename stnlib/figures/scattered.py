@@ -11,7 +11,7 @@ from stnlib.figures.style import COLORS, PALETTE, label_line, spread_labels
 
 __all__ = ["payoff"]
 
-_NETWORKS = {"oracle": "true θ", "stn": "transformer", "baseline": "none"}
+_NETWORKS = {"oracle": "oracle", "stn": "transformer", "baseline": "no transformer"}
 _UNDONE = {"undone_shift": "shift", "undone_scale": "size", "undone_rotation": "rotation"}
 
 
