@@ -145,6 +145,11 @@ def _check(config: RunConfig, data: DataSet, device: torch.device) -> None:
         raise ConfigError(
             f"batch_size must be at most the {n} training images, not {config.batch_size}"
         )
+    if config.model == "crop" and (config.output_size or 0) > data.size[0]:
+        raise ConfigError(
+            f"output_size must be at most the canvas's {data.size[0]} pixels for a crop, "
+            f"not {config.output_size}"
+        )
     if config.precision == "bfloat16" and resolved(device, "auto") != "bfloat16":
         raise ConfigError(
             f"precision must be float32 or auto: {device} does not compute in bfloat16"

@@ -133,6 +133,9 @@ def test_a_crop_may_be_wider_but_not_than_the_canvas(strong):
     assert torch.equal(cropped(strong, 64).test.images, strong.test.images)
     with pytest.raises(ValueError, match="size must be at most the canvas's 64 pixels, not 65"):
         cropped(strong, 65)
+    config = RunConfig(data="shapes10", distortion=1.0, model="crop", output_size=65, batch_size=9)
+    with pytest.raises(ConfigError, match="output_size must be at most the canvas's 64 pixels"):
+        study.prepare(config, torch.device("cpu"), strong)
 
 
 # By name, and in runs

@@ -92,7 +92,8 @@ def undone(data: DataSet, size: int | None = None) -> DataSet:
     def undo(part: Split) -> Split:
         canvas = part.images.shape[-1]
         out = size or canvas
-        theta = part.theta * part.theta.new_tensor([*[(out - 1) / (canvas - 1)] * 2, 1]).repeat(2)
+        zoom = (out - 1) / (canvas - 1)
+        theta = part.theta * part.theta.new_tensor([zoom, zoom, 1, zoom, zoom, 1])
         images = sample_native(part.images.float(), family("affine").grid(theta, (out, out)))
         return Split(images.round_().clamp_(0, 255).to(torch.uint8), part.labels)
 
@@ -105,6 +106,11 @@ def cropped(data: DataSet, size: int | None = None) -> DataSet:
     Parameters
     ----------
     size : height and width of what is seen in pixels, None for half of the canvas's.
+
+    Raises
+    ------
+    ValueError
+        If the canvas is smaller, or the data not distorted.
     """
     canvas = data.size[0]
     out = size or canvas // 2
