@@ -83,7 +83,7 @@ CHANGES = {
     "batch_size": 32,
     "precision": "auto",
 }
-NO_REMEDY = {"data", "model", "n_train", "lr", "epochs", "seed"}
+NO_REMEDY = {"data", "model", "n_train", "lr", "epochs", "seed", "distortion"}
 NO_REMEDY |= {"augment", "dropout", "weight_decay"}
 
 
