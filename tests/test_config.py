@@ -289,6 +289,7 @@ def test_the_classifier_is_the_papers_for_the_data():
     assert {name for name, classifier in classifiers.items() if classifier == "cm"} == {
         "cm",
         "digits",
+        "mnist",
     }
     assert set(classifiers.values()) == set(models.CLASSIFIERS)
 
