@@ -13,6 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
+from stnlib.diagnostics import CollapseMonitor
 from stnlib.files import write_whole
 
 __all__ = ["checkpoint_folder", "load_checkpoint", "save_checkpoint"]
@@ -30,12 +31,14 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer,
     key: str,
     history: list[dict[str, Any]],
+    monitor: CollapseMonitor | None = None,
 ) -> None:
     """Write the state after the last epoch of `history`, whole or not at all.
 
     Parameters
     ----------
     key : of the run's configuration; only a run with the same key can resume from it.
+    monitor : that of a traced run, whose trace then goes on where it was.
 
     Raises
     ------
@@ -47,16 +50,23 @@ def save_checkpoint(
         tensors |= {f"optimizer.{i}.{name}": torch.as_tensor(v) for name, v in state.items()}
     tensors = {name: value.contiguous() for name, value in tensors.items()}
     metadata = {"key": key, "history": json.dumps(history)}
+    if monitor:
+        metadata["monitor"] = json.dumps(monitor.state_dict())
     write_whole(path, safetensors.torch.save(tensors, metadata))
 
 
 def load_checkpoint(
-    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, key: str
+    path: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    key: str,
+    monitor: CollapseMonitor | None = None,
 ) -> list[dict[str, Any]]:
-    """Restore model and optimiser in place and return the history so far.
+    """Restore model, optimiser and monitor in place and return the history so far.
 
-    Returns an empty history, and changes nothing, when there is no file, it is damaged or
-    it belongs to another configuration: the run then begins anew.
+    Returns an empty history, and changes nothing, when there is no file, it is damaged,
+    it belongs to another configuration or lacks the trace for `monitor`, which must have all
+    steps: the run then begins anew.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -64,7 +74,7 @@ def load_checkpoint(
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError):
         return []
-    if metadata.get("key") != key:
+    if metadata.get("key") != key or (monitor and "monitor" not in metadata):
         return []
     model.load_state_dict(_part(tensors, "model."))
     state: dict[int, dict[str, Any]] = {}
@@ -74,6 +84,8 @@ def load_checkpoint(
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
     _lay_out(optimizer)
+    if monitor:
+        monitor.load_state_dict(json.loads(metadata["monitor"]))
     return json.loads(metadata["history"])
 
 

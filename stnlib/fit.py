@@ -46,8 +46,7 @@ def fit(
 
     Parameters
     ----------
-    trace : where to write what a `Tracer` saw, as .npz; only for an STN without `checkpoint`,
-        because a trace begins with the first step.
+    trace : where to write what a `Tracer` saw of an STN, as .npz.
 
     Returns
     -------
@@ -58,8 +57,10 @@ def fit(
     """
     keep_freed_memory()
     optimizer = make_optimizer(model, config)
-    history = load_checkpoint(checkpoint, model, optimizer, config.key) if checkpoint else []
     tracer = Tracer(model, optimizer) if trace else None
+    own = model, optimizer, config.key
+    watch = tracer and tracer.monitor
+    history = load_checkpoint(checkpoint, *own, watch) if checkpoint else []
     steps = -(-len(data.train) // config.batch_size)
     with tqdm(
         total=config.epochs * steps,
@@ -86,7 +87,7 @@ def fit(
             history.append({"epoch": epoch} | row)
             bar.set_postfix(epoch=epoch, val=f"{row['val_accuracy']:.3f}")
             if checkpoint:
-                save_checkpoint(checkpoint, model, optimizer, config.key, history)
+                save_checkpoint(checkpoint, *own, history, watch)
     if tracer:
         tracer.monitor.save(trace)
     return history

@@ -62,8 +62,7 @@ def run(
     checkpoints : folder for the state after each epoch, which is removed at the end.
     test : evaluate on the test images; False for a search, which must not see them.
     keep_weights : store an STN's localisation network beside the record.
-    trace : store what an STN's transformer did at each step beside the record; such a run is
-        not resumed but begun again.
+    trace : store what an STN's transformer did at each step beside the record.
 
     Raises
     ------
@@ -119,10 +118,8 @@ def _make(
     """Train and record; for the arguments see `run`."""
     model = make_model(config, data).to(device, memory_format=torch.channels_last)
     checkpoint = checkpoints / f"{config.key}.safetensors"
-    if trace and isinstance(model, STN):
-        history = fit(model, data, config, None, progress, records.trace_path(path))
-    else:
-        history = fit(model, data, config, checkpoint, progress)
+    traced = records.trace_path(path) if trace and isinstance(model, STN) else None
+    history = fit(model, data, config, checkpoint, progress, traced)
     final = _tested(model, data, config.precision) if test else {}
     outcome = final | {
         "n_test": len(data.test) if test else 0,

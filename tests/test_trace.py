@@ -1,5 +1,6 @@
 """Traces: what a transformer does at each step of a run, beside the run's record."""
 
+import numpy as np
 import pytest
 import torch
 from runs import fresh, numbers
@@ -47,19 +48,45 @@ def test_a_study_keeps_its_traces_beside_the_records_and_baselines_have_none(
         assert records.read(path)["history"]
 
 
-def test_a_traced_run_that_was_interrupted_begins_again(shapes, tmp_path, monkeypatch):
-    real = fit.train_epoch
-
-    def interrupted(*args):
-        if args[4] == 2:
-            raise KeyboardInterrupt
-        return real(*args)
-
+def run(tmp_path, shapes, **kwargs):
     places = {"folder": tmp_path, "checkpoints": tmp_path / "c", "data": shapes}
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(fit, "train_epoch", interrupted)
-        study.run(SMALL, "s", trace=True, progress=False, **places)
-    path = study.run(SMALL, "s", trace=True, progress=False, **places)
-    trace = Trace.load(records.trace_path(path))
-    assert trace.columns["step_number"] == [1, 2, 3, 4]
+    return study.run(SMALL, "s", progress=False, **places, **kwargs)
+
+
+@pytest.fixture
+def interrupt(monkeypatch):
+    """Run something until the second epoch begins."""
+
+    def made(call):
+        real = fit.train_epoch
+
+        def interrupted(*args):
+            if args[4] == 2:
+                raise KeyboardInterrupt
+            return real(*args)
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(fit, "train_epoch", interrupted)
+            call()
+
+    return made
+
+
+def test_a_traced_run_that_was_interrupted_goes_on_as_if_it_had_not_been(
+    shapes, tmp_path, interrupt
+):
+    whole = run(tmp_path / "whole", shapes, trace=True)
+    interrupt(lambda: run(tmp_path, shapes, trace=True))
+    path = run(tmp_path, shapes, trace=True)
+    expected, trace = (Trace.load(records.trace_path(one)) for one in (whole, path))
+    assert trace.columns.keys() == expected.columns.keys() and trace.events == expected.events
+    for name, column in expected.columns.items():
+        np.testing.assert_array_equal(trace.columns[name], column, name)
+    assert numbers(records.read(path)["history"]) == numbers(records.read(whole)["history"])
     assert not list((tmp_path / "c").iterdir())
+
+
+def test_a_checkpoint_without_a_trace_is_no_beginning_for_a_traced_run(shapes, tmp_path, interrupt):
+    interrupt(lambda: run(tmp_path, shapes))
+    trace = Trace.load(records.trace_path(run(tmp_path, shapes, trace=True)))
+    assert trace.columns["step_number"] == [1, 2, 3, 4]
