@@ -118,6 +118,22 @@ def _forget(walk: Walk) -> None:
         walk.optimizer.state.pop(parameter, None)
 
 
+def _forget_sooner(walk: Walk) -> None:
+    """Adam's mean of squares over ten steps instead of a thousand, from the one that it has.
+
+    A gradient that comes after a calm then moves a weight by at most the learning rate, and not
+    by several times as much while the mean still holds the calm.
+    """
+    for group in walk.optimizer.param_groups:
+        if group["localisation"]:
+            (beta, old), new = group["betas"], 0.9
+            group["betas"] = (beta, new)
+            for parameter in group["params"]:
+                if memory := walk.optimizer.state.get(parameter):
+                    t = memory["step"].item()
+                    memory["exp_avg_sq"].mul_((1 - new**t) / (1 - old**t))
+
+
 def _plain_descent(walk: Walk) -> None:
     """SGD for the localisation network, its rate such that θ moves as much as with Adam."""
     groups = {group["localisation"]: group for group in walk.optimizer.param_groups}
@@ -173,6 +189,7 @@ INTERVENTIONS: dict[str, Callable[[Walk], None]] = {
     "φ normalised": _normalised,
     "φ halved, weights doubled": _halved,
     "Adam's memory reset": _forget,
+    "Adam's memory short": _forget_sooner,
     "SGD, steps of θ as large": _plain_descent,
     "signs of θ's gradient at random": _signs_at_random,
     "labels shuffled": _labels_shuffled,

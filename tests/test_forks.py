@@ -1,6 +1,7 @@
 """Forks: a training at the pace of single steps, taken back and changed."""
 
 import statistics
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from stnlib import fit, forks, interventions, observations
 from stnlib.cli import app
 from stnlib.config import ConfigError, RunConfig
 from stnlib.interventions import INTERVENTIONS
+from stnlib.optim import param_groups
 from stnlib.sampler import sample_clipped, sample_native
 from stnlib.walk import Walk
 
@@ -78,6 +80,31 @@ def test_a_walk_refuses_what_it_cannot_repeat(few, change):
 # Interventions
 
 grids = st.integers(0, 2**32 - 1)
+
+
+def burst(change, calm):
+    """The largest step over the learning rate when large gradients follow `calm` small ones."""
+    layer = torch.nn.Linear(1, 1, bias=False)
+    model = torch.nn.ModuleDict({"localisation": layer})
+    optimizer = torch.optim.Adam(param_groups(model, 1e-3), fused=True)
+    walk = SimpleNamespace(localisation=layer, optimizer=optimizer)
+    largest = 0.0
+    for step in range(calm + 10):
+        if step == calm:
+            INTERVENTIONS[change](walk)
+        before = layer.weight.item()
+        layer.weight.grad = torch.full((1, 1), 1e-4 if step < calm else 1.0)
+        optimizer.step()
+        if step >= calm:
+            largest = max(largest, abs(layer.weight.item() - before) / 1e-3)
+    return largest
+
+
+@pytest.mark.parametrize("calm", [1, 10, 500])
+def test_adam_with_a_short_memory_takes_no_burst_after_a_calm(calm):
+    assert burst("Adam's memory short", calm) < 1.05
+    if calm == 500:
+        assert burst("none", calm) > 3
 
 
 def sampled(sampler, seed):
