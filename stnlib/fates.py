@@ -11,14 +11,15 @@ import pandas as pd
 
 from stnlib import records
 from stnlib.diagnostics import Trace
+from stnlib.statistics import Share, mean_share, wilson
 
 __all__ = [
-    "LEAD",
     "LEAST_LEARNT",
     "LEAST_SEEN",
     "MOST_BLACK",
     "WINDOW",
     "Threshold",
+    "ahead",
     "balanced_accuracy",
     "blind",
     "death",
@@ -27,8 +28,10 @@ __all__ = [
     "fit_threshold",
     "forecast",
     "mixed",
+    "onset",
     "outcome",
     "running_mean",
+    "told",
     "traces",
 ]
 
@@ -36,7 +39,6 @@ WINDOW = 10  # steps over which a transformer's state is judged
 MOST_BLACK, LEAST_SEEN = 0.5, 0.05  # beyond, in the mean of a window, a transformer is dead
 LEAST_LEARNT = 0.2  # accuracy, twice a guess among ten classes; below, nothing is learnt
 SAME = 1e-5  # standard deviation of θ over images below which they are all seen alike
-LEAD = 10  # steps before a death at which a forecast must have been made
 
 
 def running_mean(values: Sequence[float], window: int) -> np.ndarray:
@@ -52,10 +54,28 @@ def death(frame: pd.DataFrame) -> int | None:
     """
     black = running_mean(frame["black"], WINDOW) > MOST_BLACK
     dead = black | (running_mean(frame["coverage"], WINDOW) < LEAST_SEEN)
-    if not len(dead) or not dead[-1]:
+    return _for_good(dead, frame.index)
+
+
+def onset(frame: pd.DataFrame) -> int | None:
+    """The step at which a `death` begins, which a mean over steps sees late; None: it lives.
+
+    From there until the death more than half of the outputs are black, or less than 0.05 of
+    the image is seen, at each single step; at the latest it is the step of the death.
+    """
+    end = death(frame)
+    if end is None:
         return None
-    alive = np.flatnonzero(~dead)
-    return int(frame.index[alive[-1] + 1 if len(alive) else 0])
+    until = frame[frame.index <= end]
+    gone = (until["black"] > MOST_BLACK) | (until["coverage"] < LEAST_SEEN)
+    return _for_good(gone, until.index) or end
+
+
+def _for_good(so: Sequence[bool], steps: pd.Index) -> int | None:
+    """The first of the `steps` from which on it is `so` until the last; None for none."""
+    otherwise = np.flatnonzero(~np.asarray(so, dtype=bool))
+    first = otherwise[-1] + 1 if len(otherwise) else 0
+    return int(steps[first]) if first < len(steps) else None
 
 
 def fall(accuracy: pd.Series, window: int = 20, least: float = LEAST_LEARNT) -> int | None:
@@ -66,10 +86,7 @@ def fall(accuracy: pd.Series, window: int = 20, least: float = LEAST_LEARNT) -> 
     """
     mean = running_mean(accuracy, window)
     best = np.fmax.accumulate(mean)
-    low = (mean < best / 2) & (best >= least)
-    if not len(low) or not low[-1]:
-        return None
-    return int(accuracy.index[np.flatnonzero(~low)[-1] + 1])
+    return _for_good((mean < best / 2) & (best >= least), accuracy.index)
 
 
 def outcome(record: records.Record) -> str:
@@ -110,36 +127,49 @@ def fates(pairs: Iterable[tuple[records.Record, Trace]]) -> pd.DataFrame:
     Returns
     -------
     Columns: `key`, every field of the configuration, `state` (by the last validation, see
-    `stnlib.records.state`), `outcome` (the function), `death`, `fall` and `warning` (steps, nan
-    for none), `kind` of the warning, `steps` in all, `blind` (θ is the same for all images at
-    the end), `reach` (lr · loc_lr_factor · (1 + ‖φ‖₁) at the first step: how far a step of
-    Adam's can move θ), and `foremost`, the largest measured step of θ up to `LEAD` steps before
-    the death, or in the whole run where it lives.
+    `stnlib.records.state`), `outcome` (the function), `death`, `onset`, `fall` and `warning`
+    (steps, nan for none), `kind` of the warning, `steps` in all, `blind` (θ is the same for all
+    images at the end), and `reach` (lr · loc_lr_factor · (1 + ‖φ‖₁) at the first step: how far
+    a step of Adam's can move θ).
     """
     return pd.DataFrame([_fate(record, trace) for record, trace in pairs])
 
 
 def _fate(record: records.Record, trace: Trace) -> dict:
     config, frame = record["config"], trace.to_frame()
-    end = death(frame)
-    before = frame["step"] if end is None else frame["step"][frame.index <= end - LEAD]
     spread = [frame[name].iloc[-1] for name in frame if name.startswith("theta_std")]
     warning, kind = trace.events[0] if trace.events else (np.nan, None)
-    none = np.nan
+    at = {"death": death(frame), "onset": onset(frame), "fall": fall(frame["accuracy"])}
     return {
         "key": record["key"],
         **config.to_dict(),
         "state": records.state(record),
         "outcome": outcome(record),
-        "death": none if end is None else end,
-        "fall": none if (step := fall(frame["accuracy"])) is None else step,
+        **{name: np.nan if step is None else step for name, step in at.items()},
         "warning": warning,
         "kind": kind,
         "steps": int(frame.index[-1]),
         "blind": bool(max(spread, default=1.0) < 1e-6),
         "reach": config.lr * config.loc_lr_factor * (1 + frame["phi"].iloc[0]),
-        "foremost": before.max() if len(before) else none,
     }
+
+
+def ahead(
+    pairs: Iterable[tuple[records.Record, Trace]], lead: int, name: str = "step"
+) -> pd.Series:
+    """The largest value of a trace's column up to `lead` steps before the onset of the death.
+
+    Returns
+    -------
+    By the run's key; of the whole run where it lives, nan where it died sooner.
+    """
+    found = {}
+    for record, trace in pairs:
+        frame = trace.to_frame()
+        begun = onset(frame)
+        seen = frame[name] if begun is None else frame[name][frame.index <= begun - lead]
+        found[record["key"]] = seen.max()
+    return pd.Series(found, name=name, dtype=float)
 
 
 class Threshold(NamedTuple):
@@ -179,28 +209,41 @@ def mixed(runs: pd.DataFrame, cell: Sequence[str] = ("lr", "loc_lr_factor")) -> 
     return runs[(shares > 0) & (shares < 1)]
 
 
-def forecast(runs: pd.DataFrame, predictors: Sequence[str]) -> pd.DataFrame:
-    """How well a threshold on a predictor tells who dies: fitted on even seeds, judged on odd.
-
-    Parameters
-    ----------
-    runs : a row a run: `seed`, `death` and the predictors, above 0; rows without one are left out.
+def told(said: Sequence[bool], died: Sequence[bool]) -> dict[str, float | Share]:
+    """How well it was told who dies.
 
     Returns
     -------
-    A row a predictor: `threshold`, the balanced accuracies `fitted` and `judged`, the numbers
-    of runs `n_fitted` and `n_judged`; nan where one half of the seeds has one outcome only.
+    `judged`, the balanced accuracy, with its 95 % interval from `low` to `high`; and how many
+    were told right, of the `dying` and of the `living`.
+    """
+    said, died = np.asarray(said, dtype=bool), np.asarray(died, dtype=bool)
+    dying, living = (wilson(int(right.sum()), len(right)) for right in (said[died], ~said[~died]))
+    mean, low, high = mean_share(dying, living)
+    return {"judged": mean, "low": low, "high": high, "dying": dying, "living": living}
+
+
+def forecast(past: pd.DataFrame, fresh: pd.DataFrame, predictors: Sequence[str]) -> pd.DataFrame:
+    """How well a threshold on a predictor tells who dies: fitted on `past` runs, judged on `fresh`.
+
+    Parameters
+    ----------
+    past, fresh : a row a run: `death` and the predictors, above 0; rows without one are left out.
+
+    Returns
+    -------
+    A row a predictor: `threshold`, its balanced accuracy `fitted`, and what `told` says of the
+    fresh runs; nan where the runs of either kind have one outcome only.
     """
     rows = {}
     for name in predictors:
-        known = runs[runs[name].notna()]
-        even = known["seed"] % 2 == 0
-        fitted, judged = known[even], known[~even]
-        row = {"n_fitted": len(fitted), "n_judged": len(judged)}
-        if all(0 < part["death"].notna().mean() < 1 for part in (fitted, judged)):
-            value, accuracy = fit_threshold(fitted[name], fitted["death"].notna())
-            later = balanced_accuracy(judged[name] > value, judged["death"].notna())
-            row |= {"threshold": value, "fitted": accuracy, "judged": later}
-        rows[name] = row
-    columns = ["threshold", "fitted", "judged", "n_fitted", "n_judged"]
-    return pd.DataFrame.from_dict(rows, orient="index").reindex(columns=columns)
+        (before, died), (after, dies) = (
+            (part[name].dropna(), part["death"].notna()[part[name].notna()])
+            for part in (past, fresh)
+        )
+        rows[name] = {}
+        if all(0 < outcome.mean() < 1 for outcome in (died, dies)):
+            value, accuracy = fit_threshold(before, died)
+            rows[name] = {"threshold": value, "fitted": accuracy} | told(after > value, dies)
+    columns = ["threshold", "fitted", "judged", "low", "high", "dying", "living"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)

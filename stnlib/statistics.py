@@ -12,6 +12,7 @@ __all__ = [
     "Interval",
     "Share",
     "Summary",
+    "mean_share",
     "paired_difference",
     "share_difference",
     "summarize",
@@ -70,6 +71,12 @@ def wilson(k: int, n: int) -> Share:
     middle = (k + z**2 / 2) / (n + z**2)
     half = z / (n + z**2) * np.sqrt(k * (n - k) / n + z**2 / 4)
     return Share(k, n, float(max(0, middle - half)), float(min(1, middle + half)))
+
+
+def mean_share(first: Share, second: Share) -> tuple[float, float, float]:
+    """The mean of two shares, with the bounds of its 95 % interval, as of `share_difference`."""
+    opposite = Share(second.n - second.k, second.n, 1 - second.high, 1 - second.low)
+    return tuple((1 + value) / 2 for value in share_difference(first, opposite))
 
 
 def share_difference(first: Share, second: Share) -> tuple[float, float, float]:

@@ -65,6 +65,14 @@ def test_the_curve_has_a_mark_a_cell_where_its_runs_lie():
     assert sorted(map(tuple, np.round(marks, 4))) == [(0.004, 0.0), (0.004, 0.0), (0.04, 0.5)]
 
 
+def test_forecasts_are_lines_that_end_at_the_death():
+    table = pd.DataFrame({"judged": [0.5, 0.9], "low": [0.4, 0.8], "high": [0.6, 0.95]}, [3, 1])
+    axis = figures.foresight({"steps": table, "monitor": table}).axes[0]
+    assert all(list(line.get_xdata()) == [3, 1] for line in axis.lines[:2])
+    assert [text.get_text() for text in axis.texts] == ["steps", "monitor"]
+    assert axis.get_xlim()[0] > axis.get_xlim()[1]
+
+
 def test_samplers_are_dots_a_run_and_a_bar_at_their_mean():
     table = pd.DataFrame({"sampler": ["clipped", "clipped", "bilinear"], "alter": "none"})
     table["coverage"] = [0.1, 0.3, 0.9]

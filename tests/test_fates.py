@@ -25,6 +25,19 @@ def test_a_death_is_found_within_a_window_of_where_it_happened(before, after):
     assert before < fates.death(blackened) <= before + fates.WINDOW
 
 
+@given(before=st.integers(15, 60), after=st.integers(10, 60))
+def test_the_onset_of_a_death_is_its_first_step(before, after):
+    assert fates.onset(course([0.9] * before + [0.0] * after)) == before + 1
+    flicker = [0.9] * before + [0.0] * 3 + [0.9] + [0.0] * after
+    assert fates.onset(course(flicker)) == before + 5
+    assert fates.onset(course([0.9] * (before + after))) is None
+
+
+def test_a_death_whose_last_step_shows_a_glimpse_begins_at_that_step():
+    frame = course([0.9] * 20 + [0.01] * 9 + [0.06])
+    assert fates.death(frame) == fates.onset(frame) == 30
+
+
 def test_what_comes_back_has_not_died():
     assert fates.death(course([0.9] * 20 + [0.0] * 20 + [0.9] * 20)) is None
     assert fates.death(course([0.9] * 40)) is None
@@ -72,7 +85,12 @@ def test_a_table_of_fates_has_a_row_a_traced_run(few, tmp_path):
     assert lives["outcome"] in ("alive", "at chance", "blind") and dies["outcome"] == dies["state"]
     assert dies["warning"] <= dies["death"] <= 36 and dies["state"] in ("black", "shrunken")
     assert dies["reach"] == pytest.approx(1000 * lives["reach"])
-    assert lives["foremost"] > 0
+    assert dies["onset"] <= dies["death"] < dies["onset"] + fates.WINDOW
+    pairs = fates.traces("s", [tmp_path])
+    last, early = fates.ahead(pairs, 1), fates.ahead(pairs, int(dies["onset"]))
+    assert last[dies["key"]] > 0 and np.isnan(early[dies["key"]])
+    whole = next(trace.to_frame()["step"] for r, trace in pairs if r["key"] == lives["key"])
+    assert last[lives["key"]] == early[lives["key"]] == whole.max()
 
 
 def some_runs():
@@ -85,21 +103,32 @@ def some_runs():
     return pd.DataFrame(rows)
 
 
-def test_a_forecast_is_fitted_on_even_seeds_and_judged_on_odd_ones():
-    table = fates.forecast(some_runs(), ["step", "lr"])
+def halves(runs):
+    even = runs["seed"] % 2 == 0
+    return runs[even], runs[~even]
+
+
+def test_a_forecast_is_fitted_on_past_runs_and_judged_on_fresh_ones():
+    table = fates.forecast(*halves(some_runs()), ["step", "lr"])
     assert table.loc["step", "judged"] == 1 and 0.06 < table.loc["step", "threshold"] < 0.3
     assert table.loc["lr", "judged"] == pytest.approx(5 / 6)
-    assert list(table["n_fitted"]) == list(table["n_judged"]) == [4, 4]
+    assert table.loc["step", "dying"][:2] == (1, 1) and table.loc["lr", "living"][:2] == (2, 3)
+
+
+def test_what_was_told_is_a_balanced_accuracy_and_the_shares_behind_it():
+    told = fates.told([True, True, False, True, False, False], [True] * 3 + [False] * 3)
+    assert told["dying"][:2] == (2, 3) and told["living"][:2] == (2, 3)
+    assert told["judged"] == pytest.approx(2 / 3) and told["low"] < 2 / 3 < told["high"]
 
 
 def test_among_cells_with_both_outcomes_a_rate_tells_nothing():
     runs = fates.mixed(some_runs())
     assert set(runs["lr"]) == {3.0}
-    table = fates.forecast(runs, ["step", "lr"])
+    table = fates.forecast(*halves(runs), ["step", "lr"])
     assert table.loc["step", "judged"] == 1 and table.loc["lr", "judged"] == 0.5
 
 
 def test_a_forecast_without_both_outcomes_is_no_number():
     runs = some_runs()
-    table = fates.forecast(runs[runs["lr"] == 1], ["step"])
-    assert table["judged"].isna().all() and table["n_judged"].item() == 2
+    table = fates.forecast(*halves(runs[runs["lr"] == 1]), ["step"])
+    assert table["judged"].isna().all()

@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from stnlib import paper
-from stnlib.statistics import paired_difference, share_difference, summarize, wilson
+from stnlib.statistics import (
+    mean_share,
+    paired_difference,
+    share_difference,
+    summarize,
+    wilson,
+)
 
 accuracies = st.lists(st.floats(0, 1, width=32), min_size=2, max_size=20)
 
@@ -95,3 +101,14 @@ def test_a_difference_of_shares_has_newcombes_interval(first, second, low, high)
     difference, *bounds = share_difference(*shares)
     assert difference == pytest.approx(first[0] / first[1] - second[0] / second[1])
     assert bounds == pytest.approx([low, high], abs=5e-5)
+
+
+counted = st.integers(1, 60).flatmap(lambda n: st.builds(wilson, st.integers(0, n), st.just(n)))
+
+
+@given(counted, counted)
+def test_a_mean_of_shares_lies_within_its_interval_and_that_within_the_shares(first, second):
+    mean, low, high = mean_share(first, second)
+    assert mean == pytest.approx((first.k / first.n + second.k / second.n) / 2)
+    assert (first.low + second.low) / 2 - 1e-9 <= low <= mean + 1e-9
+    assert mean - 1e-9 <= high <= (first.high + second.high) / 2 + 1e-9

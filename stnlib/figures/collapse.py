@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from stnlib.figures.style import COLORS, PALETTE
 from stnlib.statistics import wilson
 
-__all__ = ["STATES", "death_rates", "fan", "one_curve", "outcome_map", "samplers"]
+__all__ = ["STATES", "death_rates", "fan", "foresight", "one_curve", "outcome_map", "samplers"]
 
 STATES = {"alive": PALETTE[0], "shrunken": PALETTE[1], "black": "black", "diverged": "0.6"}
 STATES["blind"] = PALETTE[4]  # alive, but θ is the same for every image
@@ -66,9 +66,8 @@ def death_rates(tables: Mapping[str, pd.DataFrame], base: str = "none") -> Figur
     changes = list(first.groupby("change", sort=False)["died"].mean().sort_values().index)
     changes += [c for table in tables.values() for c in table["change"].unique()]
     places = {change: place for place, change in enumerate(dict.fromkeys(changes))}
-    figure, axes = plt.subplots(
-        1, len(tables), figsize=(9.5, 0.33 * len(places) + 0.9), sharey=True, squeeze=False
-    )
+    size = 2.3 + 3 * len(tables), 0.33 * len(places) + 0.9
+    figure, axes = plt.subplots(1, len(tables), figsize=size, sharey=True, squeeze=False)
     for axis, (title, table) in zip(axes[0], tables.items(), strict=True):
         for change, died in table.groupby("change")["died"]:
             _share(axis, places[change], died, change == base)
@@ -149,6 +148,28 @@ def one_curve(table: pd.DataFrame, x: str, label: str) -> Figure:
     axis.set(xscale="log", xlabel=label, ylabel="share not alive", ylim=(-0.04, 1.04))
     place = dict(loc="center left", bbox_to_anchor=(1.0, 0.5))
     axis.legend(title="locnet's rate", fontsize="small", title_fontsize="small", **place)
+    return figure
+
+
+def foresight(forecasts: Mapping[str, pd.DataFrame]) -> Figure:
+    """How well forecasts tell who will die, by how long before the death they are made.
+
+    Parameters
+    ----------
+    forecasts : by name; a row a lead in steps (the index), from the longest to the shortest:
+        balanced accuracy `judged`, and its 95 % interval from `low` to `high`.
+    """
+    figure, axis = plt.subplots(figsize=(7.0, 3.4))
+    for (name, table), color in zip(forecasts.items(), (PALETTE[0], "black", "0.55"), strict=False):
+        table = table[["judged", "low", "high"]].astype(float)
+        axis.fill_between(table.index, table["low"], table["high"], color=color, alpha=0.12, lw=0)
+        axis.plot(table.index, table["judged"], "o-", color=color, ms=4)
+        end = table.index[-1], table["judged"].iloc[-1]
+        beside = dict(xytext=(7, -3), textcoords="offset points", annotation_clip=False)
+        axis.annotate(name, end, color=color, fontsize="small", **beside)
+    axis.axhline(0.5, color="0.6", lw=1, ls=":")
+    axis.set(xlabel="steps before the death begins", ylabel="balanced accuracy", ylim=(0, 1.03))
+    axis.invert_xaxis()
     return figure
 
 

@@ -21,18 +21,19 @@ _UNDONE = {"undone_tx": "shift in x", "undone_ty": "shift in y", "undone_rotatio
 _TRACED = {"coverage": "coverage", "step": "step of θ", "phi": "‖φ‖₁", "accuracy": "batch accuracy"}
 
 
-def steps(traces: Mapping[str, pd.DataFrame]) -> Figure:
+def steps(traces: Mapping[str, pd.DataFrame], label: str = "step") -> Figure:
     """What transformers do from step to step, a line a training.
 
     Parameters
     ----------
     traces : by the training's name: `stnlib.diagnostics.Trace.to_frame`.
+    label : what their index counts.
     """
     figure, axes = plt.subplots(1, len(_TRACED), figsize=(10.5, 2.7), sharex=True)
     for axis, (column, title) in zip(axes, _TRACED.items(), strict=True):
         for i, (name, trace) in enumerate(traces.items()):
             axis.plot(trace.index, trace[column], color=("black", *PALETTE)[i], lw=1.3, label=name)
-        axis.set(title=title, xlabel="step")
+        axis.set(title=title, xlabel=label)
         if column in ("step", "phi"):
             axis.set_yscale("log")
         else:
