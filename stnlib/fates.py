@@ -154,10 +154,8 @@ def _fate(record: records.Record, trace: Trace) -> dict:
     }
 
 
-def ahead(
-    pairs: Iterable[tuple[records.Record, Trace]], lead: int, name: str = "step"
-) -> pd.Series:
-    """The largest value of a trace's column up to `lead` steps before the onset of the death.
+def ahead(pairs: Iterable[tuple[records.Record, Trace]], lead: int) -> pd.Series:
+    """The largest step of θ up to `lead` steps before the onset of the death.
 
     Returns
     -------
@@ -166,10 +164,10 @@ def ahead(
     found = {}
     for record, trace in pairs:
         frame = trace.to_frame()
-        begun = onset(frame)
-        seen = frame[name] if begun is None else frame[name][frame.index <= begun - lead]
+        begun, step = onset(frame), frame["step"]
+        seen = step if begun is None else step[step.index <= begun - lead]
         found[record["key"]] = seen.max()
-    return pd.Series(found, name=name, dtype=float)
+    return pd.Series(found, name="step", dtype=float)
 
 
 class Threshold(NamedTuple):

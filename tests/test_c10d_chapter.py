@@ -53,10 +53,11 @@ def test_transformers_show_only_what_is_known():
     assert figure.axes[-1].get_xlabel() == "steps"
 
 
-def test_an_error_of_theta_is_shown_whatever_its_size():
-    table = histories(val_accuracy=0.4, theta_error=700.0)
-    low, high = figures.transformer_courses(table).axes[-1].get_ylim()
-    assert low < 700 < high
+@pytest.mark.parametrize("error, scale", [(9.0, "linear"), (700.0, "log")])
+def test_an_error_of_theta_is_shown_whatever_its_size(error, scale):
+    axis = figures.transformer_courses(histories(val_accuracy=0.4, theta_error=error)).axes[-1]
+    low, high = axis.get_ylim()
+    assert low < error < high and axis.get_yscale() == scale
 
 
 def test_footprints_are_the_corners_that_theta_gives_and_those_far_off_are_counted():
