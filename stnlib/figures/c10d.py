@@ -91,14 +91,12 @@ def transformer_courses(histories: pd.DataFrame, x: str = "epoch") -> Figure:
     names = [name for name in QUANTITIES if name in histories and histories[name].notna().any()]
     figure, axes = plt.subplots(len(names), 1, figsize=(7.5, 1.7 * len(names)), sharex=True)
     for axis, name in zip(axes, names, strict=True):
+        axis.set(ylabel=QUANTITIES[name], ylim=(-0.04, 1.04))
         _runs(axis, histories, name, label=name == names[0])
-        axis.set(ylabel=QUANTITIES[name])
-        if name != "theta_error":
-            axis.set(ylim=(-0.04, 1.04))
-        elif histories[name].max() > 100:  # a view that has gone is thousands of pixels off
-            axis.set(yscale="log")
-        else:
-            axis.set(ylim=(0, None))
+        if name == "theta_error":  # a few pixels, or thousands where a view has gone
+            most = histories[name].max()
+            far = {"yscale": "log", "ylim": (1, 2 * most)}
+            axis.set(**(far if most > 100 else {"ylim": (0, 1.1 * most)}))
     axes[-1].set_xlabel(x)
     return figure
 
