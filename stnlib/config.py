@@ -65,6 +65,7 @@ class RunConfig:
     optimizer, lr, weight_decay : Adam of Kingma and Ba (2015), PyTorch's; `adamw`
         decouples the decay; `keras_adam` is Keras's, without decay: `stnlib.optim.KerasAdam`.
     loc_lr_factor : learning rate of the localisation network over that of the rest.
+    loc_beta2 : decay of Adam's mean of squared gradients for the localisation network.
     schedule, warmup : course of the learning rate and the share of all steps over which
         it first rises linearly from 0; see `stnlib.schedules`.
     epochs, batch_size, shuffle : the last incomplete batch is used.
@@ -125,6 +126,7 @@ class RunConfig:
     scale_init: float = _decided(1.0, number(above=0))
     alter: str = _decided("none", choice("none", "standard", "frame1", "frame2", "inverted"))
     distortion: float | None = _decided(None, optional(number(least=0, most=1)))
+    loc_beta2: float = _decided(0.999, number(least=0, below=1))
 
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):
@@ -209,7 +211,8 @@ class RunConfig:
 _LOCNET = ("locnet", "bound", "theta_init", "scale_init")
 _TRANSFORMER = ("sampler", "padding", "transform", "output_size", *_LOCNET)
 _NETWORK = (*_TRANSFORMER, "dropout", "classifier")
-_TRANSFORMER_ONLY = {*_TRANSFORMER, "loc_lr_factor", "loc_clip", "outside_penalty", "recovery"}
+_LEARNING = ("loc_lr_factor", "loc_beta2", "loc_clip", "outside_penalty", "recovery")
+_TRANSFORMER_ONLY = {*_TRANSFORMER, *_LEARNING}
 _FIELDS = {f.name: f for f in dataclasses.fields(RunConfig)}
 
 

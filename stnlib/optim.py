@@ -68,6 +68,9 @@ def make_optimizer(model: nn.Module, config: RunConfig) -> torch.optim.Optimizer
     """The optimiser that `config` names; eps 1e-8, inside the bias correction but for Keras's."""
     kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "keras_adam": KerasAdam}
     groups = param_groups(model, config.lr, config.loc_lr_factor)
+    for group in groups:
+        if group["localisation"]:
+            group["betas"] = (0.9, config.loc_beta2)
     return kinds[config.optimizer](groups, weight_decay=config.weight_decay, fused=True)
 
 

@@ -21,6 +21,7 @@ RECIPE: Mapping[str, Any] = {"loc_lr_factor": 0.1, "schedule": "cosine", "warmup
 # What a field of the configuration changes: the kind, and the words for its value.
 _WORDS: dict[str, tuple[str, str | dict[Any, str]]] = {
     "loc_lr_factor": ("rate", "locnet's rate × {:g}"),
+    "loc_beta2": ("rate", "locnet's β₂ {:g}"),
     "loc_clip": ("rate", "locnet's gradient clipped"),
     "optimizer": ("rate", {"keras_adam": "Keras's Adam", "adamw": "AdamW"}),
     "warmup": ("schedule", "warm-up"),

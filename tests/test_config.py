@@ -112,6 +112,7 @@ def test_a_field_that_differs_changes_the_key(field):
         "recovery": "reset",
         "alter": "frame1",
         "distortion": 0.5,
+        "loc_beta2": 0.5,
     }
     base = RunConfig(data="c10" if field.name == "distortion" else "cm")
     other = others.get(field.name, 7)
@@ -135,6 +136,7 @@ ALLOWED = {
     "lr": "a number > 0",
     "weight_decay": "a number >= 0",
     "loc_lr_factor": "a number >= 0",
+    "loc_beta2": "a number >= 0 and < 1",
     "warmup": "a number >= 0 and < 1",
     "dropout": "a number >= 0 and < 1",
     "epochs": "a whole number >= 1",

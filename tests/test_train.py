@@ -290,6 +290,12 @@ def test_the_optimizer_is_the_one_that_is_named(name, kind, config, few):
     assert optimizer.defaults["eps"] == 1e-8 and optimizer.defaults["betas"] == (0.9, 0.999)
 
 
+def test_the_localisation_network_alone_may_forget_squares_sooner(config, few):
+    _, optimizer = fresh(config.replace(loc_beta2=0.9), few)
+    betas = {group["localisation"]: group["betas"] for group in optimizer.param_groups}
+    assert betas == {False: (0.9, 0.999), True: (0.9, 0.9)}
+
+
 def keras_adam(p, gradients, lr):
     """Keras 2.1.2, `Adam.get_updates`, in NumPy: the weights after each step."""
     m, v = np.zeros_like(p), np.zeros_like(p)

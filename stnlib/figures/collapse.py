@@ -54,13 +54,16 @@ def fan(rows: Sequence[Mapping], titles: Mapping[str, str], before: int = 150) -
     return figure
 
 
-def death_rates(tables: Mapping[str, pd.DataFrame], base: str = "none") -> Figure:
-    """Share of forks that died, by change, with 95 % intervals; the band is `base`'s.
+def death_rates(
+    tables: Mapping[str, pd.DataFrame], base: str = "none", label: str = "share of forks that die"
+) -> Figure:
+    """Share of runs that died, by change, with 95 % intervals; the band is `base`'s.
 
     Parameters
     ----------
-    tables : a panel each, by title; a row a fork: `change`, `died`. The first one's shares set
+    tables : a panel each, by title; a row a run: `change`, `died`. The first one's shares set
         the order of the changes.
+    label : of the axis.
     """
     first = next(iter(tables.values()))
     changes = list(first.groupby("change", sort=False)["died"].mean().sort_values().index)
@@ -71,7 +74,7 @@ def death_rates(tables: Mapping[str, pd.DataFrame], base: str = "none") -> Figur
     for axis, (title, table) in zip(axes[0], tables.items(), strict=True):
         for change, died in table.groupby("change")["died"]:
             _share(axis, places[change], died, change == base)
-        axis.set(title=title, xlim=(-0.03, 1.0), xlabel="share of forks that die")
+        axis.set(title=title, xlim=(-0.03, 1.0), xlabel=label)
     names = ["unchanged" if change == base else change for change in places]
     axes[0, 0].set(yticks=range(len(places)), yticklabels=names)
     return figure
