@@ -84,7 +84,7 @@ def _share(axis: Axes, place: int, died: pd.Series, is_base: bool) -> None:
     share = wilson(int(died.sum()), len(died))
     color = "black" if is_base else PALETTE[0]
     axis.plot([share.low, share.high], [place, place], color=color, lw=1.5)
-    axis.plot(share.k / share.n, place, "o", color=color, ms=6)
+    axis.plot(share.k / share.n, place, "o", color=color, ms=6, clip_on=False)
     axis.text(1.03, place, f"{share.k} of {share.n}", va="center", fontsize="small")
     if is_base:
         axis.axvspan(share.low, share.high, color="0.92", zorder=0)
