@@ -74,7 +74,7 @@ class RunConfig:
     precision : of the networks' arithmetic; `auto` is bfloat16 where the machine has it. θ,
         grid and sampling are always float32.
     seed : of initial weights, batch order, dropout and augmentation.
-    locnet, bound, theta_init, scale_init : of the localisation network; see
+    locnet, bound, theta_init, scale_init, hidden_scale : of the localisation network; see
         `stnlib.models.LocNet`.
     loc_clip : the localisation network's gradient is shortened to this Euclidean norm, None
         for never.
@@ -127,6 +127,7 @@ class RunConfig:
     alter: str = _decided("none", choice("none", "standard", "frame1", "frame2", "inverted"))
     distortion: float | None = _decided(None, optional(number(least=0, most=1)))
     loc_beta2: float = _decided(0.999, number(least=0, below=1))
+    hidden_scale: float = _decided(1.0, number(above=0))
 
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):
@@ -208,7 +209,7 @@ class RunConfig:
         return type(self).from_dict(self.to_dict() | changes)
 
 
-_LOCNET = ("locnet", "bound", "theta_init", "scale_init")
+_LOCNET = ("locnet", "bound", "theta_init", "scale_init", "hidden_scale")
 _TRANSFORMER = ("sampler", "padding", "transform", "output_size", *_LOCNET)
 _NETWORK = (*_TRANSFORMER, "dropout", "classifier")
 _LEARNING = ("loc_lr_factor", "loc_beta2", "loc_clip", "outside_penalty", "recovery")

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from stnlib.models.localisation import Scaled
 from stnlib.sampler import sample_clipped, sample_native
 
 if TYPE_CHECKING:
     from stnlib.walk import Walk
 
-__all__ = ["INTERVENTIONS", "Combined", "Scaled", "Unit", "bilinear_uncaught", "clipped_caught"]
+__all__ = ["INTERVENTIONS", "Combined", "Unit", "bilinear_uncaught", "clipped_caught"]
 
 
 def bilinear_uncaught(image: Tensor, grid: Tensor, **how) -> Tensor:
@@ -45,17 +46,6 @@ class Unit(nn.Module):
 
     def forward(self, phi: Tensor) -> Tensor:
         return phi * (self.length / phi.abs().sum(dim=1, keepdim=True).clamp_min(1e-6))
-
-
-class Scaled(nn.Module):
-    """Features times a constant."""
-
-    def __init__(self, factor: float) -> None:
-        super().__init__()
-        self.factor = factor
-
-    def forward(self, phi: Tensor) -> Tensor:
-        return phi * self.factor
 
 
 class Combined:

@@ -46,6 +46,7 @@ _WORDS: dict[str, tuple[str, str | dict[Any, str]]] = {
         "localisation network",
         {"small_random": "small random weights", "glorot": "Glorot's weights, no identity"},
     ),
+    "hidden_scale": ("localisation network", "hidden layer's input × {:g}"),
     "scale_init": ("transformer", "begins at scale {:g}"),
     "bound": ("transformer", "θ within {:g} of the identity"),
     "transform": (

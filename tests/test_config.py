@@ -113,6 +113,7 @@ def test_a_field_that_differs_changes_the_key(field):
         "alter": "frame1",
         "distortion": 0.5,
         "loc_beta2": 0.5,
+        "hidden_scale": 0.5,
     }
     base = RunConfig(data="c10" if field.name == "distortion" else "cm")
     other = others.get(field.name, 7)
@@ -137,6 +138,7 @@ ALLOWED = {
     "weight_decay": "a number >= 0",
     "loc_lr_factor": "a number >= 0",
     "loc_beta2": "a number >= 0 and < 1",
+    "hidden_scale": "a number > 0",
     "warmup": "a number >= 0 and < 1",
     "dropout": "a number >= 0 and < 1",
     "epochs": "a whole number >= 1",

@@ -266,3 +266,30 @@ def test_every_kind_trains_and_its_record_gives_the_transformer_back(kind, few, 
     theta, first = again.localisation(x), kept[0].transformer.localisation(x)
     assert torch.allclose(theta, first, atol=1e-6)
     assert (theta - torch.tensor([1.0, 0, 0, 0, 1, 0])).abs().max() > 1e-3
+
+
+# A hidden layer whose input is scaled
+
+
+def dense_of(network):
+    return next(layer for layer in network.features if isinstance(layer, nn.Linear))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in LOCNETS if kind != "shared"])
+def test_with_its_hidden_input_scaled_it_is_the_same_function(kind):
+    plain, scaled = (locnet(kind, hidden_scale=factor) for factor in (1.0, 8.0))
+    torch.testing.assert_close(scaled.phi(images()), plain.phi(images()), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("factor", [0.125, 8.0])
+def test_a_step_of_the_hidden_weights_moves_the_features_so_many_times_as_far(factor):
+    moves = []
+    for network in (locnet("paper"), locnet("paper", hidden_scale=factor)):
+        seen = []
+        dense_of(network).register_forward_hook(lambda *layer, seen=seen: seen.append(layer[-1]))
+        network.phi(images())
+        with torch.no_grad():
+            dense_of(network).weight.add_(0.01)
+        network.phi(images())
+        moves.append(seen[1] - seen[0])
+    torch.testing.assert_close(moves[1], factor * moves[0], atol=1e-4, rtol=1e-3)

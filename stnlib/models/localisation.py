@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from stnlib.transforms import bounded, family
 
-__all__ = ["LOCNETS", "THETA_INITS", "LocNet", "glorot"]
+__all__ = ["LOCNETS", "THETA_INITS", "LocNet", "Scaled", "glorot"]
 
 LOCNETS = ("paper", "x4", "x16", "relu", "groupnorm", "deep", "shared", "bounded", "normalised")
 THETA_INITS = ("identity", "small_random", "glorot")
@@ -19,6 +19,17 @@ def glorot(module: nn.Module) -> None:
         if isinstance(layer, nn.Conv2d | nn.Linear):
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
+
+
+class Scaled(nn.Module):
+    """Features times a constant."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features * self.factor
 
 
 class LocNet(nn.Module):
@@ -61,6 +72,8 @@ class LocNet(nn.Module):
         but a tenth of Glorot's weights; `glorot`: Glorot's weights and zero bias, as any layer.
     scale_init : scale of the first view where θ begins as the identity: 0.5 spans half of the
         image's side, as an output of half the size does pixel by pixel.
+    hidden_scale : factor of what the dense layer before φ is given, whose first weights are divided
+        by it: the same function, in which a step of Adam's moves φ so many times as far.
     shared : the classifier's layers for kind `shared`. They stay the classifier's: parameters,
         state and learning rate are counted there, and they move to a device with it.
 
@@ -82,6 +95,7 @@ class LocNet(nn.Module):
         bound: float | None = None,
         theta_init: str = "identity",
         scale_init: float = 1.0,
+        hidden_scale: float = 1.0,
         shared: nn.Module | None = None,
     ) -> None:
         super().__init__()
@@ -98,6 +112,8 @@ class LocNet(nn.Module):
         self.bounds = None if bound is None else bounded(self.family, bound)
         self.theta = nn.Linear(units, self.family.n_parameters)
         glorot(self)
+        if hidden_scale != 1:
+            _scale_hidden(self.features, hidden_scale)
         if theta_init == "identity":
             self.to_identity()
         elif theta_init == "small_random":
@@ -158,6 +174,14 @@ def _features(kind: str, channels: int, side: int, size: int) -> nn.Sequential:
     if kind == "normalised":
         layers += [nn.LayerNorm(units, elementwise_affine=False)]
     return nn.Sequential(*layers)
+
+
+@torch.no_grad()
+def _scale_hidden(features: nn.Sequential, factor: float) -> None:
+    """Multiply what the first dense layer is given and divide its weights, in place."""
+    place = next(i for i, layer in enumerate(features) if isinstance(layer, nn.Linear))
+    features[place].weight.div_(factor)
+    features.insert(place, Scaled(factor))
 
 
 def _check(kind: str, theta_init: str, shared: nn.Module | None) -> None:

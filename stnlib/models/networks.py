@@ -147,6 +147,7 @@ def build(
     bound: float | None = None,
     theta_init: str = "identity",
     scale_init: float = 1.0,
+    hidden_scale: float = 1.0,
 ) -> nn.Module:
     """Make one of the study's networks with freshly drawn weights.
 
@@ -163,7 +164,7 @@ def build(
     transform, output_size, padding, sampler : of the transformer; size in pixels.
     dropout : of the classifier.
     classifier : `cm` (Table II, Cluttered MNIST) or `c10` (Table III, CIFAR-10).
-    locnet, bound, theta_init, scale_init : kind, bounds of θ and first θ of the `LocNet`.
+    locnet, bound, theta_init, scale_init, hidden_scale : of the `LocNet`.
 
     Raises
     ------
@@ -183,7 +184,7 @@ def build(
     if not name.startswith("stn"):
         return network
     shared = network.first_block if locnet == "shared" else None
-    first = dict(theta_init=theta_init, scale_init=scale_init)
+    first = dict(theta_init=theta_init, scale_init=scale_init, hidden_scale=hidden_scale)
     localisation = LocNet(channels, size, transform, locnet, bound=bound, shared=shared, **first)
     if name == "stn_frozen":
         localisation.requires_grad_(False)
