@@ -13,6 +13,7 @@ from stnlib.diagnostics.coverage import (
 from stnlib.diagnostics.criteria import Collapse, CollapseError, CollapseWarning, Criteria
 from stnlib.diagnostics.monitor import CollapseMonitor
 from stnlib.diagnostics.pose import pose_summary, through
+from stnlib.diagnostics.reach import reach
 from stnlib.diagnostics.theta import decompose, theta_summary
 from stnlib.diagnostics.trace import Trace
 from stnlib.diagnostics.watch import sampled
@@ -31,6 +32,7 @@ __all__ = [
     "grid_coverage",
     "object_coverage",
     "pose_summary",
+    "reach",
     "sampled",
     "theta_summary",
     "through",
