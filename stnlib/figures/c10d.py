@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from stnlib.figures.style import COLORS, spread_labels
@@ -98,6 +99,7 @@ def transformer_courses(histories: pd.DataFrame, x: str = "epoch") -> Figure:
             far = {"yscale": "log", "ylim": (1, 2 * most)}
             axis.set(**(far if most > 100 else {"ylim": (0, 1.1 * most)}))
     axes[-1].set_xlabel(x)
+    axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 
