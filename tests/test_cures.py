@@ -64,6 +64,8 @@ def test_a_transformer_is_blind_where_its_theta_is_the_same_for_all_images():
 
 CHANGES = {
     "loc_lr_factor": 0.1,
+    "loc_beta2": 0.9,
+    "hidden_scale": 0.1,
     "loc_clip": 0.1,
     "optimizer": "adamw",
     "warmup": 0.1,
