@@ -72,8 +72,9 @@ class LocNet(nn.Module):
         but a tenth of Glorot's weights; `glorot`: Glorot's weights and zero bias, as any layer.
     scale_init : scale of the first view where θ begins as the identity: 0.5 spans half of the
         image's side, as an output of half the size does pixel by pixel.
-    hidden_scale : factor of what the dense layer before φ is given, whose first weights are divided
-        by it: the same function, in which a step of Adam's moves φ so many times as far.
+    hidden_scale : factor of what the first dense layer is given, whose initial weights are divided
+        by it: the same function, in which a step of Adam's moves that layer's output so many times
+        as far.
     shared : the classifier's layers for kind `shared`. They stay the classifier's: parameters,
         state and learning rate are counted there, and they move to a device with it.
 
