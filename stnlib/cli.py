@@ -179,7 +179,7 @@ def run_studies(
 
 @app.command("forks")
 def make_forks(
-    file: Annotated[Path, typer.Argument(help="A study file with a [forks] table.")],
+    file: Annotated[Path, typer.Argument(help="A study file with a table `forks`.")],
     folder: Annotated[
         Path | None, typer.Option(help="Folder of observations; default: your own.")
     ] = None,

@@ -126,6 +126,12 @@ def autopsy(
     plan : the study file's ``[forks]``.
     folder, study, origin : of the observation, which is written after each fork: an
         interrupted autopsy is taken up by calling again. Its first row is the training itself.
+
+    Raises
+    ------
+    ConfigError
+        One line, where the training does not die at the step at which it did when the
+        autopsy was begun, as on another kind of processor: forks of two deaths are not one set.
     """
     what = {"config": config.changed(), **{n: plan[n] for n in ("back", "steps", "within")}}
     path = observations.place(folder, study, what)
@@ -140,6 +146,11 @@ def autopsy(
     course = [round(row["coverage"], 4) for row in seen[::5]]
     first = {"died": point is not None, "begun": walk.begun, "after": walk.taken, "course": course}
     first |= {"fork": point[0] if point else None}
+    if rows and rows[0]["after"] != first["after"]:
+        raise ConfigError(
+            f"{path.name}: dies at step {first['after']} here, at {rows[0]['after']} where it was "
+            "begun; finish it on that machine, or make it anew in another folder"
+        )
     rows = rows or [first]
     observations.write(folder, study, what, rows, origin)
     for change, order_ in tqdm(missing if point else [], desc=f"seed {config.seed}", unit="fork"):

@@ -230,6 +230,18 @@ def test_an_interrupted_autopsy_makes_the_missing_forks_only(few, tmp_path, monk
     assert observations.read(path)["rows"] == whole
 
 
+def test_an_autopsy_begun_where_the_training_dies_elsewhere_is_left_as_it_is(few, tmp_path):
+    path = forks.autopsy(DEADLY, few, PLAN, tmp_path, "s", {})
+    begun = observations.read(path)
+    begun["rows"][0]["after"] += 1
+    unfinished = [begun["what"], begun["rows"][:-1], begun["provenance"]]
+    observations.write(tmp_path, "s", *unfinished)
+    left = path.read_bytes()
+    with pytest.raises(ConfigError, match=r"dies at step \d+ here, at \d+ where it was begun"):
+        forks.autopsy(DEADLY, few, PLAN, tmp_path, "s", {})
+    assert path.read_bytes() == left
+
+
 def test_a_training_that_does_not_die_is_one_row(few, tmp_path):
     path = forks.autopsy(CONFIG.replace(lr=1e-5), few, PLAN | {"within": 15}, tmp_path, "s", {})
     assert [row["died"] for row in observations.read(path)["rows"]] == [False]
