@@ -49,7 +49,9 @@ def courses(histories: pd.DataFrame, paper: pd.DataFrame) -> Figure:
     return figure
 
 
-def _runs(axis: Axes, table: pd.DataFrame, column: str, label: bool = False) -> None:
+def _runs(
+    axis: Axes, table: pd.DataFrame, column: str, label: bool = False, gap: float = 0.07
+) -> None:
     """One line a run, in its network's colour; each network named at the end of its first run."""
     ends = []
     for network, runs in table.groupby("network", sort=False):
@@ -62,7 +64,7 @@ def _runs(axis: Axes, table: pd.DataFrame, column: str, label: bool = False) -> 
         ends.append((last["epoch"], last[column] + 0.07 * early, network))
     if label:
         names = [(x, y, NAMES[network], COLORS[network]) for x, y, network in ends]
-        spread_labels(axis, names)
+        spread_labels(axis, names, gap)
 
 
 def _published(axis: Axes, table: pd.DataFrame, column: str) -> None:
@@ -93,7 +95,7 @@ def transformer_courses(histories: pd.DataFrame, x: str = "epoch") -> Figure:
     figure, axes = plt.subplots(len(names), 1, figsize=(7.5, 1.7 * len(names)), sharex=True)
     for axis, name in zip(axes, names, strict=True):
         axis.set(ylabel=QUANTITIES[name], ylim=(-0.04, 1.04))
-        _runs(axis, histories, name, label=name == names[0])
+        _runs(axis, histories, name, label=name == names[0], gap=0.14)  # the panels are low
         if name == "theta_error":  # a few pixels, or thousands where a view has gone
             most = histories[name].max()
             far = {"yscale": "log", "ylim": (1, 2 * most)}
