@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from stnlib.figures.style import COLORS, spread_labels
+from stnlib.figures.style import COLORS, PALETTE, spread_labels
 
-__all__ = ["courses", "footprints", "transformer_courses"]
+__all__ = ["courses", "footprints", "transformer_courses", "undoing"]
 
 NAMES = {"baseline": "baseline", "clipped": "STN, clipped sampler", "bilinear": "STN, correct"}
 TITLES = {"c10": "C10", "c10d": "C10D", "shapes10": "Shapes-10", "shapes10d": "Shapes-10-D"}
@@ -102,6 +102,31 @@ def transformer_courses(histories: pd.DataFrame, x: str = "epoch") -> Figure:
             axis.set(**(far if most > 100 else {"ylim": (0, 1.1 * most)}))
     axes[-1].set_xlabel(x)
     axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure
+
+
+UNDONE = {"shift": "shift undone", "undone_rotation": "rotation undone"}
+
+
+def undoing(histories: pd.DataFrame) -> Figure:
+    """How much of a distortion θ undoes, epoch by epoch: one panel for the shift, one to turn.
+
+    Parameters
+    ----------
+    histories : columns `lr`, `epoch`, `shift` and `undone_rotation`, slopes of what θ does
+        against what it should do, 1 where all is undone; one run a learning rate.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(9, 2.8), sharex=True, sharey=True)
+    for axis, (column, title) in zip(axes, UNDONE.items(), strict=True):
+        axis.axhline(1, color="0.8", lw=1)
+        axis.set(title=title, xlabel="epoch", ylim=(-0.1, 1.2))
+        ends = []
+        for (rate, run), color in zip(histories.groupby("lr"), PALETTE, strict=False):
+            axis.plot(run["epoch"], run[column], "o-", ms=3, lw=1.5, color=color)
+            ends.append((run["epoch"].iloc[-1], run[column].iloc[-1], f"rate {rate:g}", color))
+        spread_labels(axis, ends, 0.1)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes[0].set_ylabel("slope against the truth")
     return figure
 
 
