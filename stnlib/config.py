@@ -71,7 +71,7 @@ class RunConfig:
     epochs, batch_size, shuffle : the last incomplete batch is used.
     augment : what is done to training images; see `stnlib.data.augment`.
     dropout : probability, before the classifier's last layer.
-    precision : of the networks' arithmetic; `auto` is bfloat16 where the machine has it. θ,
+    precision : of the networks' arithmetic; `auto` is bfloat16 where the machine gains by it. θ,
         grid and sampling are always float32.
     seed : of initial weights, batch order, dropout and augmentation.
     locnet, bound, theta_init, scale_init, hidden_scale : of the localisation network; see

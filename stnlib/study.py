@@ -12,7 +12,7 @@ from stnlib import records
 from stnlib.checkpoint import checkpoint_folder
 from stnlib.config import ConfigError, RunConfig
 from stnlib.data import VIEWS, DataSet, altered, load
-from stnlib.evaluation import evaluate, resolved
+from stnlib.evaluation import evaluate, has_bfloat16, resolved
 from stnlib.files import check_writable, claim, write_whole
 from stnlib.fit import N_THETAS, fit, make_model, stopped
 from stnlib.models import STN, count_parameters
@@ -147,7 +147,7 @@ def _check(config: RunConfig, data: DataSet, device: torch.device) -> None:
             f"output_size must be at most the canvas's {data.size[0]} pixels for a crop, "
             f"not {config.output_size}"
         )
-    if config.precision == "bfloat16" and resolved(device, "auto") != "bfloat16":
+    if config.precision == "bfloat16" and not has_bfloat16(device):
         raise ConfigError(
             f"precision must be float32 or auto: {device} does not compute in bfloat16"
         )

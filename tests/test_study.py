@@ -253,7 +253,7 @@ def test_a_batch_larger_than_the_training_set_is_refused_before_any_work(few, tm
 
 
 def test_bfloat16_is_refused_where_the_processor_would_emulate_it(few, tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluation, "processor_has_bfloat16", lambda: False)
+    monkeypatch.setattr(evaluation, "processor_words", frozenset)
     config = RunConfig(data="digits", n_train=96, batch_size=48, precision="bfloat16")
     with pytest.raises(ConfigError, match="precision must be float32 or auto: cpu does not"):
         study.run(config, "s", tmp_path / "r", data=few, checkpoints=tmp_path / "c")

@@ -332,12 +332,21 @@ def test_keras_adam_differs_from_pytorchs_where_gradients_are_tiny():
     assert ends == pytest.approx([1e-3 * small / (small + 1e-8), 1e-3 / 2])
 
 
-@pytest.mark.parametrize("capable", [True, False])
-def test_automatic_precision_is_bfloat16_where_the_processor_has_it(
-    few, config, monkeypatch, capable
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("GenuineIntel avx512_bf16 amx_bf16", "bfloat16"),
+        ("GenuineIntel avx512_bf16", "float32"),  # which it has, at half the speed
+        ("AuthenticAMD avx512_bf16", "bfloat16"),
+        ("asimd bf16", "bfloat16"),
+        ("AuthenticAMD avx2", "float32"),
+        ("", "float32"),
+    ],
+)
+def test_automatic_precision_is_bfloat16_where_the_processor_gains_by_it(
+    few, config, monkeypatch, words, expected
 ):
-    monkeypatch.setattr(evaluation, "processor_has_bfloat16", lambda: capable)
-    expected = "bfloat16" if capable else "float32"
+    monkeypatch.setattr(evaluation, "processor_words", lambda: frozenset(words.split()))
     assert evaluation.resolved(torch.device("cpu"), "auto") == expected
     network, _ = fresh(config, few)
     rows = [evaluation.evaluate(network, few.val, name) for name in ("auto", expected)]
