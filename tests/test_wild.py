@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
+from sklearn.datasets import load_digits
 from torch import nn
 
 from stnlib import wild
@@ -131,8 +132,7 @@ def test_fashion_mnist_is_read_from_the_data_folder(idx, pack, monkeypatch):
     from torchvision.datasets import FashionMNIST, utils
 
     pixels = np.random.default_rng(0).integers(0, 256, (12, 28, 28))
-    monkeypatch.setattr(wild.images, "N_TRAIN", 9)
-    monkeypatch.setattr(wild.images, "N_VAL", 3)
+    monkeypatch.setitem(wild.images.SIZES, "fashion", (9, 3, 2))
     if pack:  # torchvision knows the checksums of the real files, these are not
         monkeypatch.setattr(utils, "check_integrity", lambda path, md5=None: Path(path).is_file())
         idx(FashionMNIST.__name__, pixels, np.arange(12) % 10, gzip.compress, ".gz")
@@ -162,12 +162,23 @@ def test_the_command_skips_missing_data_with_a_message(idx, tmp_path, monkeypatc
 
 def test_distorted_images_keep_their_content_and_are_always_the_same(monkeypatch):
     monkeypatch.setattr(digits, "mnist", digits.embedded)
-    monkeypatch.setattr(wild.images, "N_TRAIN", 400)
-    monkeypatch.setattr(wild.images, "N_VAL", 100)
+    monkeypatch.setitem(wild.images.SIZES, "mnist", (400, 100, 2))
     plain, *twice = (wild.load("mnist", distorted) for distorted in (False, True, True))
     assert twice[0].fingerprint == twice[1].fingerprint != plain.fingerprint
     inks = [images.train.images.sum((1, 2, 3)) for images in (plain, twice[0])]
     assert ((inks[1] / inks[0] - 1).abs() < 0.1).float().mean() > 0.99  # a few leave the canvas
+
+
+def test_optical_digits_need_no_network_and_lie_in_the_middle_as_mnists_do():
+    images = wild.load("optical", distorted=False)
+    every = torch.cat([images.train.images, images.val.images])
+    assert every.shape == (1797, 1, 28, 28) and every.min() == 0 and 0.9 < every.max() <= 1
+    inner = every[:, :, 4:24, 4:24]
+    assert inner.sum() == pytest.approx(every.sum().item())
+    pooled = F.interpolate(inner, size=(8, 8), mode="area") * 16
+    small = torch.from_numpy(load_digits().images).unsqueeze(1).float()
+    assert torch.corrcoef(torch.stack([pooled.flatten(), small.flatten()]))[0, 1] > 0.95
+    assert images.train.labels.tolist() == load_digits().target[:1500].tolist()
 
 
 def test_what_is_recorded_is_not_made_again(tmp_path, monkeypatch):
@@ -180,8 +191,11 @@ def test_what_is_recorded_is_not_made_again(tmp_path, monkeypatch):
     assert len(made) == 1
 
 
-def test_the_plan_has_every_network_at_every_rate_with_controls_only_at_the_higher_ones():
-    plan = pd.DataFrame(wild.plan("mnist", seeds=3, controls=1))
+@pytest.mark.parametrize("data", wild.DATA)
+def test_the_plan_has_every_network_at_every_rate_with_controls_only_at_the_higher_ones(data):
+    plan = pd.DataFrame(wild.plan(data, seeds=3, controls=1))
+    steps = plan["epochs"] * -(-plan["n_train"] // 64)
+    assert steps.between(300, 320).all()
     trained = plan[~plan["frozen"]].groupby(["network", "lr"])["seed"].nunique()
     assert (trained == 3).all() and len(trained) == sum(map(len, wild.RATES.values()))
     controls = plan[plan["frozen"]]

@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST, plain or turned and moved about a larger canvas."""
+"""MNIST, Fashion-MNIST and optical digits, plain or turned and moved about a larger canvas."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from stnlib.data import DataError, Split, data_dir, digits, fingerprint
 from stnlib.data.download import writable
 from stnlib.wild.networks import CANVAS
 
-__all__ = ["DATA", "Images", "load"]
+__all__ = ["DATA", "SIZES", "Images", "load"]
 
-DATA = ("mnist", "fashion")
-N_TRAIN, N_VAL = 10_000, 1_000
+#: images to train on and to validate with, and epochs: about 310 steps of each
+SIZES = {"mnist": (10_000, 1_000, 2), "fashion": (10_000, 1_000, 2), "optical": (1_500, 297, 13)}
+DATA = tuple(SIZES)
 TURN, SHIFT = 30, 6  # the most, either way: degrees, pixels of the canvas
 
 
@@ -34,7 +35,11 @@ class Images(NamedTuple):
 
 
 def load(data: str, distorted: bool) -> Images:
-    """The first 10,000 training images of `mnist` or `fashion`, and 1,000 more to validate.
+    """Images of 28×28 pixels: 10,000 of `mnist` or `fashion`, or 1,500 of `optical`; and some more.
+
+    `optical` are the digits that scikit-learn carries (E. Alpaydin and C. Kaynak, Optical
+    Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998; its test part):
+    8×8 pixels, here enlarged to the 20×20 in the middle that MNIST's digits have.
 
     Where `distorted`, each lies on a black 40×40 canvas, turned by up to 30 degrees and moved by
     up to 6 pixels, always in the same way.
@@ -48,11 +53,12 @@ def load(data: str, distorted: bool) -> Images:
     """
     if data not in DATA:
         raise ValueError(f"data must be one of {', '.join(DATA)}, not {data!r}")
-    pixels, labels = digits.mnist() if data == "mnist" else _fashion()
-    n = N_TRAIN + N_VAL
+    n_train, n_val, _ = SIZES[data]
+    n = n_train + n_val
+    pixels, labels = _SOURCES[data]()
     images = torch.from_numpy(pixels[:n].copy()).unsqueeze(1).float() / 255
     images = _distort(images) if distorted else images
-    parts = torch.split(images, N_TRAIN), torch.split(torch.from_numpy(labels[:n].copy()), N_TRAIN)
+    parts = torch.split(images, n_train), torch.split(torch.from_numpy(labels[:n].copy()), n_train)
     train, val = (Split(*part) for part in zip(*parts, strict=True))
     return Images(train, val, fingerprint(train, val))
 
@@ -76,6 +82,18 @@ def _fashion() -> tuple[np.ndarray, np.ndarray]:
             "FashionMNIST/raw in STNLIB_DATA"
         ) from None
     return found.data.numpy(), found.targets.numpy()
+
+
+def _optical() -> tuple[np.ndarray, np.ndarray]:
+    from sklearn.datasets import load_digits  # late: slow to import
+
+    found = load_digits()
+    small = torch.from_numpy(found.images).unsqueeze(1) * (255 / 16)
+    large = F.interpolate(small, size=(20, 20), mode="bilinear", align_corners=False)
+    return F.pad(large, [4] * 4).squeeze(1).numpy(), found.target.astype(np.int64)
+
+
+_SOURCES = {"mnist": lambda: digits.mnist(), "fashion": _fashion, "optical": _optical}
 
 
 def _distort(images: Tensor) -> Tensor:

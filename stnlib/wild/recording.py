@@ -12,13 +12,13 @@ import torch
 
 from stnlib import observations
 from stnlib.provenance import provenance
-from stnlib.wild.images import N_TRAIN, load
+from stnlib.wild.images import SIZES, load
 from stnlib.wild.networks import NETWORKS, RATES
 from stnlib.wild.training import train
 
 __all__ = ["STUDY", "plan", "record", "runs"]
 
-STUDY, EPOCHS = "wild", 2
+STUDY = "wild"
 
 
 def plan(data: str, seeds: int = 5, controls: int = 2) -> list[dict[str, Any]]:
@@ -27,6 +27,7 @@ def plan(data: str, seeds: int = 5, controls: int = 2) -> list[dict[str, Any]]:
     Every network at each of its rates; at the two higher ones, with the first `controls` seeds,
     also with a transformer that is not trained.
     """
+    n_train, _, epochs = SIZES[data]
     cases = [
         (seed, network, lr, frozen)
         for seed in range(seeds)
@@ -37,7 +38,7 @@ def plan(data: str, seeds: int = 5, controls: int = 2) -> list[dict[str, Any]]:
     ]
     return [
         {"network": network, "data": data, "lr": lr, "seed": seed, "frozen": frozen}
-        | {"epochs": EPOCHS, "n_train": N_TRAIN}
+        | {"epochs": epochs, "n_train": n_train}
         for seed, network, lr, frozen in cases
     ]
 
