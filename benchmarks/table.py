@@ -3,7 +3,7 @@
 python benchmarks/table.py MEASURED.json [RATIOS.json]    prints it, and writes it with its machine
 
 Where only some things were measured, the others keep the rows that RATIOS.json has. A row names
-the source that it measured, and when.
+the source that it measured, and when and on what.
 """
 
 import json
@@ -73,6 +73,7 @@ PILLOW = ("Pillow", "Pillow, its own images")
 OTHERS = (*PILLOW, "torchvision, tensors", "torchvision, Pillow", "kornia")
 ONE, TWO = "no sweep, one process", "no sweep, two processes"
 MEMORY = "decoding C10D and 5 steps"
+SMALL = "epoch, C10D STN, output 32×32"
 
 
 def of_monitor(name):
@@ -112,6 +113,12 @@ BARS = [
         (f"{t} STN's epoch over the baseline's", "<=", 1.12, of_transformer(t))
         for t in ("C10", "C10D")
     ),
+    (
+        "C10D with an output of 32×32, epoch against 64×64 without a transformer",
+        ">=",
+        2,
+        lambda t: t.ratio(SMALL, "64×64 without a transformer"),
+    ),
     ("a monitor's share of a step, CM STN", "<=", 0.03, of_monitor("cm")),
     ("a monitor's share of a step, C10 STN", "<=", 0.03, of_monitor("c10")),
     ("two workers against one, runs an hour", ">=", 1.8, lambda t: t.ratio("8 runs", "one worker")),
@@ -142,10 +149,11 @@ def bars(table):
     return judged
 
 
-def machine(origin):
-    """The processor and the versions; what it measured ran on one thread."""
+def machine(origin, table):
+    """The processors of the rows and the versions; what was measured ran on one thread."""
     versions = ", ".join(f"{name} {version}" for name, version in origin["versions"].items())
-    machine = {name: origin[name] for name in ("device", "system")}
+    devices = "; ".join(dict.fromkeys(row["device"] for row in table))
+    machine = {"device": devices, "system": origin["system"]}
     return machine | {"versions": versions, "cores": os.cpu_count(), "threads": 1}
 
 
@@ -175,13 +183,13 @@ def main():
     """Print, and write where a second name is given."""
     measured, *target = map(Path, sys.argv[1:])
     origin = provenance(torch.device("cpu"), "")
-    origin_of_row = {name: origin[name] for name in ("source", "date")}
+    origin_of_row = {name: origin[name] for name in ("source", "date", "device")}
     table = [row | origin_of_row for row in rows(json.loads(measured.read_text())["benchmarks"])]
     print(*map(line, table), "", *map(judgement, bars(table)), sep="\n")
     if target:
         old = json.loads(target[0].read_text())["rows"] if target[0].exists() else []
         table = renewed(old, table)
-        content = {"machine": machine(origin), "bars": bars(table), "rows": table}
+        content = {"machine": machine(origin, table), "bars": bars(table), "rows": table}
         target[0].write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 

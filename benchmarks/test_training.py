@@ -30,6 +30,7 @@ SIZES = {"CM": 2000, "C10": 1000, "C10D": 800}
 NAMES = {"baseline": "baseline", "stn": "STN"}
 NETWORKS = [("CM", "float32"), ("CM", "bfloat16"), ("C10", "auto"), ("C10D", "auto")]
 EPOCHS = [(task, model, precision) for task, precision in NETWORKS for model in NAMES]
+SMALL = "epoch, C10D STN, output 32×32"
 # Plain loops first: ours keep freed memory from then on, for the whole process.
 CASES = [(*epoch, of) for of in ("plain PyTorch", "stnlib") for epoch in EPOCHS]
 
@@ -106,7 +107,17 @@ def test_epoch_on_two_threads(measure, benchmark, tiny, task, model):
     benchmark.extra_info |= our_epoch(measure, name, config, data, tiny)
 
 
-def our_epoch(measure, name, config, data, tiny):
+@pytest.mark.parametrize("of", ["64×64 without a transformer", "stnlib"])
+def test_epoch_of_a_small_output(measure, benchmark, tiny, of):
+    """A transformer that shows a quarter of the pixels, and all of them without one."""
+    config = configuration("C10D", "stn", "auto").replace(output_size=32, scale_init=0.5)
+    if of != "stnlib":
+        config = configuration("C10D", "baseline", "auto")
+    figures = our_epoch(measure, SMALL, config, images_of("C10D", tiny), tiny, of)
+    benchmark.extra_info |= figures
+
+
+def our_epoch(measure, name, config, data, tiny, of="stnlib"):
     """Measure an epoch as `study.fit` trains it, and say what is in it."""
     keep_freed_memory()
     precision = resolved(torch.device("cpu"), config.precision)
@@ -115,7 +126,7 @@ def our_epoch(measure, name, config, data, tiny):
     work, most = flops(network, data, config), peak(precision, 256 if tiny else 2048)
     inputs = median(input_seconds(config, data) for _ in range(1 if tiny else 3))
     seconds = measure(
-        name, "stnlib", lambda: train_epoch(network, optimizer, data.train, config, 1), 3, n
+        name, of, lambda: train_epoch(network, optimizer, data.train, config, 1), 3, n
     )
     return {
         "precision": precision,

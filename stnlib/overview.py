@@ -24,11 +24,9 @@ _WITHOUT = {
 
 def network(config: RunConfig) -> str:
     """What a network is called on the page."""
-    if config.model in _WITHOUT:
-        return _WITHOUT[config.model]
     sampler = "clipped" if config.sampler == "clipped" else "correct"
     size = f", output {config.output_size}×{config.output_size}" if config.output_size else ""
-    return f"STN, {sampler} sampler{size}"
+    return _WITHOUT.get(config.model, f"STN, {sampler} sampler") + size
 
 
 def linked(made: Iterable[Record]) -> str:
@@ -61,8 +59,9 @@ def overview(columns: Mapping[str, Iterable[Record]]) -> str:
         for record in made:
             row = record["config"].data, network(record["config"])
             cells.setdefault(row, {}).setdefault(setting, []).append(record)
+    without = tuple(_WITHOUT.values())
     order = sorted(
-        cells, key=lambda row: (list(_DATA).index(row[0]), row[1] not in _WITHOUT.values())
+        cells, key=lambda row: (list(_DATA).index(row[0]), not row[1].startswith(without))
     )
     lines = []
     for data, name in order:

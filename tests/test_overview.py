@@ -49,4 +49,6 @@ def test_networks_are_named_by_what_tells_them_apart():
     small = RunConfig(data="c10d", output_size=32)
     assert network(small) == "STN, correct sampler, output 32×32"
     assert network(RunConfig(sampler="clipped")) == "STN, clipped sampler"
-    assert network(RunConfig(data="c10d", model="oracle", output_size=32)) == "oracle (true θ)"
+    assert network(RunConfig(data="c10d", model="oracle")) == "oracle (true θ)"
+    crops = [RunConfig(data="c10d", model="crop", output_size=size) for size in (None, 39)]
+    assert [network(crop) for crop in crops] == ["centre crop", "centre crop, output 39×39"]
