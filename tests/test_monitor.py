@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import warnings
+import weakref
 
 import matplotlib.figure
 import pytest
@@ -107,6 +108,12 @@ def ours(transform="affine", sampler="bilinear"):
     return nn.Sequential(transformer, nn.Flatten(), nn.Linear(SIZE * SIZE, 10))
 
 
+def ours_bounded():
+    model = ours()
+    model[0].localisation.append(nn.Tanh())
+    return model
+
+
 def theta_size(transform):
     return (FAMILIES[transform] if isinstance(transform, str) else transform).n_parameters
 
@@ -121,6 +128,7 @@ MODELS = {
     "ours, similarity": lambda: ours("similarity"),
     "ours, projective": lambda: ours("projective"),
     "ours, splines": lambda: ours("tps"),
+    "ours, tanh": ours_bounded,
 }
 
 
@@ -371,7 +379,7 @@ def test_a_handmade_grid_is_counted():
     assert monitor.trace.columns["coverage"] == pytest.approx([grid_coverage(grid).mean().item()])
 
 
-@pytest.mark.parametrize("kind", ["tutorial", "tanh", "ours", "ours, splines"])
+@pytest.mark.parametrize("kind", ["tutorial", "ours", "ours, splines"])
 def test_the_step_of_the_last_layer_is_what_the_optimiser_did_to_its_output(kind):
     model = make(kind)
     layer = model[0].localisation[3] if kind.startswith("ours") else model.fc_loc[2]
@@ -389,6 +397,40 @@ def test_the_step_of_the_last_layer_is_what_the_optimiser_did_to_its_output(kind
     assert row["phi_max"] == pytest.approx(phi.max().item(), rel=1e-5)
     ratio = (change / (1 + phi)).mean().item() / 1e-2
     assert row["step_ratio"] == pytest.approx(ratio, rel=1e-3) and 0 < ratio < 1.01
+
+
+@pytest.mark.parametrize("saturated", [False, True])
+@pytest.mark.parametrize("kind", ["tanh", "ours, tanh"])
+def test_the_step_behind_a_tanh_is_that_of_theta_and_not_of_the_layer(kind, saturated):
+    model = make(kind)
+    ours = kind.startswith("ours")
+    layer = model[0].localisation[3] if ours else model.fc_loc[2]
+    layer.bias.data[:] = 2.5 if saturated else 0.5
+    images, labels = batch()
+    locate = model[0].localisation if ours else model.theta
+    with CollapseMonitor(model) as monitor:
+        before = locate(images)
+        F.cross_entropy(model(images), labels).backward()
+        layer.bias.data.add_(torch.linspace(-0.01, 0.01, 6))
+        monitor.step()
+    change = (locate(images) - before).flatten(1).abs().amax(1).mean().item()
+    assert monitor.trace.row(-1)["step"] == pytest.approx(change, rel=0.03)
+    assert change < 0.002 if saturated else change > 0.005
+
+
+def test_what_lies_behind_the_layer_is_the_models_own_after_the_pass():
+    """Looking at the slope leaves the graph to the backward pass, and holds on to none of it."""
+    plain, watched = make("tanh"), make("tanh")
+    images, labels = batch()
+    with CollapseMonitor(watched) as monitor:
+        for model in (plain, watched):
+            torch.manual_seed(0)
+            F.cross_entropy(model(images), labels).backward()
+        gradients = zip(plain.parameters(), watched.parameters(), strict=True)
+        assert all(torch.equal(one.grad, two.grad) for one, two in gradients)
+        graph = weakref.ref(watched(images))
+        assert graph() is None
+        monitor.step()
 
 
 def test_gradients_are_told_apart_by_what_theta_depends_on():

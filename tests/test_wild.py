@@ -225,6 +225,37 @@ def test_a_runs_fate_and_its_first_sign():
     assert table["failed"].fillna(0).tolist() == [0, 12, 40, 50]
 
 
+def test_runs_say_which_monitor_saw_them_where_that_makes_a_difference():
+    found = [one(0), one(1), one(2)]
+    found[1]["what"]["network"] = found[2]["what"]["network"] = "tanh"
+    assert wild.runs(found[:2])["monitor"].fillna(0).tolist() == [0, 1]
+    found[2]["what"]["monitor"] = 2
+    assert wild.runs(found)["monitor"].fillna(0).tolist() == [0, 1, 2]
+    plan = pd.DataFrame(wild.plan("optical"))
+    marked = plan.groupby("network")["monitor"].first().dropna()
+    assert marked.to_dict() == {"tanh": 2, "tanh-adam": 2}
+
+
+def test_verdicts_count_each_kind_of_run_by_itself():
+    found = [
+        one(0),
+        one(1, warned=3, died=20, blackened=12),
+        one(2, warned=12, died=20, blackened=12),  # only as it fails
+        one(3, warned=3, fell=5),
+        one(4, warned=8),
+        one(5, warned=8),
+    ]
+    for run in found:
+        run["rows"][0]["accuracy"] = 0.5
+    found[4]["what"]["lr"] = 0.1
+    found[5]["what"]["frozen"] = True
+    table = wild.runs(found)
+    told = {what: (share.k, share.n) for what, share in wild.verdicts(table).items()}
+    assert list(told.values()) == [(1, 1), (2, 3), (1, 2), (0, 1), (1, 1)]
+    (low, high) = wild.ends(table).itertuples(index=False)
+    assert (low.alive, low.died, high.alive, high.died) == (1, 3, 1, 0)
+
+
 def test_the_figures_show_every_run(tmp_path):
     found = [
         one(0, warned=3, warning="runaway", died=20),

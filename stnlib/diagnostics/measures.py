@@ -27,8 +27,8 @@ QUANTITIES = {
     "outside above 1",
     "phi": "mean ‖φ‖₁ over images, φ the features that enter the layer that makes θ",
     "phi_max": "the largest ‖φ‖₁",
-    "step": "mean over images of the largest change of an entry of that layer's output by the "
-    "last optimiser step, the images held",
+    "step": "mean over images of the largest change of an entry of θ by the last optimiser step of "
+    "that layer, the images held; a tanh behind the layer counts by its slope, unless compiled",
     "step_ratio": "mean of `step` over lr (1 + ‖φ‖₁), which Adam can reach when its steps agree",
     "loc_grad": "norm of the gradient of the parameters that θ depends on",
     "rest_grad": "norm of the gradient of the others",
@@ -99,6 +99,8 @@ def _step(look: Look, layer: nn.Linear, lr: float | None) -> dict[str, Tensor]:
     change = look.features @ (layer.weight - look.weight).float().T
     if look.bias is not None:
         change = change + (layer.bias - look.bias).float()
+    if look.slope is not None:
+        change = change * look.slope
     largest = change.abs().amax(dim=1)
     values = {"phi": phi.mean(), "phi_max": phi.amax(), "step": largest.mean()}
     if lr:

@@ -8,8 +8,6 @@ calls neither, tells of itself by `sampled`.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -19,6 +17,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, handle_torch_function, has_torch_function
 
 from stnlib.diagnostics.coverage import black_share
+from stnlib.diagnostics.graph import leaves, slope
 
 __all__ = ["Look", "Watch", "sampled"]
 
@@ -33,6 +32,8 @@ class Look:
     `black`, the share of black output images; `theta` (N, P) or None; `matrix` (N, 2, 3) where
     the transform is known to be affine, else `grid` (N, h, w, 2); `features` (M, F) that go into
     the layer that makes θ, with the `weight` and `bias` that it had, copied; None without one.
+    `slope` (M, P) of θ over that layer's output, where something such as a tanh lies between
+    the two and gradients were on; else None.
     """
 
     black: Tensor
@@ -42,6 +43,7 @@ class Look:
     features: Tensor | None = None
     weight: Tensor | None = None
     bias: Tensor | None = None
+    slope: Tensor | None = None
 
 
 def sampled(grid: Tensor, output: Tensor) -> Tensor:
@@ -158,7 +160,7 @@ class Watch:
 
     def _open(self, enough: bool = False) -> None:
         """Put in place everything that sees, until `_stack` is closed: for one pass."""
-        self.look, self._theta, self._grid, self._inputs = None, None, None, {}
+        self.look, self._theta, self._grid, self._passes = None, None, None, {}
         self._left, self._enough = self._sampler, enough
         hooks = [(layer, self._passed) for layer in self._candidates]
         for transformer in self._ours[self._sampler : self._sampler + 1]:
@@ -169,7 +171,8 @@ class Watch:
             self._stack.enter_context(_Calls(self._made, self._sampled))
 
     def _passed(self, layer: nn.Linear, args: tuple, output: Tensor) -> None:
-        self._inputs[id(layer)] = args[0].detach()
+        if self._passes is not None:  # what comes behind the sampler makes no θ
+            self._passes[id(layer)] = args[0].detach(), output
 
     def _made(self, theta: Tensor, grid: Tensor) -> None:
         self._theta, self._grid = theta, grid
@@ -203,14 +206,15 @@ class Watch:
     def _finish(self, look: Look, source: Tensor) -> None:
         if not self._searched and source.requires_grad:
             self._search(source)
-        features = self._inputs.get(id(self.layer))
-        if features is not None:
+        if self._passes and id(self.layer) in self._passes:
+            features, output = self._passes[id(self.layer)]
             look.features = features.flatten(0, -2).float()
             look.weight = self.layer.weight.detach().clone()
             look.bias = None if self.layer.bias is None else self.layer.bias.detach().clone()
+            look.slope = slope(source if self._theta is None else self._theta, output)
             if look.theta is None:
                 look.theta = F.linear(look.features, look.weight.float(), look.bias)
-        self._inputs, self._theta, self._grid = {}, None, None  # hold on to no graph
+        self._passes = self._theta = self._grid = None  # hold on to no graph
         self.look = look
         if self._enough:
             raise _Enough
@@ -218,7 +222,7 @@ class Watch:
     def _search(self, source: Tensor) -> None:
         """Find the parameters that θ depends on, and the linear layer nearest to it."""
         known = {id(p) for p in self._eager.parameters()}
-        self.localisation = [p for p in _leaves(source) if id(p) in known]
+        self.localisation = [p for p in leaves(source) if id(p) in known]
         found = {id(p) for p in self.localisation}
         self.rest = [p for p in self._eager.parameters() if id(p) not in found]
         for layer in self._candidates if found else ():
@@ -226,18 +230,3 @@ class Watch:
                 self.layer = layer
         self._candidates = [self.layer] if self.layer else []
         self._searched = True
-
-
-def _leaves(tensor: Tensor) -> Iterator[Tensor]:
-    """The leaves of a tensor's graph, the nearest first."""
-    if tensor.grad_fn is None:
-        yield tensor
-    queue, seen = deque([tensor.grad_fn]), {tensor.grad_fn}
-    while queue:
-        node = queue.popleft()
-        if hasattr(node, "variable"):
-            yield node.variable
-        for following, _ in getattr(node, "next_functions", ()):
-            if following is not None and following not in seen:
-                seen.add(following)
-                queue.append(following)

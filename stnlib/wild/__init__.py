@@ -5,7 +5,7 @@
 
 from stnlib.wild.images import DATA, Images, load
 from stnlib.wild.networks import NETWORKS, RATES, Keras, Tanh, TanhAdam, Tutorial
-from stnlib.wild.recording import STUDY, plan, record, runs
+from stnlib.wild.recording import STUDY, ends, plan, record, runs, verdicts
 from stnlib.wild.training import train
 
 __all__ = [
@@ -18,9 +18,11 @@ __all__ = [
     "Tanh",
     "TanhAdam",
     "Tutorial",
+    "ends",
     "load",
     "plan",
     "record",
     "runs",
     "train",
+    "verdicts",
 ]

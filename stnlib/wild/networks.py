@@ -1,8 +1,8 @@
 """Three spatial transformers as other people write them; none of them uses `stnlib.models`.
 
-Each has `distorted`, whether the images of the thread are turned and moved, and `optimizer`, the
-thread's. Shape: (N, 1, 28, 28), or (N, 1, 40, 40) where they are distorted, float32 in [0, 1]
-→ (N, 10), logits.
+Each has `distorted`, whether the images of the thread are turned and moved, `bounded`, whether
+something bounds θ behind the layer that makes it, and `optimizer`, the thread's. Shape:
+(N, 1, 28, 28), or (N, 1, 40, 40) where they are distorted, float32 in [0, 1] → (N, 10), logits.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Tutorial(nn.Module):
     pytorch/tutorials#1117: it zooms out early and never learns the right transformation.
     """
 
-    distorted = False
+    distorted, bounded = False, False
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class Keras(nn.Module):
     hello2all/GTSRB_Keras_STN#6 and, of the same sampler, in kevinzakka#10.
     """
 
-    distorted = True
+    distorted, bounded = True, False
 
     def __init__(self) -> None:
         super().__init__()
@@ -97,7 +97,7 @@ class Tanh(nn.Module):
     momentum, because where Adam makes it fail the classifier alone fails, too: see `TanhAdam`.
     """
 
-    distorted = True
+    distorted, bounded = True, True
 
     def __init__(self) -> None:
         super().__init__()
