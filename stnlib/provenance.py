@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import importlib.metadata
 import platform
 import subprocess
@@ -11,7 +12,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["provenance"]
+__all__ = ["provenance", "revision"]
 
 
 def provenance(
@@ -35,7 +36,7 @@ def provenance(
             **{name: importlib.metadata.version(name) for name in ("torch", "numpy")},
         },
         "system": f"{platform.system()} {platform.machine()}",
-        "source": _revision(),
+        "source": revision(),
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
 
@@ -51,8 +52,12 @@ def _processor() -> str:
     return f"cpu, {platform.processor() or platform.machine()}"
 
 
-def _revision() -> str:
-    """The checkout's commit, with a + when stnlib differs from it; unknown outside of one."""
+@functools.cache
+def revision() -> str:
+    """The checkout's commit, with a + when stnlib differs from it; unknown outside of one.
+
+    As it is when first asked in a process: a checkout may move on while a long run goes on.
+    """
     git = ["git", "-C", str(Path(__file__).parent)]
     try:  # an installed copy may lie in someone else's repository, which does not track it
         subprocess.run([*git, "ls-files", "--error-unmatch", Path(__file__).name], **_QUIET)

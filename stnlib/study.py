@@ -16,7 +16,7 @@ from stnlib.evaluation import evaluate, has_bfloat16, resolved
 from stnlib.files import check_writable, claim, write_whole
 from stnlib.fit import N_THETAS, fit, make_model, stopped
 from stnlib.models import STN, count_parameters
-from stnlib.provenance import provenance
+from stnlib.provenance import provenance, revision
 from stnlib.studyfile import configurations, options
 from stnlib.weights import localisation_weights, transformer
 
@@ -116,6 +116,7 @@ def _make(
     progress: bool,
 ) -> None:
     """Train and record; for the arguments see `run`."""
+    revision()  # that of the code which trains, not of what lies there at the end
     model = make_model(config, data).to(device, memory_format=torch.channels_last)
     checkpoint = checkpoints / f"{config.key}.safetensors"
     traced = records.trace_path(path) if trace and isinstance(model, STN) else None

@@ -6,12 +6,13 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from typer.testing import CliRunner
 
-from stnlib import evaluation, fit, records, study
+from stnlib import evaluation, fit, provenance, records, study
 from stnlib.cli import app
 from stnlib.config import ConfigError, RunConfig
 
@@ -279,3 +280,25 @@ def test_records_of_a_study_are_found_wherever_they_were_made(places, monkeypatc
     assert [record["config"] for record in made] == [c for c in wanted if records.find(c)]
     with pytest.raises(ConfigError, match=r"no-such\.toml cannot be read"):
         study.recorded("no-such")
+
+
+def test_a_record_names_the_source_that_trained_it_and_not_what_lies_there_at_the_end(
+    tmp_path, monkeypatch
+):
+    checkout = ["began"]
+
+    def git(command, **_):
+        return SimpleNamespace(stdout=checkout[0] if "rev-parse" in command else "")
+
+    def train(*arguments):
+        history = fit.fit(*arguments)
+        checkout[0] = "moved on"
+        return history
+
+    monkeypatch.setattr(provenance.subprocess, "run", git)
+    monkeypatch.setattr(study, "fit", train)
+    provenance.revision.cache_clear()
+    path = study.run(RunConfig(**SMALL, model="baseline"), "s", tmp_path, progress=False)
+    provenance.revision.cache_clear()
+    assert records.read(path)["provenance"]["source"] == "began"
+    assert checkout == ["moved on"]
