@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 __all__ = [
     "Interval",
     "Share",
     "Summary",
+    "in_words",
     "mean_share",
     "paired_difference",
     "share_difference",
@@ -55,6 +57,11 @@ class Share(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.k} of {self.n} [{self.low:.2f}, {self.high:.2f}]"
+
+
+def in_words(outcomes: pd.Series) -> str:
+    """How many there are of each, the most frequent first, as in ``3 black, 1 blind``."""
+    return ", ".join(f"{n} {name}" for name, n in outcomes.value_counts().items())
 
 
 def wilson(k: int, n: int) -> Share:

@@ -1,6 +1,7 @@
 """Means over seeds against hand calculation and SciPy; the paper's numbers as it printed them."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,6 +9,7 @@ from scipy import stats
 
 from stnlib import paper
 from stnlib.statistics import (
+    in_words,
     mean_share,
     paired_difference,
     share_difference,
@@ -112,3 +114,8 @@ def test_a_mean_of_shares_lies_within_its_interval_and_that_within_the_shares(fi
     assert mean == pytest.approx((first.k / first.n + second.k / second.n) / 2)
     assert (first.low + second.low) / 2 - 1e-9 <= low <= mean + 1e-9
     assert mean - 1e-9 <= high <= (first.high + second.high) / 2 + 1e-9
+
+
+def test_outcomes_in_words_are_counted_the_most_frequent_first():
+    assert in_words(pd.Series(["blind", "black", "black", "black"])) == "3 black, 1 blind"
+    assert in_words(pd.Series([], dtype=str)) == ""
