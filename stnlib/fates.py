@@ -111,14 +111,16 @@ def blind(record: records.Record) -> bool:
     return len(thetas) > 1 and bool(thetas.std(axis=0).max() < SAME)
 
 
-def traces(study: str, where: Iterable[Path] | None = None) -> list[tuple[records.Record, Trace]]:
-    """The records of a study that have a trace, each with it."""
-    found = []
-    for record in records.read_all(study, where):
-        path = records.locate(record["config"], where)
-        if path and records.trace_path(path).exists():
-            found.append((record, Trace.load(records.trace_path(path))))
-    return found
+def traces(
+    *studies: str, where: Sequence[Path] | None = None
+) -> list[tuple[records.Record, Trace]]:
+    """The records that have a trace, each with it; a training of several studies comes once."""
+    found: dict[str, tuple[records.Record, Trace]] = {}
+    for study in studies:
+        for path in records.paths(study, where):
+            if path.stem not in found and records.trace_path(path).exists():
+                found[path.stem] = records.read(path), Trace.load(records.trace_path(path))
+    return list(found.values())
 
 
 def fates(pairs: Iterable[tuple[records.Record, Trace]]) -> pd.DataFrame:

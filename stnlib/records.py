@@ -25,6 +25,7 @@ __all__ = [
     "histories",
     "locate",
     "of_any_seed",
+    "paths",
     "place",
     "read",
     "read_all",
@@ -139,13 +140,18 @@ def _numbers(row: dict[str, Any]) -> dict[str, Any]:
     return {name: math.nan if value is None else value for name, value in row.items()}
 
 
-def read_all(study: str = "*", where: Iterable[Path] | None = None) -> list[Record]:
-    """All records of a study, or of all, in the order of their keys; the first folder's win."""
-    paths: dict[str, Path] = {}
+def paths(study: str = "*", where: Iterable[Path] | None = None) -> list[Path]:
+    """Where the records of a study are, or of all, one a key in their order; the first folder's."""
+    found: dict[str, Path] = {}
     for folder in folders() if where is None else where:
         for path in sorted(folder.glob(f"{study}/*.json")):
-            paths.setdefault(path.stem, path)
-    return [read(paths[key]) for key in sorted(paths)]
+            found.setdefault(path.stem, path)
+    return [found[key] for key in sorted(found)]
+
+
+def read_all(study: str = "*", where: Iterable[Path] | None = None) -> list[Record]:
+    """All records of a study, or of all, in the order of their keys; the first folder's win."""
+    return [read(path) for path in paths(study, where)]
 
 
 def locate(config: RunConfig, where: Iterable[Path] | None = None) -> Path | None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations, product
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from stnlib.config import RunConfig
 from stnlib.fates import outcome
 from stnlib.records import Record
-from stnlib.statistics import Share, share_difference, wilson
+from stnlib.statistics import Share, share_contrast, share_difference, wilson
 
 __all__ = ["KINDS", "RECIPE", "effects", "named", "table", "verdicts"]
 
@@ -132,21 +135,23 @@ def _share(lost: pd.Series) -> Share:
     return wilson(int(lost.sum()), len(lost))
 
 
-def effects(runs: pd.DataFrame, factors: Iterable[str]) -> pd.DataFrame:
-    """Main effects of factors on the share of lost runs, over all the others.
+def effects(runs: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
+    """Effects of factors on the share of lost runs, and of any two on each other's.
 
     Parameters
     ----------
-    runs : a row a run: `lost`, and a bool column a factor.
+    runs : a row a run: `lost`, and a bool column a factor; runs of every combination.
 
     Returns
     -------
-    A row a factor: `with` and `without` it (`Share`s), `difference`, `low`, `high`.
+    `difference`, `low` and `high`, a row a factor: the share lost with it minus that without,
+    over all the others; and a row a pair, ``a & b``: a's effect with b minus that without.
     """
     rows = {}
-    for name in factors:
-        shares = _share(runs[runs[name]]["lost"]), _share(runs[~runs[name]]["lost"])
-        difference, low, high = share_difference(*shares)
-        rows[name] = dict(zip(("with", "without"), shares, strict=True))
-        rows[name] |= {"difference": difference, "low": low, "high": high}
-    return pd.DataFrame.from_dict(rows, orient="index")
+    for some in (*combinations(factors, 1), *combinations(factors, 2)):
+        terms = []
+        for values in product((1, -1), repeat=len(some)):
+            such = (runs[list(some)] == (np.array(values) > 0)).all(axis=1)
+            terms.append((math.prod(values), _share(runs[such]["lost"])))
+        rows[" & ".join(some)] = share_contrast(*terms)
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["difference", "low", "high"])

@@ -16,6 +16,7 @@ __all__ = [
     "in_words",
     "mean_share",
     "paired_difference",
+    "share_contrast",
     "share_difference",
     "summarize",
     "wilson",
@@ -80,22 +81,33 @@ def wilson(k: int, n: int) -> Share:
     return Share(k, n, float(max(0, middle - half)), float(min(1, middle + half)))
 
 
+def share_contrast(*terms: tuple[float, Share]) -> tuple[float, float, float]:
+    """A weighted sum of the shares of independent runs, with the bounds of its 95 % interval.
+
+    Put together from the Wilson intervals (Zou and Donner, 2008, Statistics in Medicine 27), and
+    so sound for few runs and for shares of 0 and 1; for a difference of two it is Newcombe's
+    hybrid (1998, Statistics in Medicine 17, method 10).
+
+    Parameters
+    ----------
+    terms : a weight and a share each.
+    """
+    middles = np.array([weight * share.k / share.n for weight, share in terms])
+    ends = np.array([(weight * share.low, weight * share.high) for weight, share in terms])
+    below = np.linalg.norm(middles - ends.min(axis=1))
+    above = np.linalg.norm(middles - ends.max(axis=1))
+    value = float(middles.sum())
+    return value, value - float(below), value + float(above)
+
+
 def mean_share(first: Share, second: Share) -> tuple[float, float, float]:
-    """The mean of two shares, with the bounds of its 95 % interval, as of `share_difference`."""
-    opposite = Share(second.n - second.k, second.n, 1 - second.high, 1 - second.low)
-    return tuple((1 + value) / 2 for value in share_difference(first, opposite))
+    """The mean of two shares, a `share_contrast`."""
+    return share_contrast((0.5, first), (0.5, second))
 
 
 def share_difference(first: Share, second: Share) -> tuple[float, float, float]:
-    """`first`'s share minus `second`'s, with the bounds of its 95 % interval.
-
-    Newcombe's hybrid of the two Wilson intervals (Newcombe, 1998, method 10), sound for few
-    runs and for shares of 0 and 1.
-    """
-    p, q = first.k / first.n, second.k / second.n
-    below = np.hypot(p - first.low, second.high - q)
-    above = np.hypot(first.high - p, q - second.low)
-    return p - q, float(p - q - below), float(p - q + above)
+    """`first`'s share minus `second`'s, a `share_contrast`."""
+    return share_contrast((1, first), (-1, second))
 
 
 def summarize(values: Sequence[float]) -> Summary:

@@ -142,14 +142,34 @@ def test_a_remedy_helps_where_the_interval_lies_below_zero():
     assert found.loc["warm-up", "accuracy"] == 0.9 and pd.isna(found.loc["nothing", "accuracy"])
 
 
+def factorial(lost, n=10):
+    """So many runs of each combination of two factors, of which `lost` says whether it is."""
+    rows = [(a, b, lost(a, b)) for a in (True, False) for b in (True, False) for _ in range(n)]
+    return pd.DataFrame(rows, columns=["a", "b", "lost"])
+
+
 def test_an_effect_is_over_both_values_of_the_other_factors():
-    table = pd.DataFrame(
-        [(w, s, w and s) for w in (True, False) for s in (True, False) for _ in range(10)],
-        columns=["with it", "other", "kept"],
-    ).assign(lost=lambda t: ~t["kept"])
-    found = remedies.effects(table, ["with it", "other"])
+    found = remedies.effects(factorial(lambda a, b: not (a and b)), ["a", "b"]).loc[["a", "b"]]
     assert list(found["difference"]) == [-0.5, -0.5]
     assert (found["high"] < 0).all() and (found["low"] > -1).all()
+    alone = share_difference(wilson(10, 20), wilson(20, 20))
+    assert tuple(found.loc["a"]) == pytest.approx(alone)
+
+
+@pytest.mark.parametrize(
+    ("lost", "interaction"),
+    [
+        (lambda a, b: a, 0),  # b does nothing
+        (lambda a, b: not (a and b), -1),  # either saves only beside the other
+        (lambda a, b: not (a or b), 1),  # the second saves nothing more
+        (lambda a, b: a == b, 2),  # each undoes the other
+    ],
+)
+def test_two_factors_interact_where_the_effect_of_one_depends_on_the_other(lost, interaction):
+    found = remedies.effects(factorial(lost), ["a", "b"]).loc["a & b"]
+    assert found["difference"] == interaction
+    assert found["low"] <= interaction <= found["high"]
+    assert (found["low"] <= 0 <= found["high"]) == (interaction == 0)
 
 
 # Figures

@@ -78,7 +78,7 @@ def test_a_table_of_fates_has_a_row_a_traced_run(few, tmp_path):
     places = {"folder": tmp_path, "checkpoints": tmp_path / "c", "data": few}
     for change in ({}, {"lr": 0.1}, {"model": "baseline"}):
         study.run(config.replace(**change), "s", trace=True, progress=False, **places)
-    table = fates.fates(fates.traces("s", [tmp_path])).set_index("lr")
+    table = fates.fates(fates.traces("s", where=[tmp_path])).set_index("lr")
     assert sorted(table.index) == [1e-4, 0.1]
     lives, dies = table.loc[1e-4], table.loc[0.1]
     assert np.isnan(lives["death"]) and lives["state"] == "alive" and lives["steps"] == 36
@@ -86,11 +86,25 @@ def test_a_table_of_fates_has_a_row_a_traced_run(few, tmp_path):
     assert dies["warning"] <= dies["death"] <= 36 and dies["state"] in ("black", "shrunken")
     assert dies["reach"] == pytest.approx(1000 * lives["reach"])
     assert dies["onset"] <= dies["death"] < dies["onset"] + fates.WINDOW
-    pairs = fates.traces("s", [tmp_path])
+    pairs = fates.traces("s", where=[tmp_path])
     last, early = fates.ahead(pairs, 1), fates.ahead(pairs, int(dies["onset"]))
     assert last[dies["key"]] > 0 and np.isnan(early[dies["key"]])
     whole = next(trace.to_frame()["step"] for r, trace in pairs if r["key"] == lives["key"])
     assert last[lives["key"]] == early[lives["key"]] == whole.max()
+
+
+def test_a_training_of_two_studies_is_counted_once_with_its_own_trace(few, tmp_path):
+    config = RunConfig(data="digits", n_train=96, batch_size=8, epochs=1, lr=1e-4)
+    places = {"folder": tmp_path, "checkpoints": tmp_path / "c", "data": few}
+    study.run(config, "a", progress=False, **places)  # recorded, but not traced
+    study.run(config, "b", trace=True, progress=False, **places)
+    other = study.run(config.replace(seed=1), "c", trace=True, progress=False, **places)
+    study.run(config, "c", trace=True, progress=False, **places)
+    assert not fates.traces("a", where=[tmp_path])
+    (alone,) = fates.traces("b", where=[tmp_path])
+    found = fates.traces("a", "b", "c", where=[tmp_path])
+    assert [record["key"] for record, _ in found] == [alone[0]["key"], other.stem]
+    assert [record["study"] for record, _ in found] == ["b", "c"]
 
 
 def some_runs():

@@ -12,6 +12,7 @@ from stnlib.statistics import (
     in_words,
     mean_share,
     paired_difference,
+    share_contrast,
     share_difference,
     summarize,
     wilson,
@@ -114,6 +115,18 @@ def test_a_mean_of_shares_lies_within_its_interval_and_that_within_the_shares(fi
     assert mean == pytest.approx((first.k / first.n + second.k / second.n) / 2)
     assert (first.low + second.low) / 2 - 1e-9 <= low <= mean + 1e-9
     assert mean - 1e-9 <= high <= (first.high + second.high) / 2 + 1e-9
+
+
+@given(st.lists(counted, min_size=4, max_size=4))
+def test_an_interaction_of_shares_is_surer_of_more_runs_and_turns_with_its_signs(cells):
+    signs = (1, -1, -1, 1)
+    value, low, high = share_contrast(*zip(signs, cells, strict=True))
+    assert value == pytest.approx(sum(s * c.k / c.n for s, c in zip(signs, cells, strict=True)))
+    more = [wilson(100 * c.k, 100 * c.n) for c in cells]
+    same, closer, nearer = share_contrast(*zip(signs, more, strict=True))
+    assert same == pytest.approx(value) and low - 1e-9 <= closer <= value <= nearer <= high + 1e-9
+    turned = share_contrast(*((-s, c) for s, c in zip(signs, cells, strict=True)))
+    assert turned == pytest.approx((-value, -high, -low))
 
 
 def test_outcomes_in_words_are_counted_the_most_frequent_first():
