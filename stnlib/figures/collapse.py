@@ -110,11 +110,11 @@ def outcome_map(table: pd.DataFrame) -> Figure:
     names = ["baseline" if np.isnan(f) else f"× {f:g}" for f in reversed(factors)]
     axis.set(xticks=range(len(rates)), xticklabels=[f"{lr:g}" for lr in rates])
     axis.set(yticks=range(len(factors)), yticklabels=names)
-    axis.set(xlabel="learning rate of the classifier", ylabel="localisation network's")
+    axis.set(xlabel="learning rate of the classifier", ylabel="localisation network's rate")
     for state, color in STATES.items():
         if (table["state"] == state).any():
             axis.plot([], [], "s", color=color, label=state)
-    axis.legend(ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    axis.legend(ncols=5, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return figure
 
 
