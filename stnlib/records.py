@@ -52,9 +52,9 @@ def folders() -> list[Path]:
     The reader's own folder, which new records go to, is `STNLIB_RECORDS` where that is
     set, else `records` in the platform's folder for user data.
     """
-    own = os.environ.get("STNLIB_RECORDS")
-    own_folder = Path(own) if own else Path(platformdirs.user_data_dir("stnlib")) / "records"
-    return [_BOOK, own_folder] if _BOOK.is_dir() else [own_folder]
+    usual = platformdirs.user_data_path("stnlib") / "records"
+    own = Path(os.environ.get("STNLIB_RECORDS") or usual)
+    return [_BOOK, own] if _BOOK.is_dir() else [own]
 
 
 def write(
@@ -140,32 +140,28 @@ def _numbers(row: dict[str, Any]) -> dict[str, Any]:
     return {name: math.nan if value is None else value for name, value in row.items()}
 
 
-def paths(study: str = "*", where: Iterable[Path] | None = None) -> list[Path]:
-    """Where the records of a study are, or of all, one a key in their order; the first folder's."""
+def paths(study: str = "*", where: Iterable[Path] | None = None, key: str = "*") -> list[Path]:
+    """Where the records of a study are, or of all, in the order of keys; the first folder's win."""
     found: dict[str, Path] = {}
     for folder in folders() if where is None else where:
-        for path in sorted(folder.glob(f"{study}/*.json")):
+        for path in sorted(folder.glob(f"{study}/{key}.json")):
             found.setdefault(path.stem, path)
     return [found[key] for key in sorted(found)]
 
 
 def read_all(study: str = "*", where: Iterable[Path] | None = None) -> list[Record]:
-    """All records of a study, or of all, in the order of their keys; the first folder's win."""
+    """The records of a study, or all, as `paths` finds them."""
     return [read(path) for path in paths(study, where)]
 
 
 def locate(config: RunConfig, where: Iterable[Path] | None = None) -> Path | None:
     """Where the record of a configuration is, in whichever study it was made, or None."""
-    for folder in folders() if where is None else where:
-        for path in sorted(folder.glob(f"*/{config.key}.json")):
-            return path
-    return None
+    return next(iter(paths(where=where, key=config.key)), None)
 
 
 def find(config: RunConfig, where: Iterable[Path] | None = None) -> Record | None:
     """The record of a configuration, or None."""
-    path = locate(config, where)
-    return read(path) if path else None
+    return read(path) if (path := locate(config, where)) else None
 
 
 def of_any_seed(config: RunConfig, where: Iterable[Path] | None = None) -> list[Record]:
@@ -219,16 +215,14 @@ def table(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def _row(record: Record) -> Record:
-    origin = record["provenance"]
     return {
-        "study": record["study"],
-        "key": record["key"],
+        **{name: record[name] for name in ("study", "key")},
         **record["config"].to_dict(),
         **record["result"],
         **{name: record["history"][-1][name] for name in ("val_accuracy", "val_loss")},
         "state": state(record),
-        "data_fingerprint": origin["data"],
-        **{name: origin[name] for name in ("threads", "date")},
+        "data_fingerprint": record["provenance"]["data"],
+        **{name: record["provenance"][name] for name in ("threads", "date")},
     }
 
 
