@@ -13,7 +13,7 @@ import pandas as pd
 from stnlib.config import RunConfig
 from stnlib.fates import outcome
 from stnlib.records import Record
-from stnlib.statistics import Share, share_contrast, share_difference, wilson
+from stnlib.statistics import Contrast, Share, share_contrast, share_difference, wilson
 
 __all__ = ["KINDS", "RECIPE", "effects", "named", "table", "verdicts"]
 
@@ -135,7 +135,7 @@ def _share(lost: pd.Series) -> Share:
     return wilson(int(lost.sum()), len(lost))
 
 
-def effects(runs: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
+def effects(runs: pd.DataFrame, factors: Sequence[str]) -> dict[str, Contrast]:
     """Effects of factors on the share of lost runs, and of any two on each other's.
 
     Parameters
@@ -144,14 +144,14 @@ def effects(runs: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
 
     Returns
     -------
-    `difference`, `low` and `high`, a row a factor: the share lost with it minus that without,
-    over all the others; and a row a pair, ``a & b``: a's effect with b minus that without.
+    By factor, the share lost with it minus that without, over all the others; and by pair,
+    ``a & b``, a's effect with b minus that without.
     """
-    rows = {}
+    found = {}
     for some in (*combinations(factors, 1), *combinations(factors, 2)):
         terms = []
         for values in product((1, -1), repeat=len(some)):
             such = (runs[list(some)] == (np.array(values) > 0)).all(axis=1)
             terms.append((math.prod(values), _share(runs[such]["lost"])))
-        rows[" & ".join(some)] = share_contrast(*terms)
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["difference", "low", "high"])
+        found[" & ".join(some)] = share_contrast(*terms)
+    return found

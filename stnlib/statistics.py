@@ -10,6 +10,7 @@ import pandas as pd
 from scipy import stats
 
 __all__ = [
+    "Contrast",
     "Interval",
     "Share",
     "Summary",
@@ -60,6 +61,17 @@ class Share(NamedTuple):
         return f"{self.k} of {self.n} [{self.low:.2f}, {self.high:.2f}]"
 
 
+class Contrast(NamedTuple):
+    """A weighted sum of shares, such as a difference, with the bounds of its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:+.2f} [{self.low:+.2f}, {self.high:+.2f}]"
+
+
 def in_words(outcomes: pd.Series) -> str:
     """How many there are of each, the most frequent first, as in ``3 black, 1 blind``."""
     return ", ".join(f"{n} {name}" for name, n in outcomes.value_counts().items())
@@ -81,8 +93,8 @@ def wilson(k: int, n: int) -> Share:
     return Share(k, n, float(max(0, middle - half)), float(min(1, middle + half)))
 
 
-def share_contrast(*terms: tuple[float, Share]) -> tuple[float, float, float]:
-    """A weighted sum of the shares of independent runs, with the bounds of its 95 % interval.
+def share_contrast(*terms: tuple[float, Share]) -> Contrast:
+    """A weighted sum of the shares of independent runs.
 
     Put together from the Wilson intervals (Zou and Donner, 2008, Statistics in Medicine 27), and
     so sound for few runs and for shares of 0 and 1; for a difference of two it is Newcombe's
@@ -97,15 +109,15 @@ def share_contrast(*terms: tuple[float, Share]) -> tuple[float, float, float]:
     below = np.linalg.norm(middles - ends.min(axis=1))
     above = np.linalg.norm(middles - ends.max(axis=1))
     value = float(middles.sum())
-    return value, value - float(below), value + float(above)
+    return Contrast(value, value - float(below), value + float(above))
 
 
-def mean_share(first: Share, second: Share) -> tuple[float, float, float]:
+def mean_share(first: Share, second: Share) -> Contrast:
     """The mean of two shares, a `share_contrast`."""
     return share_contrast((0.5, first), (0.5, second))
 
 
-def share_difference(first: Share, second: Share) -> tuple[float, float, float]:
+def share_difference(first: Share, second: Share) -> Contrast:
     """`first`'s share minus `second`'s, a `share_contrast`."""
     return share_contrast((1, first), (-1, second))
 

@@ -89,6 +89,10 @@ def test_a_share_reads_as_counts_and_bounds():
     assert str(wilson(3, 3)) == "3 of 3 [0.44, 1.00]"
 
 
+def test_a_difference_of_shares_reads_as_a_signed_number_and_bounds():
+    assert str(share_difference(wilson(0, 3), wilson(3, 3))) == "-1.00 [-1.00, -0.21]"
+
+
 @pytest.mark.parametrize(
     ("first", "second", "low", "high"),
     [  # Newcombe (1998), Statistics in Medicine 17, Table II, method 10
