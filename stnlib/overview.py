@@ -26,7 +26,8 @@ def network(config: RunConfig) -> str:
     """What a network is called on the page."""
     sampler = "clipped" if config.sampler == "clipped" else "correct"
     size = f", output {config.output_size}×{config.output_size}" if config.output_size else ""
-    return _WITHOUT.get(config.model, f"STN, {sampler} sampler") + size
+    images = ", mirrored images" if config.augment == "flip" else ""
+    return _WITHOUT.get(config.model, f"STN, {sampler} sampler") + size + images
 
 
 def linked(made: Iterable[Record]) -> str:
@@ -51,8 +52,12 @@ def overview(columns: Mapping[str, Iterable[Record]]) -> str:
 
     Parameters
     ----------
-    columns : records by setting; those of one data set, network and setting differ in nothing
-        but their seeds.
+    columns : records by setting.
+
+    Raises
+    ------
+    ValueError
+        When runs that would be averaged differ in more than their seeds.
     """
     cells: dict[tuple[str, str], dict[str, list[Record]]] = {}
     for setting, made in columns.items():
@@ -65,7 +70,11 @@ def overview(columns: Mapping[str, Iterable[Record]]) -> str:
     )
     lines = []
     for data, name in order:
-        told = {setting: linked(made) for setting, made in cells[data, name].items()}
+        told = {}
+        for setting, made in cells[data, name].items():
+            if len({record["config"].replace(seed=0) for record in made}) > 1:
+                raise ValueError(f"{data}, {name}, {setting}: runs differ in more than their seeds")
+            told[setting] = linked(made)
         lines.append({"data": _DATA[data], "network": name, "paper": _paper(data, name)} | told)
     return _markdown(pd.DataFrame(lines, columns=["data", "network", "paper", *columns]).fillna(""))
 

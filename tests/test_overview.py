@@ -45,6 +45,18 @@ def test_the_page_has_a_row_a_data_set_and_network():
     assert [row.split(" | ")[2] for row in rows if "clipped" in row] == ["0.10"]
 
 
+def test_runs_that_differ_in_more_than_their_seeds_are_not_averaged():
+    made = recorded("c10") + recorded("c10d-bounds")
+    rows = [row for row in overview({"as there": made}).splitlines() if "| C10 | no tr" in row]
+    assert [row.split(" | ")[1] for row in rows] == [
+        "no transformer",
+        "no transformer, mirrored images",
+    ]
+    other = {"config": RunConfig(data="c10", model="baseline", lr=0.5)}
+    with pytest.raises(ValueError, match="c10, no transformer, all: runs differ in more than"):
+        overview({"all": [*made, other]})
+
+
 def test_networks_are_named_by_what_tells_them_apart():
     small = RunConfig(data="c10d", output_size=32)
     assert network(small) == "STN, correct sampler, output 32×32"
