@@ -261,6 +261,16 @@ def test_the_frozen_localisation_does_not_move_in_training(few):
     assert row["loc_grad_norm_max"] == 0
 
 
+def test_behind_the_frozen_identity_a_classifier_trains_as_without_it(few):
+    losses = []
+    for model in ("baseline", "stn_frozen"):
+        config = RunConfig(data="digits", model=model, n_train=96)
+        network = make(model)
+        optimizer = train.make_optimizer(network, config)
+        losses.append(train.train_epoch(network, optimizer, few.train, config, 1)["train_loss"])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
 def test_dropout_is_before_the_last_layer_and_only_in_training():
     network = make("baseline", dropout=0.5)
     assert [type(layer) for layer in network.head][-2:] == [nn.Dropout, nn.Linear]
