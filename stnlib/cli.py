@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ import typer
 
 from stnlib import data, records, study
 from stnlib.config import ConfigError, RunConfig, defaults
+from stnlib.evaluation import pick_device
 from stnlib.files import ClaimedError, check_writable
 
 __all__ = ["app", "main"]
@@ -126,19 +126,6 @@ def _value(text: str) -> Any:
         with contextlib.suppress(ValueError):
             return kind(text)
     return text
-
-
-def pick_device(name: str) -> torch.device:
-    """`auto` is a GPU where there is one; ConfigError for a device that is not there."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
-        raise ConfigError(f"device must be auto, cpu, cuda or cuda:N, not {name!r}")
-    device = torch.device(name)
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if device.type == "cuda" and (device.index or 0) >= count:
-        raise ConfigError(f"device {name} is not there: this machine has {count} CUDA devices")
-    return device
 
 
 @app.command("sweep")

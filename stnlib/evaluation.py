@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stnlib.config import ConfigError
 from stnlib.data import Split
 from stnlib.data.distort import upright_points
 from stnlib.diagnostics import black_share, grid_coverage, pose_summary, theta_summary
@@ -22,6 +24,7 @@ __all__ = [
     "device_of",
     "evaluate",
     "has_bfloat16",
+    "pick_device",
     "processor_gains_by_bfloat16",
     "processor_words",
     "resolved",
@@ -35,6 +38,25 @@ Row = dict[str, Any]
 def to_float(images: Tensor) -> Tensor:
     """Images as float32 in [0, 1], whether they are that already or uint8."""
     return images.float().div_(255) if images.dtype == torch.uint8 else images
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of a name: cpu, cuda, cuda:N, or auto, a GPU where there is one.
+
+    Raises
+    ------
+    ConfigError
+        For another name, or a device that is not there.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise ConfigError(f"device must be auto, cpu, cuda or cuda:N, not {name!r}")
+    device = torch.device(name)
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise ConfigError(f"device {name} is not there: this machine has {count} CUDA devices")
+    return device
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:

@@ -12,7 +12,7 @@ from stnlib import records
 from stnlib.checkpoint import checkpoint_folder
 from stnlib.config import ConfigError, RunConfig
 from stnlib.data import VIEWS, DataSet, altered, load
-from stnlib.evaluation import evaluate, has_bfloat16, resolved
+from stnlib.evaluation import evaluate, has_bfloat16, pick_device, resolved
 from stnlib.files import check_writable, claim, write_whole
 from stnlib.fit import N_THETAS, fit, make_model, stopped
 from stnlib.models import STN, count_parameters
@@ -165,13 +165,15 @@ def _tested(model: nn.Module, data: DataSet, precision: str) -> dict[str, Any]:
 def result(config: RunConfig, study: str = "own", progress: bool = True) -> records.Record:
     """The record of a configuration: from disk at once, or trained now, saying so.
 
-    What is trained goes to the reader's own records, an STN's localisation network with it.
+    What is trained goes to the reader's own records, an STN's localisation network with it; it
+    is trained on a GPU where there is one.
     """
     record = records.find(config)
     if record is None:
         print(f"no record of {config.changed() or 'the default configuration'}: training it")
         folder = records.folders()[-1]
-        record = records.read(run(config, study, folder, keep_weights=True, progress=progress))
+        options = {"keep_weights": True, "progress": progress, "device": pick_device("auto")}
+        record = records.read(run(config, study, folder, **options))
     return record
 
 

@@ -152,6 +152,29 @@ def test_a_bad_folder_is_one_line_and_leaves_nothing_behind(place, kind):
     assert caches(place) == []
 
 
+def test_a_decoder_that_fails_in_its_own_way_is_one_line_too(place, monkeypatch):
+    fill(place)
+
+    def decoded(*_):
+        raise RuntimeError("Failed to decode frame 0")  # what Pillow's AVIF plugin raises
+
+    monkeypatch.setattr(Image.Image, "convert", decoded)
+    assert "cannot be read: Failed to decode frame 0" in failure(cifar.dataset)
+    assert caches(place) == []
+
+
+def test_data_behind_a_closed_folder_count_as_not_there(place, monkeypatch):
+    real = os.stat
+
+    def closed(path, *args, **options):
+        if str(place) in str(path):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *args, **options)
+
+    monkeypatch.setattr(os, "stat", closed)
+    assert not cifar.there()
+
+
 # The cache
 
 

@@ -144,6 +144,22 @@ def test_a_result_is_trained_once_and_then_answered_from_disk(places, capsys, mo
     assert list(places["checkpoints"].iterdir()) == []
 
 
+@pytest.mark.parametrize("gpus, chosen", [(0, "cpu"), (1, "cuda")])
+def test_what_a_chapter_trains_is_trained_on_a_gpu_where_there_is_one(gpus, chosen, monkeypatch):
+    asked = {}
+
+    def run(*_, **options):
+        asked.update(options)
+        raise InterruptedError
+
+    monkeypatch.setattr(study, "run", run)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(gpus))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    with pytest.raises(InterruptedError):
+        study.result(RunConfig(**SMALL | {"seed": 988}))
+    assert asked["device"].type == chosen
+
+
 def test_the_books_records_answer_at_once(places, monkeypatch):
     monkeypatch.setattr(study, "run", None)
     record = study.result(RunConfig(model="baseline"))

@@ -60,25 +60,28 @@ def dataset() -> DataSet:
 
 
 def where() -> Path:
-    """The archive, folder or decoded file that `dataset` uses, or where the archive would be."""
+    """The archive, folder or decoded file that `dataset` uses, or where the archive would be.
+
+    What lies behind a closed folder counts as not there (a `Path` would raise).
+    """
     present = [data_dir() / name for name in (ARCHIVE, BATCHES, OFFICIAL)]
-    return next(filter(Path.exists, present), _image_folder() or present[0])
+    return next(filter(os.path.exists, present), _image_folder() or present[0])
 
 
 def there() -> bool:
     """Whether something is in the data folder that `dataset` can use."""
-    return where().exists()
+    return os.path.exists(where())
 
 
 def _official_there() -> bool:
-    return any((data_dir() / name).exists() for name in (ARCHIVE, BATCHES, OFFICIAL))
+    return any(os.path.exists(data_dir() / name) for name in (ARCHIVE, BATCHES, OFFICIAL))
 
 
 def _image_folder() -> Path | None:
     """The image folder, where there is one or a part of one."""
     places = (data_dir(), data_dir() / "cifar10")
     parts = imagefolder.PARTS
-    return next((p for p in places if any((p / part).is_dir() for part in parts)), None)
+    return next((p for p in places if any(os.path.isdir(p / part) for part in parts)), None)
 
 
 Parts = tuple[dict[str, Decoded], str]  # train and test, and one line for readers

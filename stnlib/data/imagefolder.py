@@ -97,7 +97,7 @@ def _image(path: Path, side: int) -> np.ndarray:
         with Image.open(path) as file:
             size = file.size
             pixels = np.asarray(file.convert("RGB")) if size == (side, side) else None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, RuntimeError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         reason = "it is no image" if "cannot identify" in str(error) else error
         raise DataError(f"{path} cannot be read: {reason}") from None
     if pixels is None:
