@@ -13,16 +13,27 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
+from stnlib.config import RunConfig
+from stnlib.data import DataSet
 from stnlib.diagnostics import CollapseMonitor
 from stnlib.files import write_whole
 
-__all__ = ["checkpoint_folder", "load_checkpoint", "save_checkpoint"]
+__all__ = ["checkpoint_folder", "load_checkpoint", "run_key", "save_checkpoint"]
 
 
 def checkpoint_folder() -> Path:
     """Where unfinished runs lie: `STNLIB_CHECKPOINTS`, else the platform's cache folder."""
     named = os.environ.get("STNLIB_CHECKPOINTS")
     return Path(named) if named else Path(platformdirs.user_cache_dir("stnlib")) / "checkpoints"
+
+
+def run_key(config: RunConfig, data: DataSet) -> str:
+    """What a checkpoint belongs to: a configuration, and the very images that it was trained on.
+
+    The configuration names the data set, of which there may be several copies: a run that began
+    on one, such as JPEG files, must not go on with another.
+    """
+    return f"{config.key} {data.fingerprint}"
 
 
 def save_checkpoint(
@@ -37,7 +48,7 @@ def save_checkpoint(
 
     Parameters
     ----------
-    key : of the run's configuration; only a run with the same key can resume from it.
+    key : the `run_key`; only a run with the same one can resume from it.
     monitor : that of a traced run, whose trace then goes on where it was.
 
     Raises
@@ -65,8 +76,8 @@ def load_checkpoint(
     """Restore model, optimiser and monitor in place and return the history so far.
 
     Returns an empty history, and changes nothing, when there is no file, it is damaged,
-    it belongs to another configuration or lacks the trace for `monitor`, which must have all
-    steps: the run then begins anew.
+    it belongs to another configuration or other data, or it lacks the trace for `monitor`,
+    which must have all steps: the run then begins anew.
     """
     try:
         with safe_open(path, framework="pt") as file:

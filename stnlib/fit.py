@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from stnlib.checkpoint import load_checkpoint, save_checkpoint
+from stnlib.checkpoint import load_checkpoint, run_key, save_checkpoint
 from stnlib.config import RunConfig
 from stnlib.data import DataSet, Split
 from stnlib.data.distort import upright_points
@@ -58,7 +58,7 @@ def fit(
     keep_freed_memory()
     optimizer = make_optimizer(model, config)
     tracer = Tracer(model, optimizer) if trace else None
-    own = model, optimizer, config.key
+    own = model, optimizer, run_key(config, data)
     watch = tracer and tracer.monitor
     history = load_checkpoint(checkpoint, *own, watch) if checkpoint else []
     steps = -(-len(data.train) // config.batch_size)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stnlib.checkpoint import load_checkpoint
+from stnlib.checkpoint import load_checkpoint, run_key
 from stnlib.config import ConfigError, RunConfig
 from stnlib.data import DataSet, Split
 from stnlib.evaluation import autocast, to_float
@@ -57,7 +57,8 @@ class Walk:
         self.optimizer = make_optimizer(self.model, config)
         history = []
         if checkpoint:
-            history = load_checkpoint(checkpoint, self.model, self.optimizer, config.key)
+            own = self.model, self.optimizer, run_key(config, data)
+            history = load_checkpoint(checkpoint, *own)
         self._per_epoch = -(-len(data.train) // config.batch_size)
         self.begun = self.taken = len(history) * self._per_epoch
         self.recent_norms: deque[float] = deque(maxlen=50)

@@ -1,5 +1,6 @@
 """Training: an epoch against a plain loop, and resuming against not being interrupted."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -41,7 +42,8 @@ def test_a_run_resumed_after_any_epoch_equals_one_never_interrupted(
         ends = []
         for file in (tmp_path / "whole", path):
             model, optimiser = fresh(config, few)
-            checkpoint.load_checkpoint(file, model, optimiser, config.key)
+            key = checkpoint.run_key(config, few)
+            assert checkpoint.load_checkpoint(file, model, optimiser, key)
             ends.append(state(optimiser))
         assert len(ends[0]) == len(ends[1]) > 0
         assert all(map(torch.equal, *ends))
@@ -93,6 +95,16 @@ def test_a_checkpoint_that_is_not_this_runs_or_not_whole_changes_nothing(
     assert checkpoint.load_checkpoint(path, model, optimizer, config.key) == []
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert state(optimizer) == []
+
+
+def test_a_training_that_began_on_other_images_begins_anew(config, few, tmp_path):
+    path, others = tmp_path / "c", dataclasses.replace(few, fingerprint="0" * 16)
+    key = checkpoint.run_key(config, others)
+    checkpoint.save_checkpoint(path, *fresh(config, others), key, [{"epoch": 1}])
+    assert checkpoint.load_checkpoint(path, *fresh(config, others), key) == [{"epoch": 1}]
+    rows = fit.fit(fresh(config, few)[0], few, config, path, progress=False)
+    whole = fit.fit(fresh(config, few)[0], few, config, progress=False)
+    assert numbers(rows) == numbers(whole) and len(rows) == config.epochs
 
 
 def test_a_checkpoint_holds_its_history_to_the_last_digit(config, few, tmp_path):
