@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from contextlib import AbstractContextManager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ __all__ = [
     "autocast",
     "device_of",
     "evaluate",
+    "exact_float32",
     "has_bfloat16",
     "pick_device",
     "processor_gains_by_bfloat16",
@@ -63,6 +65,16 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     """The context in which networks compute with `precision`."""
     enabled = resolved(device, precision) == "bfloat16"
     return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
+
+
+def exact_float32() -> AbstractContextManager:
+    """The context in which a GPU's convolutions in float32 are float32.
+
+    By default cuDNN rounds what they multiply to TF32: 10 bits after the point, of 23.
+    """
+    cudnn = torch.backends.cudnn
+    kept = {name: getattr(cudnn, name) for name in ("enabled", "benchmark", "deterministic")}
+    return cudnn.flags(**kept, allow_tf32=False)
 
 
 def resolved(device: torch.device, precision: str) -> str:

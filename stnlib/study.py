@@ -12,7 +12,7 @@ from stnlib import records
 from stnlib.checkpoint import checkpoint_folder
 from stnlib.config import ConfigError, RunConfig
 from stnlib.data import VIEWS, DataSet, altered, load
-from stnlib.evaluation import evaluate, has_bfloat16, pick_device, resolved
+from stnlib.evaluation import evaluate, exact_float32, has_bfloat16, pick_device, resolved
 from stnlib.files import check_writable, claim, write_whole
 from stnlib.fit import N_THETAS, fit, make_model, stopped
 from stnlib.models import STN, count_parameters
@@ -120,8 +120,9 @@ def _make(
     model = make_model(config, data).to(device, memory_format=torch.channels_last)
     checkpoint = checkpoints / f"{config.key}.safetensors"
     traced = records.trace_path(path) if trace and isinstance(model, STN) else None
-    history = fit(model, data, config, checkpoint, progress, traced)
-    final = _tested(model, data, config.precision) if test else {}
+    with exact_float32():
+        history = fit(model, data, config, checkpoint, progress, traced)
+        final = _tested(model, data, config.precision) if test else {}
     outcome = final | {
         "n_test": len(data.test) if test else 0,
         "parameters": count_parameters(model),

@@ -12,7 +12,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from stnlib import evaluation, fit, provenance, records, study
+from stnlib import evaluation, fit, provenance, records, study, train
 from stnlib.cli import app
 from stnlib.config import ConfigError, RunConfig
 
@@ -181,6 +181,25 @@ def test_a_search_never_sees_the_test_images(few, tmp_path, monkeypatch):
     result = records.read(path)["result"]
     assert result["n_test"] == 0 and not [name for name in result if name.startswith("test_")]
     assert len(seen) == 1 and seen[0].labels.equal(few.val.labels)
+
+
+def test_while_a_run_is_made_float32_is_float32_on_a_gpu_too_and_afterwards_what_it_was(
+    few, tmp_path, monkeypatch
+):
+    cudnn, seen = torch.backends.cudnn, []
+
+    def step(*arguments):
+        seen.append((cudnn.allow_tf32, cudnn.benchmark, cudnn.enabled))
+        return train_step(*arguments)
+
+    train_step = train.train_step
+    monkeypatch.setattr(train, "train_step", step)
+    before = cudnn.allow_tf32, cudnn.benchmark, cudnn.enabled
+    config = RunConfig(**SMALL | {"epochs": 1})
+    where = {"folder": tmp_path, "checkpoints": tmp_path / "c"}
+    study.run(config, "s", data=few, progress=False, **where)
+    assert set(seen) == {(False, *before[1:])}
+    assert (cudnn.allow_tf32, cudnn.benchmark, cudnn.enabled) == before
 
 
 def test_keeping_weights_stores_the_transformer_beside_the_record(few, tmp_path):
