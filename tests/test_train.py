@@ -20,6 +20,24 @@ def state(optimizer):
     return [states[i][name] for i in sorted(states) for name in sorted(states[i])]
 
 
+# Batches
+
+
+@pytest.mark.parametrize("at_once", [2, 3, 10])
+@pytest.mark.parametrize("name", ["digits", "shapes10d"])
+def test_how_many_batches_are_made_at_a_time_changes_nothing_in_them(config, name, at_once):
+    split = data.load(name, n_train=70).train
+    config = config.replace(data=name, n_train=70, batch_size=16)
+    one, several = (list(train.batches(split, config, 2, at_once=n)) for n in (1, at_once))
+    assert [len(batch) for batch in one] == [16, 16, 16, 16, 6]
+    for batch, other in zip(one, several, strict=True):
+        for part in ("images", "labels", "positions", "theta"):
+            made, also = getattr(batch, part), getattr(other, part)
+            assert made is also is None or torch.equal(made, also)
+    labels = torch.cat([batch.labels for batch in one])
+    assert torch.equal(labels, split.labels[train.order(70, config, 2)])
+
+
 # Resuming
 
 
