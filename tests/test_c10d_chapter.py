@@ -70,6 +70,19 @@ def test_footprints_are_the_corners_that_theta_gives_and_those_far_off_are_count
     assert outline.tolist() == [[0, -0.5], [1, -0.5], [1, 0.5], [0, 0.5], [0, -0.5]]
 
 
+def test_what_is_undone_has_a_line_a_run_and_a_name_a_rate():
+    rows = [
+        {"lr": lr, "seed": seed, "epoch": epoch, "shift": lr, "undone_rotation": seed}
+        for lr, seeds in ((0.1, (0,)), (0.2, (0, 1)))
+        for seed in seeds
+        for epoch in (1, 2)
+    ]
+    shift, rotation = figures.undoing(pd.DataFrame(rows)).axes
+    for axis in (shift, rotation):
+        assert len([line for line in axis.lines if len(line.get_xdata()) == 2]) == 3 + 1  # and 1
+        assert {text.get_text().strip() for text in axis.texts} == {"rate 0.1", "rate 0.2"}
+
+
 def test_labels_keep_their_distance_and_their_order():
     _, axis = plt.subplots()
     axis.set_ylim(0, 1)

@@ -217,6 +217,20 @@ def test_a_pace_is_marked_where_the_goal_is_first_reached():
     assert marks == [[[2, 0.7]]]
 
 
+def test_several_runs_of_a_network_have_a_mean_and_a_mark_each():
+    courses = {0: [0.5, 0.6, 0.75], 1: [0.6, 0.8, 0.85]}
+    table = pd.DataFrame(
+        {"network": "n", "seed": seed, "epoch": epoch, "val_accuracy": value}
+        for seed, course in courses.items()
+        for epoch, value in enumerate(course, 1)
+    )
+    axis = figures.paces(table, 0.7, {"n": "k"}).axes[0]
+    marks = [line.get_xydata().tolist() for line in axis.lines if line.get_marker() == "o"]
+    assert marks == [[[3, 0.7]], [[2, 0.7]]]
+    thickest = max(axis.lines[1:], key=lambda line: line.get_linewidth())
+    assert thickest.get_ydata() == pytest.approx([0.55, 0.7, 0.8])
+
+
 def test_schedules_are_drawn_from_what_the_training_uses():
     first, second = figures.schedules({"a": ("cosine", 0.1), "b": ("plateau", 0.0)}).axes
     y = first.lines[0].get_ydata()

@@ -113,16 +113,17 @@ def undoing(histories: pd.DataFrame) -> Figure:
 
     Parameters
     ----------
-    histories : columns `lr`, `epoch`, `shift` and `undone_rotation`, slopes of what θ does
-        against what it should do, 1 where all is undone; one run a learning rate.
+    histories : columns `lr`, `seed`, `epoch`, `shift` and `undone_rotation`, slopes of what θ does
+        against what it should do, 1 where all is undone; a row a run and epoch.
     """
     figure, axes = plt.subplots(1, 2, figsize=(9, 2.8), sharex=True, sharey=True)
     for axis, (column, title) in zip(axes, UNDONE.items(), strict=True):
         axis.axhline(1, color="0.8", lw=1)
-        axis.set(title=title, xlabel="epoch", ylim=(-0.1, 1.2))
+        axis.set(title=title, xlabel="epoch", ylim=(-0.1, 1.55))
         ends = []
-        for (rate, run), color in zip(histories.groupby("lr"), PALETTE, strict=False):
-            axis.plot(run["epoch"], run[column], "o-", ms=3, lw=1.5, color=color)
+        for (rate, runs), color in zip(histories.groupby("lr"), PALETTE, strict=False):
+            for _, run in runs.groupby("seed"):
+                axis.plot(run["epoch"], run[column], "o-", ms=3, lw=1.5, color=color)
             ends.append((run["epoch"].iloc[-1], run[column].iloc[-1], f"rate {rate:g}", color))
         spread_labels(axis, ends, 0.1)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))

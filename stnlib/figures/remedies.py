@@ -186,6 +186,8 @@ def settings(runs: pd.DataFrame, names: Mapping[str, str]) -> Figure:
 def paces(histories: pd.DataFrame, goal: float, colors: Mapping[str, str]) -> Figure:
     """Validation accuracy over epochs, a line a run, with the epoch in which it reaches a goal.
 
+    Where a network has several runs, they are thin, and their mean is thick.
+
     Parameters
     ----------
     histories : columns `network`, `seed`, `epoch`, `val_accuracy`.
@@ -196,13 +198,17 @@ def paces(histories: pd.DataFrame, goal: float, colors: Mapping[str, str]) -> Fi
     axis.axhline(goal, color="0.75", lw=1, zorder=0)
     ends = []
     for network, runs in histories.groupby("network", sort=False):
+        color, several = colors[network], runs["seed"].nunique() > 1
         for _, run in runs.groupby("seed"):
-            axis.plot(run["epoch"], run["val_accuracy"], color=colors[network], lw=1.6)
+            width = 0.7 if several else 1.8
+            axis.plot(run["epoch"], run["val_accuracy"], color=color, lw=width, alpha=0.8)
             reached = run[run["val_accuracy"] >= goal]["epoch"]
             if len(reached):
-                axis.plot(reached.iloc[0], goal, "o", color=colors[network], ms=6)
-        last = runs[runs["seed"] == runs["seed"].min()].iloc[-1]
-        ends.append((last["epoch"], last["val_accuracy"], network, colors[network]))
+                axis.plot(reached.iloc[0], goal, "o", color=color, ms=6)
+        mean = runs.groupby("epoch")["val_accuracy"].mean()
+        if several:
+            axis.plot(mean.index, mean, color=color, lw=1.8)
+        ends.append((mean.index[-1], mean.iloc[-1], network, color))
     spread_labels(axis, ends, gap=0.05)
     label_line(axis, 0, goal, f"{goal:.2f}", "0.4", dx=0, dy=7)
     axis.set(xlabel="epoch", ylabel="validation accuracy")
