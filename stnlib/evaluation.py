@@ -136,13 +136,17 @@ def evaluate(model: nn.Module, split: Split, precision: str = "float32") -> Row:
         return {"loss": math.nan, "accuracy": math.nan}
 
 
+_AT_ONCE = 100  # images, as in training: with more, validation would need more memory than a step
+
+
 @torch.inference_mode()
 def _measure(model: nn.Module, split: Split, precision: str) -> Row:
     model.eval()
     device = device_of(model)
     loss = correct = 0.0
     thetas, parts = [], []
-    for images, labels in zip(split.images.split(250), split.labels.split(250), strict=True):
+    parts_of = (tensor.split(_AT_ONCE) for tensor in (split.images, split.labels))
+    for images, labels in zip(*parts_of, strict=True):
         images = to_float(images)
         with autocast(device, precision):
             if isinstance(model, STN):
