@@ -16,7 +16,7 @@ book: $(VENV)/book.done  ## build the book into _build/html (installs no torch)
 test: $(VENV)/all.done  ## lint, then every test: units, records, chapters, the built book
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest --nbval --durations=8
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval -n 2 --dist loadfile --durations=8
 
 lab: $(VENV)/all.done  ## open the chapters in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir=book
