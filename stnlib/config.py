@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stnlib.rules import Rule, choice, flag, number, optional, whole
+from stnlib.schedules import SCHEDULES
 
 __all__ = [
     "ConfigError",
@@ -106,9 +107,7 @@ class RunConfig:
     lr: float = _decided(1e-3, number(above=0))
     weight_decay: float = _decided(0.0, number(least=0))
     loc_lr_factor: float = _decided(1.0, number(least=0))
-    schedule: str = _decided(
-        "constant", choice("constant", "step", "cosine", "onecycle", "plateau")
-    )
+    schedule: str = _decided("constant", choice(*SCHEDULES))
     warmup: float = _decided(0.0, number(least=0, below=1))
     epochs: int = _decided(10, whole(1))
     batch_size: int = _decided(128, whole(1))

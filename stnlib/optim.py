@@ -28,10 +28,20 @@ def param_groups(model: nn.Module, lr: float, loc_lr_factor: float = 1.0) -> lis
     -------
     For any `torch.optim` optimiser; an empty group is left out. `base_lr` keeps the rate
     that a schedule multiplies, `localisation` says whose group it is.
+
+    Raises
+    ------
+    ValueError
+        One line, where there is a factor and nothing that it could be for.
     """
     groups: dict[bool, list[nn.Parameter]] = {False: [], True: []}
     for name, parameter in model.named_parameters():
         groups["localisation" in name.split(".")].append(parameter)
+    if loc_lr_factor != 1 and not groups[True]:
+        raise ValueError(
+            f"loc_lr_factor {loc_lr_factor} is for submodules named localisation, and this model "
+            "has none: name its localisation network so"
+        )
     rates = {False: lr, True: lr * loc_lr_factor}
     return [
         {

@@ -8,7 +8,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-__all__ = ["PATIENCE", "plateau", "schedule"]
+__all__ = ["PATIENCE", "SCHEDULES", "plateau", "schedule"]
+
+SCHEDULES = ("constant", "step", "cosine", "onecycle", "plateau")
 
 PATIENCE = 1  # epochs without a better validation loss that `plateau` still bears with
 
@@ -23,9 +25,22 @@ def schedule(name: str, progress: float, warmup: float = 0.0) -> float:
         `onecycle`: from 1/25 up to 1 at 0.3 and down to 4e-6, each along half a cosine (Smith and
         Topin, 2018, in PyTorch's form and with its numbers; momentum stays as it is);
         `plateau`: 1, for `plateau` has the rest.
-    progress : in [0, 1].
-    warmup : share of the steps over which the factor first rises linearly from 0.
+    progress : 0 or more; from 1 on the factor stays what it is at 1, so that a training which
+        goes on a little longer than planned does not begin to learn again.
+    warmup : share of the steps over which the factor first rises linearly from 0, in [0, 1).
+
+    Raises
+    ------
+    ValueError
+        One line, for another name, progress or warm-up; a number of steps, for instance.
     """
+    if name not in SCHEDULES:
+        raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, not {name!r}")
+    if not 0 <= warmup < 1:
+        raise ValueError(f"warmup must be a share of all steps, 0 or more, below 1, not {warmup}")
+    if not progress >= 0:
+        raise ValueError(f"progress must be a share of all steps, 0 or more, not {progress}")
+    progress = min(progress, 1.0)
     if progress < warmup:
         return progress / warmup
     rest = (progress - warmup) / (1 - warmup)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,8 @@ def run(
     stnlib.records.RecordError
         When there is one that cannot be trusted.
     """
+    if not re.fullmatch(r"\w[\w.-]*", study):
+        raise ConfigError(f"study must be a name of letters, digits, '.', '_', '-', not {study!r}")
     checkpoints = checkpoints or checkpoint_folder()
     check_writable(folder / study)
     check_writable(checkpoints)

@@ -865,3 +865,26 @@ def test_the_clipped_sampler_alone_cannot_be_seen():
         model(images).sum().backward()
         with pytest.raises(ValueError, match="no spatial transformer"):
             monitor.step()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_network_in_another_number_format_with_a_grid_of_its_own_is_watched(dtype):
+    class Own(Tutorial):
+        def stn(self, x):
+            grid = F.affine_grid(self.theta(x), list(x.size()), align_corners=False)
+            return F.grid_sample(x, grid * 1.0, align_corners=False)
+
+    model = Own().to(dtype)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with CollapseMonitor(model, optimizer) as monitor:
+        loss = model(torch.rand(4, 1, SIZE, SIZE, dtype=dtype)).square().mean()
+        loss.backward()
+        optimizer.step()
+        monitor.step(loss)
+    assert monitor.trace.row(-1)["coverage"] == pytest.approx(1, abs=0.01)
+
+
+def test_a_monitor_that_has_seen_nothing_has_an_empty_frame():
+    with CollapseMonitor(Tutorial()) as monitor:
+        frame = monitor.to_frame()
+    assert frame.empty and frame.index.name == "step_number"

@@ -45,11 +45,10 @@ LAYERS = [
         "train",
         "recovery",
         "optim",
-        "schedules",
         "checkpoint",
         "evaluation",
     ),
-    *("parameters", "studyfile", "config", "rules", "paper", "statistics"),
+    *("parameters", "studyfile", "config", "rules", "schedules", "paper", "statistics"),
     *("toy", "diagnostics", "data", "models", "transforms", "sampler", "files", "memory"),
 ]
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 
-from stnlib.schedules import PATIENCE, plateau, schedule
+from stnlib.schedules import PATIENCE, SCHEDULES, plateau, schedule
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,27 @@ from stnlib.schedules import PATIENCE, plateau, schedule
 def test_a_schedule_takes_the_values_of_its_definition(name, warmup, values):
     for progress, factor in values.items():
         assert schedule(name, progress, warmup) == pytest.approx(factor, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_past_its_end_a_schedule_stays_what_it_is_there(name):
+    assert schedule(name, 1.5, 0.1) == schedule(name, 1, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("cosin", 0.5), "schedule must be one of constant, step, cosine, onecycle, plateau"),
+        (("cosine", 0.5, 5), "warmup must be a share of all steps"),
+        (("cosine", 0.5, 1), "warmup must be a share of all steps"),
+        (("cosine", -1), "progress must be a share of all steps"),
+        (("cosine", math.nan), "progress must be a share of all steps"),
+    ],
+)
+def test_what_is_no_schedule_is_refused_in_one_line(arguments, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        schedule(*arguments)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_run_divided_in_three_takes_each_step_of_the_schedule_for_a_third():

@@ -202,6 +202,14 @@ def test_while_a_run_is_made_float32_is_float32_on_a_gpu_too_and_afterwards_what
     assert (cudnn.allow_tf32, cudnn.benchmark, cudnn.enabled) == before
 
 
+@pytest.mark.parametrize("name", ["", "..", "../elsewhere", "a/b", ".hidden"])
+def test_a_study_whose_name_would_lead_elsewhere_is_refused(name, few, tmp_path):
+    where = {"folder": tmp_path / "records", "checkpoints": tmp_path / "c"}
+    with pytest.raises(ConfigError, match="study must be a name of letters"):
+        study.run(RunConfig(**SMALL), name, data=few, progress=False, **where)
+    assert not list(tmp_path.iterdir())
+
+
 def test_keeping_weights_stores_the_transformer_beside_the_record(few, tmp_path):
     config = RunConfig(**SMALL | {"epochs": 1})
     where = {"folder": tmp_path, "checkpoints": tmp_path / "c"}

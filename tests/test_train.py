@@ -309,8 +309,15 @@ def test_the_localisation_network_has_a_learning_rate_of_its_own(config, few):
 
 
 def test_a_network_without_localisation_has_one_parameter_group():
-    (group,) = train.param_groups(models.CMNet(), 0.5, 0.1)
+    (group,) = train.param_groups(models.CMNet(), 0.5)
     assert group["lr"] == group["base_lr"] == 0.5
+
+
+def test_a_factor_for_a_localisation_network_that_has_another_name_is_refused():
+    network = torch.nn.ModuleDict({"localization": torch.nn.Linear(2, 6)})
+    with pytest.raises(ValueError, match="is for submodules named localisation") as caught:
+        train.param_groups(network, 0.5, 0.1)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(("name", "kind"), [("adam", "Adam"), ("adamw", "AdamW")])

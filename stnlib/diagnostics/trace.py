@@ -52,7 +52,7 @@ class Trace:
         """A pandas DataFrame, a row a step, indexed by `step_number`."""
         import pandas as pd
 
-        return pd.DataFrame(self.columns).set_index("step_number")
+        return pd.DataFrame(self.columns or {"step_number": []}).set_index("step_number")
 
     def save(self, path: str | os.PathLike) -> None:
         """Write everything as a compressed ``.npz``, whole or not at all."""

@@ -213,7 +213,8 @@ class Watch:
             look.bias = None if self.layer.bias is None else self.layer.bias.detach().clone()
             look.slope = slope(source if self._theta is None else self._theta, output)
             if look.theta is None:
-                look.theta = F.linear(look.features, look.weight.float(), look.bias)
+                bias = None if look.bias is None else look.bias.float()
+                look.theta = F.linear(look.features, look.weight.float(), bias)
         self._passes = self._theta = self._grid = None  # hold on to no graph
         self.look = look
         if self._enough:
