@@ -31,6 +31,7 @@ __all__ = [
     "onset",
     "outcome",
     "running_mean",
+    "spread",
     "told",
     "traces",
 ]
@@ -109,6 +110,14 @@ def blind(record: records.Record) -> bool:
     """
     thetas = np.array(record["history"][-1].get("thetas") or np.empty((0, 6)))
     return len(thetas) > 1 and bool(thetas.std(axis=0).max() < SAME)
+
+
+def spread(row: dict) -> float:
+    """How much θ differs between the images whose θ a row of a history keeps.
+
+    The standard deviation over images, of each of θ's entries; the mean of these.
+    """
+    return float(np.std(row["thetas"], axis=0, ddof=1).mean())
 
 
 def traces(

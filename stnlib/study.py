@@ -75,7 +75,10 @@ def run(
         When there is one that cannot be trusted.
     """
     if not re.fullmatch(r"\w[\w.-]*", study):
-        raise ConfigError(f"study must be a name of letters, digits, '.', '_', '-', not {study!r}")
+        raise ConfigError(
+            "study must be a name of letters, digits, '_', '.' and '-', the last two not at its "
+            f"beginning, not {study!r}"
+        )
     checkpoints = checkpoints or checkpoint_folder()
     check_writable(folder / study)
     check_writable(checkpoints)

@@ -159,8 +159,8 @@ def batches(
     Parameters
     ----------
     at_once : how many are made at a time, which changes nothing in them. By default one on the
-        CPU, ten on a GPU: what makes a batch of C10D is many small operations, which cost the
-        host a fifth to a third of a step, whatever their size.
+        CPU, ten on a GPU: what makes a batch of C10D is many small operations, and a GPU waits for
+        the host, to which each costs the same whatever its size.
     """
     device, size = split.labels.device, config.batch_size
     at_once = at_once or (1 if device.type == "cpu" else 10)

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score
@@ -146,3 +147,10 @@ def test_a_forecast_without_both_outcomes_is_no_number():
     runs = some_runs()
     table = fates.forecast(*halves(runs[runs["lr"] == 1]), ["step"])
     assert table["judged"].isna().all()
+
+
+def test_the_spread_is_the_mean_over_entries_of_their_deviation_over_images():
+    thetas = torch.randn(8, 6, generator=torch.Generator().manual_seed(0))
+    expected = thetas.std(dim=0).mean().item()
+    assert fates.spread({"thetas": thetas.tolist()}) == pytest.approx(expected)
+    assert fates.spread({"thetas": [[1.0] * 6] * 8}) == 0

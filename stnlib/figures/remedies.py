@@ -199,8 +199,8 @@ def paces(histories: pd.DataFrame, goal: float, colors: Mapping[str, str]) -> Fi
     ends = []
     for network, runs in histories.groupby("network", sort=False):
         color, several = colors[network], runs["seed"].nunique() > 1
+        width = 0.7 if several else 1.8
         for _, run in runs.groupby("seed"):
-            width = 0.7 if several else 1.8
             axis.plot(run["epoch"], run["val_accuracy"], color=color, lw=width, alpha=0.8)
             reached = run[run["val_accuracy"] >= goal]["epoch"]
             if len(reached):
