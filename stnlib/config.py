@@ -12,6 +12,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from stnlib.errors import StnlibError
 from stnlib.rules import Rule, choice, flag, number, optional, whole
 from stnlib.schedules import SCHEDULES
 
@@ -28,15 +29,8 @@ __all__ = [
 ]
 
 
-class ConfigError(ValueError):
-    """A parameter that is unknown or out of range; its message is one line.
-
-    In a notebook the message is all that shows: a traceback through our own checks
-    would tell the reader nothing.
-    """
-
-    def _render_traceback_(self) -> list[str]:
-        return [f"{type(self).__name__}: {self}"]
+class ConfigError(StnlibError, ValueError):
+    """A parameter that is unknown or out of range; its message is one line."""
 
 
 def _decided(default: Any, rule: Rule) -> Any:

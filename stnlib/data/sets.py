@@ -10,17 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stnlib.errors import StnlibError
+
 __all__ = ["DataError", "DataSet", "Split", "fingerprint", "interleaved", "subset_indices"]
 
 
-class DataError(RuntimeError):
-    """Data that is missing, damaged or out of reach; one line that says what to do.
-
-    In a notebook the message is all that shows: a page of network traces would bury it.
-    """
-
-    def _render_traceback_(self) -> list[str]:
-        return [f"{type(self).__name__}: {self}"]
+class DataError(StnlibError, RuntimeError):
+    """Data that is missing, damaged or out of reach; one line that says what to do."""
 
 
 @dataclass(frozen=True, eq=False)
