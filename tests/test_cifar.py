@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torchvision.datasets import CIFAR10
 
 from stnlib import data
@@ -190,6 +192,20 @@ def test_a_folder_is_decoded_once_and_then_mapped(place, monkeypatch):
         assert torch.equal(ours.images, theirs.images) and torch.equal(ours.labels, theirs.labels)
 
 
+@pytest.mark.parametrize("lost", ["source", "fingerprint", "train.images", "test.labels"])
+def test_a_cache_that_lacks_a_part_is_made_again(place, lost):
+    fill(place)
+    first = cifar.dataset()
+    path = place / "cifar10-folder.safetensors"
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    metadata.pop(lost, None)
+    tensors.pop(lost, None)
+    save_file(tensors, path, metadata)
+    assert cifar.dataset().fingerprint == first.fingerprint
+
+
 @pytest.mark.parametrize("damage", ["truncated", "one byte", "empty", "not of this folder"])
 def test_a_damaged_or_outdated_cache_is_made_again(place, damage):
     fill(place)
@@ -307,6 +323,69 @@ def test_damaged_files_of_torchvisions_are_named(place, archive):
     (place / cifar.BATCHES).mkdir()
     (place / cifar.BATCHES / "test_batch").write_bytes(b"")
     assert failure(cifar.dataset) == f"{place / cifar.BATCHES} is damaged or incomplete: delete it"
+    assert caches(place) == []
+
+
+# The official binary version
+
+
+@pytest.fixture
+def binary(place, monkeypatch):
+    """A folder of the binary version's files that holds the images of `archive`."""
+    folder = place / cifar.BINARY
+    folder.mkdir()
+    for i, name in enumerate([*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"]):
+        images = pixels(10, i).transpose(0, 3, 1, 2).reshape(10, -1)
+        content = b"".join(bytes([label]) + image.tobytes() for label, image in enumerate(images))
+        (folder / name).write_bytes(content)
+        md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        monkeypatch.setitem(cifar.BINARY_MD5, name, md5)
+    return folder
+
+
+def test_the_binary_version_and_the_archive_are_one_data_set(place, binary, archive):
+    of_binary = cifar.dataset()
+    assert cifar.where() == binary and "binary" in of_binary.source
+    (place / "cifar10-official.safetensors").unlink()
+    (place / cifar.ARCHIVE).write_bytes(archive)
+    of_archive = cifar.dataset()
+    assert of_archive.source == "CIFAR-10, the official archive"
+    assert of_archive.fingerprint == of_binary.fingerprint
+    for part in ("train", "val", "test"):
+        one, other = getattr(of_binary, part), getattr(of_archive, part)
+        assert torch.equal(one.images, other.images) and torch.equal(one.labels, other.labels)
+
+
+def test_the_binary_version_comes_before_a_folder(place, binary):
+    fill(place)
+    assert "binary" in cifar.dataset().source
+
+
+def test_the_checksums_are_those_of_the_official_binary_version():
+    digest = hashlib.sha256("".join(cifar.BINARY_MD5.values()).encode()).hexdigest()
+    assert list(cifar.BINARY_MD5) == [
+        *(f"data_batch_{i}.bin" for i in range(1, 6)),
+        "test_batch.bin",
+    ]
+    assert digest.startswith("d47d648dcc594ca9")
+
+
+@pytest.mark.parametrize("name", ["data_batch_3.bin", "test_batch.bin"])
+@pytest.mark.parametrize("damage", ["one bit", "short", "missing", "a folder"])
+def test_a_damaged_file_of_the_binary_version_is_named(place, binary, name, damage):
+    path = binary / name
+    content = path.read_bytes()
+    if damage in ("missing", "a folder"):
+        path.unlink()
+    if damage == "a folder":
+        path.mkdir()
+    if damage == "one bit":
+        path.write_bytes(content[:-5] + bytes([content[-5] ^ 1]) + content[-4:])
+    if damage == "short":
+        path.write_bytes(content[:-3073])
+    message = failure(cifar.dataset)
+    reason = "damaged or incomplete" if damage in ("one bit", "short") else "missing"
+    assert message.startswith(f"{path} is {reason}")
     assert caches(place) == []
 
 

@@ -1,9 +1,10 @@
-"""CIFAR-10: the official archive or an image folder, decoded once into a file that is mapped.
+"""CIFAR-10: an official version or an image folder, decoded once into a file that is mapped.
 
 What is looked for in the data folder, in this order: the official archive,
-``cifar-10-python.tar.gz``; the same unpacked, ``cifar-10-batches-py``; an image folder,
-``train/<class>/…`` and ``test/<class>/…``, there or in ``cifar10``. Where there is none of
-them, the archive is downloaded.
+``cifar-10-python.tar.gz``; the same unpacked, ``cifar-10-batches-py``; the official binary version
+unpacked, ``cifar-10-batches-bin``; an image folder, ``train/<class>/…`` and ``test/<class>/…``,
+there or in ``cifar10``. Where there is none of them, the archive is downloaded. The official
+versions hold the same images in the same order, and so have one fingerprint.
 """
 
 from __future__ import annotations
@@ -26,11 +27,20 @@ from .download import data_dir, writable
 from .imagefolder import Decoded
 from .sets import DataError, DataSet, Split, fingerprint
 
-__all__ = ["ARCHIVE", "BATCHES", "CLASSES", "dataset", "there", "where"]
+__all__ = ["ARCHIVE", "BATCHES", "BINARY", "CLASSES", "dataset", "there", "where"]
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 ARCHIVE, BATCHES = "cifar-10-python.tar.gz", "cifar-10-batches-py"
 MD5 = "c58f30108f718f92721af3b95e74349a"
+BINARY = "cifar-10-batches-bin"
+BINARY_MD5 = {  # of the files of the binary version; the last one holds the test images
+    "data_batch_1.bin": "5dd7e06a14cb22eb9f671a540d1b7c25",
+    "data_batch_2.bin": "5ea93a67294ea407fff1d09f752e9692",
+    "data_batch_3.bin": "942cd6a4bcdd0dd3c604fbe906cb4421",
+    "data_batch_4.bin": "ae636b3ba5c66a11e91e8cb52e771fcb",
+    "data_batch_5.bin": "53f37980c15c3d472c316c40844f3f0d",
+    "test_batch.bin": "803d5f7f4d78ea53de84dbe85f74fb6d",
+}
 SIDE = 32
 OFFICIAL, FOLDER = "cifar10-official.safetensors", "cifar10-folder.safetensors"  # the caches
 
@@ -44,8 +54,8 @@ def dataset() -> DataSet:
     Returns
     -------
     DataSet
-        named c10: images (N, 3, 32, 32), uint8. `source` says whether it is the official
-        archive or a folder, and of what kind.
+        named c10: images (N, 3, 32, 32), uint8. `source` says whether it is the official data
+        or a folder, and of what kind.
 
     Raises
     ------
@@ -64,7 +74,7 @@ def where() -> Path:
 
     What lies behind a closed folder counts as not there (a `Path` would raise).
     """
-    present = [data_dir() / name for name in (ARCHIVE, BATCHES, OFFICIAL)]
+    present = _official_places()
     return next(filter(os.path.exists, present), _image_folder() or present[0])
 
 
@@ -73,8 +83,12 @@ def there() -> bool:
     return os.path.exists(where())
 
 
+def _official_places() -> list[Path]:
+    return [data_dir() / name for name in (ARCHIVE, BATCHES, BINARY, OFFICIAL)]
+
+
 def _official_there() -> bool:
-    return any(os.path.exists(data_dir() / name) for name in (ARCHIVE, BATCHES, OFFICIAL))
+    return any(map(os.path.exists, _official_places()))
 
 
 def _image_folder() -> Path | None:
@@ -92,11 +106,13 @@ def _of_folder(folder: Path) -> Parts:
     kinds = {p.suffix.lower() for p in (folder / "test" / CLASSES[0]).iterdir()}
     jpeg = "JPEG " if kinds & {".jpg", ".jpeg"} else ""
     counts = " and ".join(str(len(part.labels)) for part in parts.values())
-    return parts, f"CIFAR-10, a copy as {jpeg}image files ({counts}), not the official archive"
+    return parts, f"CIFAR-10, a copy as {jpeg}image files ({counts}), not the official data"
 
 
 def _official() -> Parts:
-    archive, batches = data_dir() / ARCHIVE, data_dir() / BATCHES
+    archive, batches, binary = (data_dir() / name for name in (ARCHIVE, BATCHES, BINARY))
+    if os.path.exists(binary) and not (os.path.exists(archive) or os.path.exists(batches)):
+        return _binary(binary), "CIFAR-10, the official binary version"
     folder = writable(data_dir())
     with tempfile.TemporaryDirectory(dir=folder, prefix=".cifar10-") as unfinished:
         if archive.exists():
@@ -105,6 +121,36 @@ def _official() -> Parts:
             _download(Path(unfinished), archive)
         root = folder if batches.exists() and not archive.exists() else Path(unfinished)
         return _batches(root), "CIFAR-10, the official archive"
+
+
+def _binary(folder: Path) -> dict[str, Decoded]:
+    """The files of the binary version: rows of a label and 3072 pixels, channel by channel."""
+    rows = {name: _binary_rows(folder / name, md5) for name, md5 in BINARY_MD5.items()}
+    *train, test = rows.values()
+    parts = {"train": np.concatenate(train), "test": test}
+    return {
+        part: Decoded(
+            np.ascontiguousarray(found[:, 1:]).reshape(-1, 3, SIDE, SIDE),
+            found[:, 0].astype(np.int64),
+        )
+        for part, found in parts.items()
+    }
+
+
+def _binary_rows(path: Path, md5: str) -> np.ndarray:
+    if not path.is_file():
+        raise DataError(f"{path} is missing: {path.parent} needs {', '.join(BINARY_MD5)}")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from None
+    found = hashlib.md5(content).hexdigest()
+    if found != md5:
+        raise DataError(
+            f"{path} is damaged or incomplete (md5 {found[:12]}…, expected {md5[:12]}…): "
+            "unpack the binary version again"
+        )
+    return np.frombuffer(content, np.uint8).reshape(-1, 1 + 3 * SIDE * SIDE)
 
 
 def _unpack(archive: Path, folder: Path) -> None:
@@ -134,9 +180,9 @@ def _download(folder: Path, archive: Path) -> None:
         network = isinstance(error, OSError)
         reason = type(error).__name__ if network else "what arrived is damaged or incomplete"
         raise DataError(
-            f"CIFAR-10 could not be downloaded ({reason}): put {ARCHIVE}, or an image folder "
-            f"cifar10/train/<class>/, cifar10/test/<class>/, into {archive.parent}, or name its "
-            "folder in STNLIB_DATA, or use data='shapes10', which needs no network"
+            f"CIFAR-10 could not be downloaded ({reason}): put {ARCHIVE}, or {BINARY}, or an image "
+            f"folder cifar10/train/<class>/, cifar10/test/<class>/, into {archive.parent}, or name "
+            "its folder in STNLIB_DATA, or use data='shapes10', which needs no network"
         ) from None
 
 
@@ -187,10 +233,14 @@ def _mapped(path: Path, stamp: str) -> DataSet | None:
         return None
     if metadata.get("stamp") != stamp:
         return None
-    splits = [Split(*(tensors[f"{n}.{k}"] for k in _KINDS)) for n in ("train", "val", "test")]
-    if metadata["fingerprint"] != fingerprint(*splits):
+    try:
+        splits = [Split(*(tensors[f"{n}.{k}"] for k in _KINDS)) for n in ("train", "val", "test")]
+        source, printed = metadata["source"], metadata["fingerprint"]
+    except (KeyError, ValueError):  # a name is missing, or a shape or type is another
         return None
-    return DataSet("c10", *splits, CLASSES, metadata["source"], metadata["fingerprint"])
+    if printed != fingerprint(*splits):
+        return None
+    return DataSet("c10", *splits, CLASSES, source, printed)
 
 
 def _split(parts: dict[str, Decoded]) -> dict[str, Split]:
