@@ -41,6 +41,7 @@ _DISTORTED = ("c10d", "shapes10d")
 _CIFAR_LIKE = ("c10", "c10d", "shapes10", "shapes10d")
 _SCATTERED = ("mnist", "c10", "shapes10")
 _DISTORTED_ONLY = ("oracle", "crop")
+_SIDES = dict(cm=40, digits=40, mnist=28, c10=32, c10d=64, shapes10=32, shapes10d=64)
 _LOCNETS = ("paper", "x4", "x16", "relu", "groupnorm", "deep", "shared", "bounded", "normalised")
 
 
@@ -164,6 +165,11 @@ class RunConfig:
     def distorted(self) -> bool:
         """Whether there is a distortion to undo, with the true θ known."""
         return self.data in _DISTORTED or self.distortion is not None
+
+    @property
+    def side(self) -> int:
+        """Height and width in pixels of the images that the network is given."""
+        return _SIDES[self.data] * (1 if self.distortion is None else 2)
 
     @property
     def classifier(self) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import platformdirs
 
+from stnlib import outcome
 from stnlib.config import ConfigError, RunConfig
 from stnlib.errors import StnlibError
 from stnlib.files import write_whole
@@ -30,7 +31,6 @@ __all__ = [
     "place",
     "read",
     "read_all",
-    "state",
     "table",
     "trace_path",
     "weights_path",
@@ -184,32 +184,14 @@ def examine(where: Iterable[Path] | None = None) -> tuple[int, list[str]]:
     return count, problems
 
 
-def state(record: Record) -> str | None:
-    """What became of an STN's transformer, by its last validation; None for other networks.
-
-    Returns
-    -------
-    `diverged` where θ or the loss is not finite; `black` where at least 0.99 of the outputs
-    are all black; `shrunken` where less than half of the sampling points lie within the
-    image; else `alive`.
-    """
-    last = record["history"][-1]
-    if not record["config"].has_transformer:
-        return None
-    if "black" not in last or record["result"].get("stopped") == "diverged":
-        return "diverged"
-    if last["black"] >= 0.99:
-        return "black"
-    return "shrunken" if last["coverage"] < 0.5 else "alive"
-
-
 def table(records: Iterable[Record]) -> pd.DataFrame:
     """Records as one tidy table: one row a run.
 
     Returns
     -------
     Columns: `study`, `key`, every field of the configuration, everything in the result,
-    `val_accuracy` and `val_loss` after the last epoch, `state`, `data_fingerprint`, `threads`,
+    `val_accuracy` and `val_loss` after the last epoch; `outcome`, `corner_spread` (in input
+    pixels), `diverged` and `at_chance` (see `stnlib.outcome`); `data_fingerprint`, `threads`,
     `date`.
     """
     return pd.DataFrame([_row(record) for record in records])
@@ -221,9 +203,19 @@ def _row(record: Record) -> Record:
         **record["config"].to_dict(),
         **record["result"],
         **{name: record["history"][-1][name] for name in ("val_accuracy", "val_loss")},
-        "state": state(record),
+        **_verdict(record),
         "data_fingerprint": record["provenance"]["data"],
         **{name: record["provenance"][name] for name in ("threads", "date")},
+    }
+
+
+def _verdict(record: Record) -> Record:
+    found = outcome.outcome(record)
+    return {
+        "outcome": found,
+        "corner_spread": outcome.corner_spread(record) if found else math.nan,
+        "diverged": outcome.diverged(record),
+        "at_chance": outcome.at_chance(record),
     }
 
 

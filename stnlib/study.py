@@ -13,7 +13,14 @@ from stnlib import records
 from stnlib.checkpoint import checkpoint_folder
 from stnlib.config import ConfigError, RunConfig
 from stnlib.data import VIEWS, DataSet, altered, load
-from stnlib.evaluation import evaluate, exact_float32, has_bfloat16, pick_device, resolved
+from stnlib.evaluation import (
+    accuracy_without_own_theta,
+    evaluate,
+    exact_float32,
+    has_bfloat16,
+    pick_device,
+    resolved,
+)
 from stnlib.files import check_writable, claim, write_whole
 from stnlib.fit import N_THETAS, fit, make_model, stopped
 from stnlib.models import STN, count_parameters
@@ -128,18 +135,18 @@ def _make(
     traced = records.trace_path(path) if trace and isinstance(model, STN) else None
     with exact_float32():
         history = fit(model, data, config, checkpoint, progress, traced)
-        final = _tested(model, data, config.precision) if test else {}
-    outcome = final | {
+        final = _judged(model, data, config.precision, test)
+    final |= {
         "n_test": len(data.test) if test else 0,
         "parameters": count_parameters(model),
         "seconds": sum(row["seconds"] for row in history),
     }
     if stopped(history):
-        outcome["stopped"] = stopped(history)
+        final["stopped"] = stopped(history)
     if keep_weights and isinstance(model, STN):
         write_whole(records.weights_path(path), localisation_weights(model))
     origin = provenance(device, data.fingerprint, resolved(device, config.precision))
-    records.write(path.parent.parent, path.parent.name, config, history, outcome, origin)
+    records.write(path.parent.parent, path.parent.name, config, history, final, origin)
     checkpoint.unlink(missing_ok=True)
 
 
@@ -159,6 +166,21 @@ def _check(config: RunConfig, data: DataSet, device: torch.device) -> None:
         raise ConfigError(
             f"precision must be float32 or auto: {device} does not compute in bfloat16"
         )
+
+
+def _judged(model: nn.Module, data: DataSet, precision: str, test: bool) -> dict[str, Any]:
+    """What is measured once, at the end, on the images to validate and, with `test`, to test.
+
+    On either an STN's accuracy where images are not seen with their own θ, as `val_permuted`,
+    `test_permuted` and so on; what `evaluate` says of the test images; and the accuracy on the
+    set's probes.
+    """
+    splits = {"val": data.val} | ({"test": data.test} if test else {})
+    row: dict[str, Any] = {}
+    for name, split in splits.items() if isinstance(model, STN) else ():
+        found = accuracy_without_own_theta(model, split, precision)
+        row |= {f"{name}_{kind}": accuracy for kind, accuracy in found.items()}
+    return row | (_tested(model, data, precision) if test else {})
 
 
 def _tested(model: nn.Module, data: DataSet, precision: str) -> dict[str, Any]:

@@ -49,7 +49,8 @@ LAYERS = [
         "evaluation",
     ),
     *("parameters", "studyfile", "config", "rules", "schedules", "paper", "statistics"),
-    *("toy", "diagnostics", "data", "models", "transforms", "sampler", "files", "memory", "errors"),
+    *("toy", "diagnostics", "data", "models", "transforms", "sampler", "files", "memory"),
+    *("outcome", "errors"),
 ]
 
 

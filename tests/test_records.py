@@ -335,23 +335,6 @@ def test_a_diverged_run_is_recorded_as_such(few, tmp_path):
     assert len(record["history"]) < 5 and math.isnan(record["history"][-1]["val_loss"])
 
 
-@pytest.mark.parametrize(
-    ("row", "state"),
-    [
-        ({"black": 0.0, "coverage": 0.9}, "alive"),
-        ({"black": 0.98, "coverage": 0.5}, "alive"),
-        ({"black": 0.2, "coverage": 0.49}, "shrunken"),
-        ({"black": 0.99, "coverage": 0.0}, "black"),
-        ({}, "diverged"),
-    ],
-)
-def test_the_state_of_a_transformer_follows_from_its_last_validation(row, state):
-    config, rows = RunConfig(epochs=2), [{"epoch": 1, "black": 0.0, "coverage": 1.0}, row]
-    for model, expected in (("stn", state), ("baseline", None)):
-        record = {"config": config.replace(model=model), "history": rows, "result": {}}
-        assert records.state(record) == expected
-
-
 def test_records_of_any_seed_are_those_that_differ_in_nothing_else(tmp_path):
     for fields in ({"seed": 7}, {"seed": 0}, {"lr": 0.1}, {"model": "baseline"}):
         write(tmp_path, **fields)
