@@ -99,7 +99,7 @@ def traces(
     """The records that have a trace, each with it; a training of several studies comes once."""
     found: dict[str, tuple[records.Record, Trace]] = {}
     for study in studies:
-        for path in records.paths(study, where):
+        for path in records.paths_of_study(study, where):
             if path.stem not in found and records.trace_path(path).exists():
                 found[path.stem] = records.read(path), Trace.load(records.trace_path(path))
     return list(found.values())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from stnlib import outcome
 from stnlib.config import ConfigError, RunConfig
 from stnlib.errors import StnlibError
 from stnlib.files import write_whole
+from stnlib.studyfile import configurations
 
 __all__ = [
     "SCHEMA",
@@ -27,7 +28,9 @@ __all__ = [
     "histories",
     "locate",
     "of_any_seed",
+    "of_study",
     "paths",
+    "paths_of_study",
     "place",
     "read",
     "read_all",
@@ -142,7 +145,11 @@ def _numbers(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def paths(study: str = "*", where: Iterable[Path] | None = None, key: str = "*") -> list[Path]:
-    """Where the records of a study are, or of all, in the order of keys; the first folder's win."""
+    """The records in a study's folder, or in all, in the order of keys; the first folder's win.
+
+    A training may belong to several studies, and its record lies in the folder of one: for all
+    runs of a study see `of_study`.
+    """
     found: dict[str, Path] = {}
     for folder in folders() if where is None else where:
         for path in sorted(folder.glob(f"{study}/{key}.json")):
@@ -150,9 +157,44 @@ def paths(study: str = "*", where: Iterable[Path] | None = None, key: str = "*")
     return [found[key] for key in sorted(found)]
 
 
-def read_all(study: str = "*", where: Iterable[Path] | None = None) -> list[Record]:
-    """The records of a study, or all, as `paths` finds them."""
-    return [read(path) for path in paths(study, where)]
+def read_all(where: Iterable[Path] | None = None) -> list[Record]:
+    """All records, in the order of keys."""
+    return [read(path) for path in paths(where=where)]
+
+
+def paths_of_study(study: str, where: Sequence[Path] | None = None) -> list[Path]:
+    """Where the records of a study's runs are.
+
+    The book's study file says which runs these are, and in which order; a record counts in
+    whichever study it was made, for one training may belong to several. A study that the book
+    has no file of has the records in its folder, in the order of keys.
+
+    Parameters
+    ----------
+    study : name of the file in the book's `studies`, without its ending, or of a folder.
+    where : folders of records; the book's and the reader's own by default.
+
+    Raises
+    ------
+    ConfigError
+        One line, where there is no such study or its file is not sound.
+    """
+    where = folders() if where is None else where
+    file = where[0].parent / "studies" / f"{study}.toml"
+    if not file.is_file():
+        known = {path.parent.name for folder in where for path in folder.glob("*/*.json")}
+        if study not in known:
+            names = ", ".join(sorted(known)) or "none"
+            raise ConfigError(f"there are no records of a study {study!r}: there are {names}")
+        return paths(study, where)
+    made = {path.stem: path for path in paths(where=where)}
+    wanted = dict.fromkeys(config.key for config in configurations(file))
+    return [made[key] for key in wanted if key in made]
+
+
+def of_study(study: str, where: Sequence[Path] | None = None) -> list[Record]:
+    """The records of a study's runs; see `paths_of_study`."""
+    return [read(path) for path in paths_of_study(study, where)]
 
 
 def locate(config: RunConfig, where: Iterable[Path] | None = None) -> Path | None:

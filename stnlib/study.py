@@ -36,7 +36,6 @@ __all__ = [
     "make_model",
     "options",
     "prepare",
-    "recorded",
     "result",
     "results",
     "run",
@@ -218,21 +217,3 @@ def results(config: RunConfig, n_seeds: int, train: bool = True) -> list[records
         for seed in range(n_seeds):
             result(config.replace(seed=seed))
     return records.of_any_seed(config)
-
-
-def recorded(study: str) -> list[records.Record]:
-    """The records of the runs that one of the book's study files names, in the file's order.
-
-    In whichever study they were made: one training may belong to several.
-
-    Parameters
-    ----------
-    study : name of the file in the book's `studies`, without its ending.
-
-    Raises
-    ------
-    ConfigError
-        One line, where there is no such file or it is not sound.
-    """
-    path = records.folders()[0].parent / "studies" / f"{study}.toml"
-    return [record for config in configurations(path) if (record := records.find(config))]

@@ -278,8 +278,13 @@ def test_a_record_is_found_in_any_study_of_any_folder_the_first_folder_first(tmp
     assert records.find(config, where) is None
     assert records.find(config.replace(seed=1), where)["study"] == "one"
     assert records.find(config.replace(seed=2), where)["result"]["test_accuracy"] == 0.9
-    assert len(records.read_all("*", where)) == 2
-    assert [record["study"] for record in records.read_all("two", where)] == ["two"]
+    assert len(records.read_all(where)) == 2
+    assert [record["study"] for record in records.of_study("two", where)] == ["two"]
+
+
+def test_no_key_of_the_book_has_two_records():
+    keys = [path.stem for path in BOOK.glob("*/*.json")]
+    assert len(keys) == len(set(keys)) > 1000
 
 
 def test_the_readers_own_records_come_after_the_books(places):
@@ -297,7 +302,7 @@ def test_records_are_examined_one_by_one(tmp_path):
 def test_the_table_has_a_row_for_each_run_with_all_that_was_decided_and_measured(tmp_path):
     for seed in (2, 1):
         write(tmp_path, seed=seed, model="baseline")
-    table = records.table(records.read_all("test", [tmp_path]))
+    table = records.table(records.of_study("test", [tmp_path]))
     assert sorted(table["seed"]) == [1, 2]
     origin = ["data_fingerprint", "threads", "date"]
     wanted = ["study", "key", *RunConfig().to_dict(), *RESULT, "val_accuracy", *origin]
@@ -309,7 +314,7 @@ def test_the_table_has_a_row_for_each_run_with_all_that_was_decided_and_measured
 def test_the_histories_have_a_row_for_each_epoch_of_each_run(tmp_path):
     for seed in (1, 2):
         write(tmp_path, seed=seed)
-    table = records.histories(records.read_all("test", [tmp_path]))
+    table = records.histories(records.of_study("test", [tmp_path]))
     assert len(table) == 4
     assert {"key", "model", "seed", "epoch", "val_accuracy"} <= set(table.columns)
     assert table.query("seed == 1")["epoch"].tolist() == [1, 2]
@@ -319,7 +324,7 @@ def test_tables_of_diverged_runs_hold_numbers(tmp_path):
     lost = {"train_loss": math.nan, "val_loss": math.nan, "val_accuracy": math.nan}
     result = RESULT | {"test_accuracy": math.nan, "stopped": "diverged"}
     write(tmp_path, history=[HISTORY[0] | lost], result=result)
-    runs = records.read_all("test", [tmp_path])
+    runs = records.of_study("test", [tmp_path])
     table, histories = records.table(runs), records.histories(runs)
     for column in (table["test_accuracy"], table["val_accuracy"], histories["train_loss"]):
         assert column.dtype == float and column.isna().all()
@@ -344,7 +349,7 @@ def test_records_of_any_seed_are_those_that_differ_in_nothing_else(tmp_path):
 
 
 def test_no_record_makes_an_empty_table(tmp_path):
-    assert records.table(records.read_all("test", [tmp_path])).empty
+    assert records.table(records.read_all([tmp_path])).empty
     assert records.histories([]).empty
 
 

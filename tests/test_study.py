@@ -116,10 +116,14 @@ def test_a_missing_study_file_is_one_line_that_names_it(tmp_path):
 def test_a_study_of_the_book_has_no_run_twice_and_its_records_belong_to_it(path):
     keys = [config.key for config in study.configurations(path)]
     assert len(keys) == len(set(keys)) > 0
-    recorded = records.read_all(path.stem, [BOOK / "records"])
-    assert {record["key"] for record in recorded} <= set(keys)
+    own = [records.read(record) for record in records.paths(path.stem, [BOOK / "records"])]
+    assert {record["key"] for record in own} <= set(keys)
+    recorded = records.of_study(path.stem, [BOOK / "records"])
+    assert [record["key"] for record in recorded] == [
+        key for key in keys if records.paths(key=key, where=[BOOK / "records"])
+    ]
     tested = study.options(path).get("test", True)
-    assert all((record["result"]["n_test"] > 0) == tested for record in recorded)
+    assert all((record["result"]["n_test"] > 0) == tested for record in own)
 
 
 def test_every_folder_of_records_has_its_study():
@@ -318,11 +322,11 @@ def test_results_are_every_seed_that_is_recorded_and_those_that_are_missing(
 
 def test_records_of_a_study_are_found_wherever_they_were_made(places, monkeypatch):
     monkeypatch.setattr(records, "_BOOK", BOOK / "records")
-    made = study.recorded("cm-recipe")
+    made = records.of_study("cm-recipe")
     wanted = study.configurations(BOOK / "studies" / "cm-recipe.toml")
     assert [record["config"] for record in made] == [c for c in wanted if records.find(c)]
-    with pytest.raises(ConfigError, match=r"no-such\.toml cannot be read"):
-        study.recorded("no-such")
+    with pytest.raises(ConfigError, match="there are no records of a study 'no-such': there are"):
+        records.of_study("no-such")
 
 
 def test_a_record_names_the_source_that_trained_it_and_not_what_lies_there_at_the_end(
