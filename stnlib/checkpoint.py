@@ -7,7 +7,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
@@ -24,7 +23,11 @@ __all__ = ["checkpoint_folder", "load_checkpoint", "run_key", "save_checkpoint"]
 def checkpoint_folder() -> Path:
     """Where unfinished runs lie: `STNLIB_CHECKPOINTS`, else the platform's cache folder."""
     named = os.environ.get("STNLIB_CHECKPOINTS")
-    return Path(named) if named else Path(platformdirs.user_cache_dir("stnlib")) / "checkpoints"
+    if named:
+        return Path(named)
+    import platformdirs  # late: a machine that only trains need not have it
+
+    return Path(platformdirs.user_cache_dir("stnlib")) / "checkpoints"
 
 
 def run_key(config: RunConfig, data: DataSet) -> str:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from stnlib.capture import CapturedStep, capturable
 from stnlib.checkpoint import load_checkpoint, run_key, save_checkpoint
 from stnlib.config import RunConfig
 from stnlib.data import DataSet, Split
@@ -58,6 +59,7 @@ def fit(
     keep_freed_memory()
     optimizer = make_optimizer(model, config)
     tracer = Tracer(model, optimizer) if trace else None
+    take_step = CapturedStep() if capturable(model, config) and not tracer else None
     own = model, optimizer, run_key(config, data)
     watch = tracer and tracer.monitor
     history = load_checkpoint(checkpoint, *own, watch) if checkpoint else []
@@ -80,7 +82,9 @@ def fit(
             if stopped(history):
                 break
             before = snapshot(model, optimizer, config)
-            row = train_epoch(model, optimizer, data.train, config, epoch, on_step, history)
+            row = train_epoch(
+                model, optimizer, data.train, config, epoch, on_step, history, take_step
+            )
             row |= _validated(model, data, config)
             if recover(model, optimizer, config, before, row):
                 row |= {"recovered": True} | _validated(model, data, config)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import platformdirs
 
 from stnlib import outcome
 from stnlib.config import ConfigError, RunConfig
@@ -56,9 +55,15 @@ def folders() -> list[Path]:
     The reader's own folder, which new records go to, is `STNLIB_RECORDS` where that is
     set, else `records` in the platform's folder for user data.
     """
-    usual = platformdirs.user_data_path("stnlib") / "records"
-    own = Path(os.environ.get("STNLIB_RECORDS") or usual)
+    named = os.environ.get("STNLIB_RECORDS")
+    own = Path(named) if named else _usual_folder()
     return [_BOOK, own] if _BOOK.is_dir() else [own]
+
+
+def _usual_folder() -> Path:
+    import platformdirs  # late: a machine that only trains need not have it
+
+    return platformdirs.user_data_path("stnlib") / "records"
 
 
 def write(

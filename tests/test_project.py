@@ -25,6 +25,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LAYERS = [
     *(
         "cli",
+        "queue",
         "sweep",
         "cluster",
         "figures",
@@ -38,6 +39,7 @@ LAYERS = [
         "walk",
         "study",
         "fit",
+        "capture",
         "weights",
         "observations",
         "records",

@@ -407,6 +407,21 @@ def test_the_schedule_runs_over_all_epochs_and_keeps_the_factor(config, few, mon
     assert [rate for _, rate in rates] == pytest.approx([rate / 2 for rate in expected])
 
 
+@pytest.mark.parametrize(
+    ("part", "expected"),
+    [("both", (0, 0)), ("localisation", (0.1, 0)), ("classifier", (0, 0.05))],
+)
+def test_a_warm_up_is_for_the_part_that_it_names(config, few, part, expected):
+    config = config.replace(lr=0.1, loc_lr_factor=0.5, warmup=0.5, warmup_of=part)
+    _, optimizer = fresh(config, few)
+    for progress, done in ((0.0, 0.0), (0.25, 0.5), (0.5, 1.0), (0.9, 1.0)):
+        train.set_rates(optimizer, config, progress)
+        found = [group["lr"] for group in optimizer.param_groups]
+        whole = (0.1, 0.05)
+        wanted = [e or done * w for e, w in zip(expected, whole, strict=True)]
+        assert found == pytest.approx(wanted)
+
+
 def test_on_a_plateau_of_the_validation_loss_the_rates_fall_and_a_resumed_run_knows(
     config, few, tmp_path, monkeypatch
 ):

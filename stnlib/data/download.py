@@ -9,9 +9,6 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
-import platformdirs
-import pooch
-
 from .sets import DataError
 
 __all__ = ["CM_FILE", "CM_SHA256", "CM_URL", "check", "cm_file", "data_dir", "writable"]
@@ -24,8 +21,11 @@ CM_SHA256 = "951f81b297226e1ed81a96a544ee14cbf50a5523b4f3cd45f0e99d9565425e3b"
 def data_dir() -> Path:
     """The data folder: `STNLIB_DATA` where it is set, else the platform's cache folder."""
     named = os.environ.get("STNLIB_DATA", "").strip()
-    folder = Path(named).expanduser() if named else Path(platformdirs.user_cache_dir("stnlib"))
-    return folder.absolute()
+    if named:
+        return Path(named).expanduser().absolute()
+    import platformdirs  # late, as pooch: a machine that only trains need not have them
+
+    return Path(platformdirs.user_cache_dir("stnlib")).absolute()
 
 
 def writable(folder: Path) -> Path:
@@ -86,6 +86,8 @@ def cm_file() -> Path:
     if os.path.isfile(path):  # False, too, where the folder is closed to us
         return check(path, CM_SHA256)
     writable(path.parent)
+    import pooch
+
     download = pooch.HTTPDownloader(progressbar=True, timeout=30)
     try:
         with _quiet():
@@ -111,6 +113,8 @@ def _reason(error: Exception) -> str:
 @contextmanager
 def _quiet():
     """Keep pooch from logging what the progress bar shows."""
+    import pooch
+
     logger = pooch.get_logger()
     level = logger.level
     logger.setLevel(logging.ERROR)
