@@ -48,8 +48,9 @@ LAYERS = [
         "checkpoint",
         "evaluation",
     ),
-    *("parameters", "studyfile", "config", "rules", "schedules", "paper", "statistics"),
-    *("toy", "diagnostics", "data", "models", "transforms", "sampler", "files", "memory", "errors"),
+    *("parameters", "studyfile", "config", "schema", "rules", "schedules", "paper", "statistics"),
+    *("toy", "diagnostics", "data", "models", "transforms", "sampler", "crashes", "files"),
+    *("memory", "sealed", "errors"),
 ]
 
 
