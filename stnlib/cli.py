@@ -16,6 +16,7 @@ from stnlib import data, records, study
 from stnlib.config import ConfigError, RunConfig, defaults
 from stnlib.evaluation import pick_device
 from stnlib.files import ClaimedError, check_writable
+from stnlib.memory import keep_freed_memory
 
 __all__ = ["app", "main"]
 
@@ -81,6 +82,7 @@ def run(
         if record is None:
             if threads:
                 torch.set_num_threads(threads)
+            keep_freed_memory()
             try:
                 path = study.run(
                     config,

@@ -13,14 +13,15 @@ import pandas as pd
 
 from stnlib import outcome
 from stnlib.config import ConfigError, RunConfig
-from stnlib.errors import StnlibError
 from stnlib.files import write_whole
+from stnlib.schema import check_history, check_origin, check_result, check_study
+from stnlib.sealed import RecordError, check_parts, dump, seal, unseal
 from stnlib.studyfile import configurations
 
 __all__ = [
     "SCHEMA",
     "RecordError",
-    "dump",
+    "check",
     "examine",
     "find",
     "folders",
@@ -33,20 +34,18 @@ __all__ = [
     "place",
     "read",
     "read_all",
+    "read_each",
     "table",
     "trace_path",
     "weights_path",
     "write",
 ]
 
-SCHEMA = 1
+SCHEMA = 2
 Record = dict[str, Any]
 _PARTS = ("schema", "study", "key", "config", "history", "result", "provenance")
 _BOOK = Path(__file__).resolve().parent.parent / "book" / "records"
-
-
-class RecordError(StnlibError, RuntimeError):
-    """A record that cannot be trusted; one line that names the file and the reason."""
+_ORIGIN = ("data", "device", "threads", "versions", "system", "source", "date")
 
 
 def folders() -> list[Path]:
@@ -78,7 +77,7 @@ def write(
     values = (SCHEMA, study, config.key, config.to_dict(), history, result, origin)
     record = dict(zip(_PARTS, values, strict=True))
     path = place(folder, study, config)
-    write_whole(path, _format(record).encode())
+    write_whole(path, _format(record))
     return path
 
 
@@ -87,66 +86,65 @@ def place(folder: Path, study: str, config: RunConfig) -> Path:
     return folder / study / f"{config.key}.json"
 
 
-def _format(record: Record) -> str:
-    """JSON with one line an epoch, so that a person and a diff can read it."""
+def _format(record: Record) -> bytes:
+    """JSON with one line an epoch, so that a person and a diff can read it, and its digest."""
     lines = {part: dump(value) for part, value in record.items()}
     lines["config"] = json.dumps(record["config"])  # unrounded: its key is of every digit
     rows = ",\n  ".join(dump(row) for row in record["history"])
     lines["history"] = f"[\n  {rows}\n ]"
-    return "{\n " + ",\n ".join(f'"{part}": {line}' for part, line in lines.items()) + "\n}\n"
-
-
-def dump(value: Any) -> str:
-    """A line of JSON, floats with the digits that float32 has."""
-    return json.dumps(_rounded(value), allow_nan=False, ensure_ascii=False)
-
-
-def _rounded(value: Any) -> Any:
-    """Floats with 7 significant digits, which is what float32 has; null for nan and inf."""
-    if isinstance(value, float):
-        return float(f"{value:.7g}") if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {k: _rounded(v) for k, v in value.items()}
-    return [_rounded(v) for v in value] if isinstance(value, list | tuple) else value
+    return seal(lines)
 
 
 def read(path: Path) -> Record:
-    """Read one record and check it against its schema and its key.
-
-    Returns
-    -------
-    The file's contents, `config` as a `RunConfig`, and nan for what was not finite.
+    """Read one record; for what is returned see `check`.
 
     Raises
     ------
     RecordError
-        When it is no JSON, of another schema, lacks a part, or its configuration was
-        edited so that the key no longer fits.
+        When it is no JSON, of another schema, was edited so that its digest no longer fits,
+        or does not stand `check`.
     """
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RecordError(f"{path} cannot be read: {error}") from None
-    if not isinstance(record, dict) or record.get("schema") != SCHEMA:
-        found = record.get("schema") if isinstance(record, dict) else None
-        raise RecordError(f"{path} has schema {found!r}: this version reads {SCHEMA}")
-    missing = [part for part in _PARTS if part not in record]
-    missing += [part for part in ("history", "result") if record.get(part) in ([], {})]
-    if missing:
-        raise RecordError(f"{path} lacks {', '.join(missing)}")
+    return check(unseal(path, SCHEMA), path)
+
+
+def check(record: Record, path: Path) -> Record:
+    """Check the content of the file `path`: its key, and what each part holds.
+
+    Returns
+    -------
+    The same, `config` as a `RunConfig`, and nan for what was not finite.
+
+    Raises
+    ------
+    RecordError
+        One line: a part that is missing, an impossible configuration, a key that does not fit
+        it, or a type, name or range of a value that no training gives.
+    """
+    check_parts(record, _PARTS, path)
     try:
         config = RunConfig.from_dict(record["config"])
-    except (ConfigError, TypeError) as error:
+    except (ConfigError, TypeError, RecursionError) as error:
         raise RecordError(f"{path} holds an impossible configuration: {error}") from None
     if not config.key == record["key"] == path.stem:
         raise RecordError(f"{path} was edited: its configuration has the key {config.key}")
-    history = [_numbers(row) for row in record["history"]]
-    return record | {"config": config, "history": history, "result": _numbers(record["result"])}
+    try:
+        check_study(record["study"])
+        check_history(record["history"], config.epochs, config.has_transformer)
+        check_result(record["result"])
+        check_origin(record["provenance"], _ORIGIN)
+    except ValueError as error:
+        raise RecordError(f"{path} cannot be true: {error}") from None
+    measured = {part: _numbers(record[part]) for part in ("history", "result")}
+    return record | {"config": config} | measured
 
 
-def _numbers(row: dict[str, Any]) -> dict[str, Any]:
-    """A row with nan where JSON, which has none, holds null."""
-    return {name: math.nan if value is None else value for name, value in row.items()}
+def _numbers(value: Any) -> Any:
+    """The same with nan where JSON, which has none, holds null."""
+    if isinstance(value, dict):
+        return {name: _numbers(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_numbers(one) for one in value]
+    return math.nan if value is None else value
 
 
 def paths(study: str = "*", where: Iterable[Path] | None = None, key: str = "*") -> list[Path]:
@@ -163,7 +161,13 @@ def paths(study: str = "*", where: Iterable[Path] | None = None, key: str = "*")
 
 
 def read_all(where: Iterable[Path] | None = None) -> list[Record]:
-    """All records, in the order of keys."""
+    """All records, in the order of keys.
+
+    Raises
+    ------
+    RecordError
+        For the first that cannot be read; `read_each` leaves such out and says so.
+    """
     return [read(path) for path in paths(where=where)]
 
 
@@ -218,17 +222,28 @@ def of_any_seed(config: RunConfig, where: Iterable[Path] | None = None) -> list[
     return sorted(same, key=lambda record: record["config"].seed)
 
 
+def read_each(
+    study: str | None = None, where: Sequence[Path] | None = None
+) -> tuple[list[Record], list[str]]:
+    """The records of a study, or all, that can be read, and a line for each that cannot."""
+    return _each(paths_of_study(study, where) if study else paths(where=where))
+
+
 def examine(where: Iterable[Path] | None = None) -> tuple[int, list[str]]:
     """Number of readable records, and a line for each that is not."""
-    count, problems = 0, []
-    for folder in folders() if where is None else where:
-        for path in sorted(folder.glob("*/*.json")):
-            try:
-                read(path)
-                count += 1
-            except RecordError as error:
-                problems.append(str(error))
-    return count, problems
+    every = folders() if where is None else where
+    found, problems = _each(path for folder in every for path in sorted(folder.glob("*/*.json")))
+    return len(found), problems
+
+
+def _each(files: Iterable[Path]) -> tuple[list[Record], list[str]]:
+    found, problems = [], []
+    for path in files:
+        try:
+            found.append(read(path))
+        except RecordError as error:
+            problems.append(str(error))
+    return found, problems
 
 
 def table(records: Iterable[Record]) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from torch import nn
 from stnlib import records
 from stnlib.checkpoint import checkpoint_folder
 from stnlib.config import ConfigError, RunConfig
+from stnlib.crashes import keeping_traceback
 from stnlib.data import VIEWS, DataSet, altered, load
 from stnlib.evaluation import (
     accuracy_without_own_theta,
@@ -66,7 +67,9 @@ def run(
     ----------
     study, folder : the record becomes ``folder/study/<key>.json``.
     data : when it is loaded already.
-    checkpoints : folder for the state after each epoch, which is removed at the end.
+    checkpoints : folder for the state after each epoch, which is removed at the end. The
+        traceback of an error of the program stays there, as ``<key>.traceback.txt``, until the
+        run succeeds.
     test : evaluate on the test images; False for a search, which must not see them.
     keep_weights : store an STN's localisation network beside the record.
     trace : store what an STN's transformer did at each step beside the record.
@@ -90,7 +93,7 @@ def run(
     check_writable(checkpoints)
     path = records.place(folder, study, config)
     rest = keep_weights, trace, progress
-    with claim(path):
+    with claim(path), keeping_traceback(checkpoints / f"{config.key}.traceback.txt"):
         if path.exists():
             records.read(path)
         else:

@@ -28,6 +28,7 @@ from stnlib.cluster import device_here, resources_of
 from stnlib.config import ConfigError, RunConfig
 from stnlib.data import DataError, DataSet, load
 from stnlib.files import ClaimedError
+from stnlib.memory import keep_freed_memory
 
 __all__ = ["Job", "jobs_of", "sweep"]
 
@@ -209,7 +210,9 @@ class _Outcome:
 
 
 def _line(error: BaseException) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    """What went wrong, and where the traceback is, if it was kept."""
+    first = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return "; ".join([first, *getattr(error, "__notes__", ())])
 
 
 _alone = threading.Lock()  # torch draws from its process's generator, so runs take turns
@@ -224,6 +227,7 @@ def _train(job: Job, folder: str, checkpoints: str) -> _Outcome:
     Errors are told, not raised: Dask cannot pass all of them on, and would wait forever.
     """
     torch.set_num_threads(1)
+    keep_freed_memory()
     tqdm.set_lock(_bars)
     places = {"folder": Path(folder), "checkpoints": Path(checkpoints), "device": device_here()}
     options = {"progress": False, **dict(job.options)}

@@ -50,9 +50,9 @@ LAYERS = [
         "checkpoint",
         "evaluation",
     ),
-    *("parameters", "studyfile", "config", "rules", "schedules", "paper", "statistics"),
-    *("toy", "diagnostics", "data", "models", "transforms", "sampler", "files", "memory"),
-    *("outcome", "errors"),
+    *("parameters", "studyfile", "config", "schema", "rules", "schedules", "paper", "statistics"),
+    *("toy", "diagnostics", "data", "models", "transforms", "sampler", "crashes", "files"),
+    *("memory", "sealed", "outcome", "errors"),
 ]
 
 

@@ -91,6 +91,28 @@ def test_a_failing_run_is_reported_in_one_line_and_the_rest_completes(client, tm
     assert records.find(good.config, [tmp_path])
 
 
+def test_the_line_of_a_failed_run_names_the_file_that_has_its_traceback(client, tmp_path):
+    def broken(real=None):
+        from stnlib import fit
+
+        def train_epoch(*arguments):
+            raise ZeroDivisionError("by 0\nor less")
+
+        fit.train_epoch, whole = real or train_epoch, fit.train_epoch
+        return whole
+
+    (todo,), (whole, *_) = jobs({"model": "baseline"}), client.run(broken).values()
+    try:
+        failures = sweep([todo], tmp_path, client, tmp_path / "c", progress=False)
+    finally:
+        client.run(broken, whole)
+    kept = tmp_path / "c" / f"{todo.config.key}.traceback.txt"
+    assert failures[todo.name].endswith(f": by 0; traceback: {kept}")
+    assert "ZeroDivisionError: by 0" in kept.read_text(encoding="utf-8")
+    assert sweep([todo], tmp_path, client, tmp_path / "c", progress=False) == {}
+    assert list((tmp_path / "c").iterdir()) == []
+
+
 def test_a_run_whose_worker_is_killed_goes_on_and_ends_as_if_undisturbed(client, tmp_path):
     config = RunConfig.from_dict(SMALL | {"n_train": 1024, "epochs": 4})
     checkpoint = tmp_path / "checkpoints" / f"{config.key}.safetensors"
