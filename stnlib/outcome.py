@@ -131,7 +131,8 @@ def corner_spread(record: Record) -> float:
 
     The largest standard deviation over images of a view corner's x or y. Records made before this
     was measured give an estimate: of the spreads of translation, scale and rotation as if they
-    were independent; or, where the family has none of these, of the eight θ that they keep.
+    were independent; or, where the family has none of these, of the eight θ that they keep; nan
+    where they keep none.
     """
     last, half = record["history"][-1], (record["config"].side - 1) / 2
     if "corner_spread" in last:
@@ -139,8 +140,8 @@ def corner_spread(record: Record) -> float:
     if "tx_std" in last:
         turn = last["scale_mean"] * math.radians(last["rotation_std"])
         return half * math.hypot(max(last["tx_std"], last["ty_std"]), last["scale_std"], turn)
-    entries = zip(*last["thetas"], strict=True)
-    return half * math.hypot(*map(_deviation, entries))
+    entries = list(zip(*last.get("thetas", []), strict=True))
+    return half * math.hypot(*map(_deviation, entries)) if entries else math.nan
 
 
 def _deviation(values: tuple[float, ...]) -> float:
