@@ -13,6 +13,7 @@ from typing import Any
 from stnlib import records
 from stnlib.config import ConfigError, Rule, RunConfig, check, defaults, number
 from stnlib.evaluation import pick_device
+from stnlib.weights import kept
 
 __all__ = ["announce", "check_parameters"]
 
@@ -61,7 +62,7 @@ def check_parameters(cells: Sequence[str], values: dict[str, Any], **rules: Rule
             check(name, value)
 
 
-def announce(configs: Iterable[RunConfig]) -> None:
+def announce(configs: Iterable[RunConfig], weights: bool = False) -> None:
     """Print, before anything is trained, how many networks will be, and about how long it takes.
 
     Nothing is printed where every configuration has its record. The time is an estimate: the
@@ -70,22 +71,23 @@ def announce(configs: Iterable[RunConfig]) -> None:
     Parameters
     ----------
     configs : every configuration whose record the chapter is going to ask for.
+    weights : an STN of which only the record was kept is trained, too; see `stnlib.study.result`.
     """
-    missing = [config for config in dict.fromkeys(configs) if not records.locate(config)]
+    missing = [
+        config
+        for config in dict.fromkeys(configs)
+        if not records.locate(config) or (weights and config.has_transformer and not kept(config))
+    ]
     if not missing:
         return
     made = [(record["config"], record) for record in records.read_all()]
     seconds = [_seconds(config, made) for config in missing]
-    one = len(missing) == 1
-    text = (
-        "1 network has no record and is"
-        if one
-        else f"{len(missing)} networks have no record and are"
-    )
+    networks = "1 network is" if len(missing) == 1 else f"{len(missing)} networks are"
     if None in seconds:
-        print(f"{text} trained now; nothing like it was recorded to estimate the time from")
+        print(f"{networks} not recorded and trained now, for how long no record of the kind tells")
     else:
-        print(f"{text} trained now: about {_rough(sum(seconds))} at the pace of recorded ones")
+        time = _rough(sum(seconds))
+        print(f"{networks} not recorded and trained now: about {time} at the recorded pace")
 
 
 def _seconds(config: RunConfig, made: list[tuple[RunConfig, records.Record]]) -> float | None:

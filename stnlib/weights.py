@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import safetensors.torch
 
 from stnlib import records
 from stnlib.config import RunConfig
 from stnlib.models import STN, SpatialTransformer, build
 
-__all__ = ["localisation_weights", "transformer"]
+__all__ = ["kept", "localisation_weights", "transformer"]
 
 
 def localisation_weights(model: STN) -> bytes:
@@ -16,6 +18,12 @@ def localisation_weights(model: STN) -> bytes:
     localisation = model.transformer.localisation
     state = localisation.state_dict() | localisation.shared.state_dict(prefix="shared.")
     return safetensors.torch.save({name: value.cpu().contiguous() for name, value in state.items()})
+
+
+def kept(config: RunConfig) -> Path | None:
+    """Where the weights of a configuration lie, in whichever study and folder, or None."""
+    pattern = f"*/{config.key}.safetensors"
+    return next((p for folder in records.folders() for p in sorted(folder.glob(pattern))), None)
 
 
 def transformer(config: RunConfig, channels: int, size: int) -> SpatialTransformer:
@@ -30,9 +38,8 @@ def transformer(config: RunConfig, channels: int, size: int) -> SpatialTransform
     RecordError
         When no weights were kept for this configuration.
     """
-    path = records.locate(config)
-    weights = records.weights_path(path) if path else None
-    if weights is None or not weights.is_file():
+    weights = kept(config)
+    if weights is None:
         raise records.RecordError(f"no weights are kept for {config.changed()}: train it anew")
     model = build(config.model, channels, size, 10, **config.network)
     localisation, state = model.transformer.localisation, safetensors.torch.load_file(weights)

@@ -91,6 +91,13 @@ def test_no_two_scripts_of_a_page_declare_the_same_constant(html, page):
 
 
 @pytest.mark.parametrize("page", PAGES)
+def test_every_table_is_shown_whole(html, page):
+    # pandas puts dots in the place of the rows and columns that it leaves out.
+    text = (html / f"{page}.html").read_text(encoding="utf-8")
+    assert not re.findall(r"<t[dh][^>]*>(?:\s|<p>)*(?:\.\.\.|…|⋮)(?:\s|</p>)*</t[dh]>", text)
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_every_picture_has_a_text_alternative(html, page):
     pictures = [a for tag, a in elements(html, page) if tag == "img"]
     # Without a text of its own, a picture is given the name of its file.

@@ -142,8 +142,7 @@ def test_the_estimate_is_the_median_pace_of_like_records_for_what_is_missing(alo
     recorded(alone, RunConfig(model="baseline"), 1.0)
     slower = [RunConfig(lr=3e-4, seed=seed) for seed in range(3)]
     assert announced(capsys, RunConfig(), *slower, slower[0]) == (
-        "3 networks have no record and are trained now: "
-        "about 3 minutes at the pace of recorded ones\n"
+        "3 networks are not recorded and trained now: about 3 minutes at the recorded pace\n"
     )
 
 
@@ -160,8 +159,18 @@ def test_a_training_that_ended_early_counts_with_the_epochs_that_it_had(alone, c
 
 def test_where_nothing_like_it_is_recorded_no_time_is_made_up(alone, capsys):
     recorded(alone, RunConfig(), 6.0)
-    text = "1 network has no record and is trained now; nothing like it was recorded"
-    assert announced(capsys, RunConfig(data="c10")).startswith(text)
+    text = "1 network is not recorded and trained now, for how long no record of the kind tells\n"
+    assert announced(capsys, RunConfig(data="c10")) == text
+
+
+def test_a_network_of_which_the_weights_are_asked_and_were_not_kept_is_announced(alone, capsys):
+    for model in ("stn", "baseline"):
+        recorded(alone, RunConfig(model=model), 6.0)
+    announce([RunConfig(), RunConfig(model="baseline")], weights=True)
+    assert capsys.readouterr().out.startswith("1 network is not recorded")
+    (alone["records"] / "own" / f"{RunConfig().key}.safetensors").touch()
+    announce([RunConfig(), RunConfig(model="baseline")], weights=True)
+    assert capsys.readouterr().out == ""
 
 
 def test_a_processor_is_not_promised_the_pace_of_a_gpu(alone, capsys):
