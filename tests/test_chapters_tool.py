@@ -4,7 +4,11 @@ import importlib.util
 from pathlib import Path
 
 import nbformat
+import numpy as np
+import pandas as pd
 import pytest
+
+from stnlib.figures.cm import accuracy_dots
 
 ROOT = Path(__file__).parents[1]
 spec = importlib.util.spec_from_file_location("chapters", ROOT / "tools" / "chapters.py")
@@ -46,6 +50,16 @@ def test_a_time_whose_output_was_cleared_is_measured_anew(chapter):
     nbformat.write(notebook, chapter)
     chapters.run(chapter)
     assert outputs(chapter)[0] and outputs(chapter)[0] != first
+
+
+def test_dots_that_are_moved_aside_are_drawn_in_the_same_places_each_time():
+    runs = pd.DataFrame({"model": ["baseline", "stn"] * 5, "test_accuracy": [0.9, 0.95] * 5})
+    drawn = []
+    for _ in range(2):
+        figure = accuracy_dots(runs, {})
+        figure.canvas.draw()
+        drawn.append(np.asarray(figure.canvas.buffer_rgba()))
+    assert np.array_equal(*drawn)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "book").glob("*.ipynb")), ids=lambda p: p.stem)

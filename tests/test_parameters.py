@@ -1,6 +1,7 @@
 """A chapter's parameters, checked before anything runs: here and through papermill."""
 
 import ast
+import re
 from pathlib import Path
 
 import nbformat
@@ -239,6 +240,17 @@ def test_a_chapter_refuses_in_its_second_cell_what_it_cannot_use(name, parameter
     with pytest.raises(ConfigError, match=f"^{parameter} must be ") as caught:
         exec(second, names)
     assert "\n" not in str(caught.value)
+
+
+def test_the_cm_chapter_says_what_it_would_train_before_it_trains(capsys):
+    first, second, *_ = code(BOOK / "cm.ipynb")
+    names = {"In": [first]}
+    exec(first, names)
+    exec(second, names)
+    assert capsys.readouterr().out == ""  # the published page is recorded
+    exec(second, names | {"lr": 3e-4})
+    said = capsys.readouterr().out
+    assert re.fullmatch(r"20 networks are not recorded and .*: about \d+ minutes at .*\n", said)
 
 
 # Through papermill, as a reader does it
