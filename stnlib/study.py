@@ -27,7 +27,7 @@ from stnlib.fit import N_THETAS, fit, make_model, stopped
 from stnlib.models import STN, count_parameters
 from stnlib.provenance import provenance, revision
 from stnlib.studyfile import configurations, options
-from stnlib.weights import localisation_weights, transformer
+from stnlib.weights import kept, localisation_weights, transformer
 
 __all__ = [
     "N_THETAS",
@@ -193,15 +193,23 @@ def _tested(model: nn.Module, data: DataSet, precision: str) -> dict[str, Any]:
     return row
 
 
-def result(config: RunConfig, study: str = "own", progress: bool = True) -> records.Record:
+def result(
+    config: RunConfig, study: str = "own", progress: bool = True, weights: bool = False
+) -> records.Record:
     """The record of a configuration: from disk at once, or trained now, saying so.
 
     What is trained goes to the reader's own records, an STN's localisation network with it; it
     is trained on a GPU where there is one.
+
+    Parameters
+    ----------
+    weights : train an STN as well whose record is there, but not its localisation network.
     """
     record = records.find(config)
-    if record is None:
-        print(f"no record of {config.changed() or 'the default configuration'}: training it")
+    lacking = weights and config.has_transformer and kept(config) is None
+    if record is None or lacking:
+        what = "record" if record is None else "weights"
+        print(f"no {what} of {config.changed() or 'the default configuration'}: training it")
         folder = records.folders()[-1]
         options = {"keep_weights": True, "progress": progress, "device": pick_device("auto")}
         record = records.read(run(config, study, folder, **options))

@@ -11,7 +11,7 @@ from stnlib import records
 from stnlib.config import RunConfig
 from stnlib.models import STN, SpatialTransformer, build
 
-__all__ = ["localisation_weights", "transformer"]
+__all__ = ["kept", "localisation_weights", "transformer"]
 
 
 def localisation_weights(model: STN) -> bytes:
@@ -22,6 +22,12 @@ def localisation_weights(model: STN) -> bytes:
 
 def _state(localisation: nn.Module) -> dict[str, Tensor]:
     return localisation.state_dict() | localisation.shared.state_dict(prefix="shared.")
+
+
+def kept(config: RunConfig) -> Path | None:
+    """Where the weights of a configuration lie, in whichever study and folder, or None."""
+    pattern = f"*/{config.key}.safetensors"
+    return next((p for folder in records.folders() for p in sorted(folder.glob(pattern))), None)
 
 
 def transformer(config: RunConfig, channels: int, size: int) -> SpatialTransformer:
@@ -37,9 +43,8 @@ def transformer(config: RunConfig, channels: int, size: int) -> SpatialTransform
         When no weights were kept for this configuration, or they cannot be read or are not
         those of its network.
     """
-    path = records.locate(config)
-    weights = records.weights_path(path) if path else None
-    if weights is None or not weights.is_file():
+    weights = kept(config)
+    if weights is None:
         raise records.RecordError(f"no weights are kept for {config.changed()}: train it anew")
     model = build(config.model, channels, size, 10, **config.network)
     _load(model.transformer.localisation, weights)

@@ -15,15 +15,23 @@ PAGES = [TOC["root"], *(entry["file"] for entry in TOC["chapters"])]
 
 
 class Elements(HTMLParser):
-    """Collect (tag, attributes) of everything in a page."""
+    """Collect (tag, attributes) of everything in a page, and the text of its inline scripts."""
 
     def __init__(self, text):
         super().__init__()
-        self.found = []
+        self.found, self.scripts, self.inside = [], [], False
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
         self.found.append((tag, dict(attributes)))
+        self.inside = tag == "script" and not dict(attributes).get("type")
+
+    def handle_endtag(self, tag):
+        self.inside = False
+
+    def handle_data(self, text):
+        if self.inside:
+            self.scripts.append(text)
 
 
 @pytest.fixture(scope="session")
@@ -69,6 +77,24 @@ def test_a_page_loads_only_files_that_were_built(html, page):
     ]
     local = [address.split("?")[0] for address in loaded if not address.startswith("data:")]
     assert not [address for address in local if not (html / address).is_file()]
+
+
+@pytest.mark.parametrize("page", [*PAGES, "search", "genindex"])
+def test_no_two_scripts_of_a_page_declare_the_same_constant(html, page):
+    # The second would be a script error.
+    script = "\n".join(Elements((html / f"{page}.html").read_text(encoding="utf-8")).scripts)
+    while (outer := re.sub(r"\{[^{}]*\}", "", script)) != script:
+        script = outer  # what a block or a function declares is its own
+    declared = re.findall(r"\b(?:const|let|class) (\w+)", script)
+    assert declared
+    assert len(declared) == len(set(declared))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_table_is_shown_whole(html, page):
+    # pandas puts dots in the place of the rows and columns that it leaves out.
+    text = (html / f"{page}.html").read_text(encoding="utf-8")
+    assert not re.findall(r"<t[dh][^>]*>(?:\s|<p>)*(?:\.\.\.|…|⋮)(?:\s|</p>)*</t[dh]>", text)
 
 
 @pytest.mark.parametrize("page", PAGES)

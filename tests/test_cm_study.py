@@ -60,7 +60,7 @@ def test_the_better_recipe_reaches_its_mark():
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"lr": "fast"}, "lr must be a number > 0, not 'fast'"),
+        ({"lr": "fast"}, "lr must be a number > 0 and <= 1, not 'fast'"),
         ({"learning_rate": 0.1}, "unknown parameter 'learning_rate': allowed are data, lr"),
     ],
 )

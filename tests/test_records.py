@@ -464,7 +464,7 @@ def test_a_bad_record_leaves_the_others_in_the_table_and_is_named(tmp_path):
     assert records.table(found)["seed"].tolist() == [1]
     assert len(problems) == 1 and problems[0].startswith(f"{bad} was edited")
     with pytest.raises(records.RecordError, match="was edited"):
-        records.read_all("test", [tmp_path])
+        records.read_all([tmp_path])
 
 
 def test_the_table_has_a_row_for_each_run_with_all_that_was_decided_and_measured(tmp_path):

@@ -148,6 +148,20 @@ def test_a_result_is_trained_once_and_then_answered_from_disk(places, capsys, mo
     assert list(places["checkpoints"].iterdir()) == []
 
 
+def test_an_stn_of_which_only_the_record_was_kept_is_trained_where_its_weights_are_asked(
+    places, capsys
+):
+    config = RunConfig(**SMALL | {"model": "stn", "epochs": 1, "seed": 989})
+    study.run(config, "elsewhere", places["records"], progress=False)
+    study.result(config)
+    assert capsys.readouterr().out == ""
+    study.result(config, weights=True, progress=False)
+    assert capsys.readouterr().out.startswith("no weights of {")
+    assert study.transformer(config, 1, 40).family.name == "affine"
+    study.result(config, weights=True)
+    assert capsys.readouterr().out == ""
+
+
 @pytest.mark.parametrize("gpus, chosen", [(0, "cpu"), (1, "cuda")])
 def test_what_a_chapter_trains_is_trained_on_a_gpu_where_there_is_one(gpus, chosen, monkeypatch):
     asked = {}

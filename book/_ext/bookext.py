@@ -1,4 +1,4 @@
-"""What ``_config.yml`` cannot say: absolute paths, and formulas without a network."""
+"""What ``_config.yml`` cannot say: absolute paths, formulas without a network, no live kernel."""
 
 from importlib.metadata import distribution
 from pathlib import Path
@@ -21,9 +21,23 @@ def configure(app, config):
     config.mathjax_path = "tex-svg.js"
 
 
+def leave_out_thebe(app, page, template, context, doctree):
+    """Load no script for live cells, which this book has not.
+
+    jupyter-book always loads the extension, and Sphinx writes its constants twice into each
+    page, which is a script error.
+    """
+    context["script_files"] = [
+        script
+        for script in context["script_files"]
+        if "thebe" not in f"{script.filename} {script.attributes.get('body')}"
+    ]
+
+
 def setup(app):
     """Register the extension."""
     # Early: sphinxcontrib-bibtex reads its setting on the same event.
     app.connect("config-inited", configure, priority=100)
+    app.connect("html-page-context", leave_out_thebe)
     app.add_css_file("book.css")
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -38,7 +38,8 @@ class Criteria:
         where to look while the view jumps about by so much.
 
     θ that is not finite counts at once, and features that are all zero in a whole window: then θ
-    is the same for every image, and no gradient revives a ReLU that is off for all of them.
+    is the same for every image of these batches, and no gradient reaches the localisation network
+    until an image wakes a feature.
     """
 
     window: int = 3

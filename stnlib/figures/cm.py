@@ -111,11 +111,11 @@ def accuracy_dots(table: pd.DataFrame, paper: Mapping[str, float]) -> Figure:
     """
     models = [name for name in NAMES if name in set(table["model"])]
     figure, axis = plt.subplots(figsize=(8, 0.75 * len(models) + 0.8))
-    sns.stripplot(
-        table, x="test_accuracy", y="model", order=models, hue="model", palette=COLORS, ax=axis
-    )
+    jitter = np.random.default_rng(0)  # the same at each drawing
     for i, model in enumerate(models):
-        mean = table.loc[table["model"] == model, "test_accuracy"].mean()
+        runs = table.loc[table["model"] == model, "test_accuracy"]
+        axis.plot(runs, i + jitter.uniform(-0.1, 0.1, len(runs)), "o", ms=5, color=COLORS[model])
+        mean = runs.mean()
         axis.plot([mean, mean], [i - 0.3, i + 0.3], color=COLORS[model], lw=2)
         if model in paper:
             axis.plot(paper[model], i, "D", mfc="none", mec="black", ms=7)
@@ -123,6 +123,7 @@ def accuracy_dots(table: pd.DataFrame, paper: Mapping[str, float]) -> Figure:
                 "the paper", (paper[model], i), (0, 11), textcoords="offset points", ha="center"
             )
     axis.set(xlabel="test accuracy", ylabel="", yticks=range(len(models)))
+    axis.set(ylim=(len(models) - 0.5, -0.5))
     axis.set_yticklabels([NAMES[m] for m in models])
     return figure
 

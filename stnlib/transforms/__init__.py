@@ -8,13 +8,13 @@ name         P  θ                                   matrix, rows separated by "
 ============ == =================================== ==========================================
 translation  2  tx, ty                              1 0 tx; 0 1 ty; 0 0 1
 attention    3  s, tx, ty                           s 0 tx; 0 s ty; 0 0 1 (Jaderberg, eq. 2)
-similarity   4  a = s·cos φ, b = s·sin φ, tx, ty    a -b tx; b a ty; 0 0 1
+similarity   4  a = s·cos α, b = s·sin α, tx, ty    a -b tx; b a ty; 0 0 1
 affine       6  a, b, tx, c, d, ty                  a b tx; c d ty; 0 0 1 (Jaderberg, eq. 1)
 projective   8  a, b, tx, c, d, ty, g, h            a b tx; c d ty; g h 1
 tps          32 dx, dy of 16 control points         none: a thin-plate spline
 ============ == =================================== ==========================================
 
-A similarity is written with a and b, not with s and φ: so the matrix is linear in θ, the scale
+A similarity is written with a and b, not with s and α: so the matrix is linear in θ, the scale
 cannot turn negative, no angle wraps around, and the gradient does not vanish at s = 0.
 """
 
