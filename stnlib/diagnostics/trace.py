@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from functools import cache
+from zipfile import BadZipFile
 
 from stnlib.diagnostics.measures import QUANTITIES
+from stnlib.rules import shown
 
 __all__ = ["Trace"]
+
+EVENTS = "events_"  # what the file of a trace calls its events
 
 
 class Trace:
@@ -31,6 +35,12 @@ class Trace:
 
     def append(self, number: int, values: Sequence[float]) -> dict[str, float]:
         """Add a step's values, in the order of `measure`; return them by name."""
+        more = len(values) - len(QUANTITIES)
+        if more < 0 or more % 2:
+            raise ValueError(
+                f"values must be {len(QUANTITIES)} numbers and two for each entry of θ, "
+                f"not {len(values)}"
+            )
         row = dict(zip(_names(len(values)), (float(number), *values), strict=True))
         length = len(self)
         for name in row:
@@ -41,12 +51,28 @@ class Trace:
         return row
 
     def row(self, index: int) -> dict[str, float]:
-        """The numbers of one look, -1 for the last."""
+        """The numbers of one look, -1 for the last; ValueError where there is no such look."""
+        if not isinstance(index, int) or not -len(self) <= index < len(self):
+            raise ValueError(
+                f"index must be a whole number from {-len(self)} to {len(self) - 1}, "
+                f"not {shown(index)}"
+            )
         return {name: column[index] for name, column in self.columns.items()}
 
     def note(self, name: str, value: float) -> None:
-        """Add a number of your own to the last look, such as the batch's accuracy."""
-        self.columns.setdefault(name, [float("nan")] * len(self))[-1] = float(value)
+        """Add a number of your own to the last look, such as the batch's accuracy.
+
+        ValueError where nothing was looked at yet, `name` is no name or `value` no number.
+        """
+        if not isinstance(name, str) or name == EVENTS:
+            raise ValueError(f"name must be a string other than {EVENTS}, not {shown(name)}")
+        if not len(self):
+            raise ValueError(f"there is no look yet that {name} could be noted for")
+        try:
+            value = float(value)
+        except (TypeError, ValueError, RuntimeError, OverflowError):
+            raise ValueError(f"{name} must be a number, not {shown(value)}") from None
+        self.columns.setdefault(name, [float("nan")] * len(self))[-1] = value
 
     def to_frame(self):
         """A pandas DataFrame, a row a step, indexed by `step_number`."""
@@ -58,39 +84,49 @@ class Trace:
         """Write everything as a compressed ``.npz``, whole or not at all."""
         import numpy as np
 
+        _check_path(path)
         events = np.array(self.events, dtype=[("step", "i8"), ("kind", "U16")])
         part = f"{os.fspath(path)}.part"
         with open(part, "wb") as file:  # a name would be given the ending .npz
             columns = {name: np.float32(column) for name, column in self.columns.items()}
-            np.savez_compressed(file, events_=events, **columns)
+            np.savez_compressed(file, **{EVENTS: events}, **columns)
         os.replace(part, path)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Trace:
-        """Read what `save` wrote."""
+        """Read what `save` wrote; ValueError where it is anything else."""
         import numpy as np
 
+        _check_path(path)
         trace = cls()
-        with np.load(path, allow_pickle=False) as file:
-            if "events_" not in file:
-                raise ValueError(f"{os.fspath(path)} is not a trace of CollapseMonitor")
-            trace.events = [(int(step), str(kind)) for step, kind in file["events_"]]
-            trace.columns = {n: file[n].tolist() for n in file.files if n != "events_"}
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                trace.events = [(int(step), str(kind)) for step, kind in file[EVENTS]]
+                trace.columns = {n: file[n].tolist() for n in file.files if n != EVENTS}
+        except (ValueError, TypeError, LookupError, AttributeError, EOFError, BadZipFile):
+            raise ValueError(f"{os.fspath(path)} is not a trace of CollapseMonitor") from None
         return trace
 
     def state_dict(self) -> dict:
+        """Everything, as plain lists and dicts."""
         columns = {name: list(column) for name, column in self.columns.items()}
         return {"columns": columns, "events": list(self.events)}
 
     def load_state_dict(self, state: Mapping) -> None:
+        """Take over what `state_dict` of another trace returned."""
         self.columns = {name: list(column) for name, column in state["columns"].items()}
-        self.events = [tuple(event) for event in state["events"]]
+        self.events = [(int(step), str(kind)) for step, kind in state["events"]]
 
     def plot(self):
         """Draw coverage, footprint, steps and gradients over the steps: a Matplotlib figure."""
         from stnlib.diagnostics.plot import draw
 
         return draw(self)
+
+
+def _check_path(path: str | os.PathLike) -> None:
+    if not isinstance(path, str | os.PathLike) or not os.fspath(path):
+        raise TypeError(f"path must be that of a file, not {shown(path)}")
 
 
 @cache
