@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from stnlib.config import RunConfig
+from stnlib.arguments import check_module
+from stnlib.rules import number, require, shown
 from stnlib.schedules import plateau, schedule
+
+if TYPE_CHECKING:
+    from stnlib.config import RunConfig
 
 __all__ = ["KerasAdam", "make_optimizer", "param_groups", "set_rates"]
 
@@ -21,8 +25,8 @@ def param_groups(model: nn.Module, lr: float, loc_lr_factor: float = 1.0) -> lis
     Parameters
     ----------
     model : any module; localisation networks are the submodules named `localisation`.
-    lr : learning rate of everything else.
-    loc_lr_factor : the localisation networks' learning rate over `lr`.
+    lr : learning rate of everything else, 0 or more.
+    loc_lr_factor : the localisation networks' learning rate over `lr`, 0 or more.
 
     Returns
     -------
@@ -31,16 +35,20 @@ def param_groups(model: nn.Module, lr: float, loc_lr_factor: float = 1.0) -> lis
 
     Raises
     ------
-    ValueError
-        One line, where there is a factor and nothing that it could be for.
+    TypeError, ValueError
+        One line, where an argument is not one of the allowed, or there is a factor and nothing that
+        it could be for.
     """
+    check_module("model", model)
+    require("lr", lr, number(least=0))
+    require("loc_lr_factor", loc_lr_factor, number(least=0))
     groups: dict[bool, list[nn.Parameter]] = {False: [], True: []}
     for name, parameter in model.named_parameters():
         groups["localisation" in name.split(".")].append(parameter)
     if loc_lr_factor != 1 and not groups[True]:
         raise ValueError(
             f"loc_lr_factor {loc_lr_factor} is for submodules named localisation, and this model "
-            "has none: name its localisation network so"
+            "has none: name its localisation network so, or give torch.optim two parameter groups"
         )
     rates = {False: lr, True: lr * loc_lr_factor}
     return [
@@ -76,6 +84,8 @@ class KerasAdam(torch.optim.Adam):
 
 def make_optimizer(model: nn.Module, config: RunConfig) -> torch.optim.Optimizer:
     """The optimiser that `config` names; eps 1e-8, inside the bias correction but for Keras's."""
+    check_module("model", model)
+    _check_config(config)
     kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "keras_adam": KerasAdam}
     groups = param_groups(model, config.lr, config.loc_lr_factor)
     for group in groups:
@@ -96,10 +106,26 @@ def set_rates(
     ----------
     progress : share of all steps that is done, in [0, 1].
     history : rows of the epochs so far, with their `val_loss` and `recovered`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        One line, where an argument is not one of the allowed.
     """
+    _check_config(config)
+    groups = getattr(optimizer, "param_groups", ())
+    if not groups or not all("base_lr" in g and "localisation" in g for g in groups):
+        raise ValueError(f"optimizer must be one of make_optimizer, not {shown(optimizer)}")
+    if isinstance(history, str) or not all(isinstance(row, Mapping) for row in history):
+        raise ValueError(f"history must be rows of epochs, not {shown(history)}")
     factor = schedule(config.schedule, progress, config.warmup)
     if config.schedule == "plateau":
-        factor *= plateau([row["val_loss"] for row in history])
+        factor *= plateau([row.get("val_loss") for row in history])
     fallen = sum("recovered" in row for row in history) if config.recovery == "rollback" else 0
-    for group in optimizer.param_groups:
+    for group in groups:
         group["lr"] = group["base_lr"] * factor * (0.1**fallen if group["localisation"] else 1)
+
+
+def _check_config(config: RunConfig) -> None:
+    if not hasattr(config, "loc_lr_factor"):  # a RunConfig would need more than the core has
+        raise TypeError(f"config must be a RunConfig, not {shown(config)}")

@@ -48,8 +48,20 @@ LAYERS = [
         "checkpoint",
         "evaluation",
     ),
-    *("parameters", "studyfile", "config", "rules", "schedules", "paper", "statistics"),
-    *("toy", "diagnostics", "data", "models", "transforms", "sampler", "files", "memory", "errors"),
+    *("parameters", "studyfile", "config", "schedules", "paper", "statistics"),
+    *(
+        "toy",
+        "diagnostics",
+        "data",
+        "models",
+        "transforms",
+        "sampler",
+        "files",
+        "memory",
+        "arguments",
+        "rules",
+        "errors",
+    ),
 ]
 
 
