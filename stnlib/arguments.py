@@ -14,7 +14,7 @@ from stnlib.rules import flag, shown
 
 __all__ = [
     "FLOATS",
-    "check_dtype",
+    "check_fits",
     "check_flag",
     "check_images",
     "check_module",
@@ -26,9 +26,11 @@ FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
 def check_tensor(name: str, value: Any) -> None:
-    """Raise a TypeError unless `value` is a floating-point tensor."""
+    """Raise a TypeError unless `value` is a dense floating-point tensor."""
     if not isinstance(value, Tensor) or value.dtype not in FLOATS:
         raise TypeError(f"{name} must be a floating-point tensor, not {shown(value)}")
+    if value.layout is not torch.strided:
+        raise TypeError(f"{name} must be a dense tensor, not {value.layout}")
 
 
 def check_same(**tensors: Tensor) -> None:
@@ -69,7 +71,9 @@ def check_images(
         raise ValueError(f"{name} must have shape ({shape}), not {tuple(images.shape)}")
 
 
-def check_dtype(images: Tensor, weight: Tensor) -> None:
-    """Raise a ValueError where a layer's weight has another dtype, autocast apart."""
+def check_fits(images: Tensor, weight: Tensor) -> None:
+    """Raise a ValueError where a layer is elsewhere or, autocast apart, of another dtype."""
+    if images.device != weight.device:
+        raise ValueError(f"images must be on the network's {weight.device}, not {images.device}")
     if images.dtype != weight.dtype and not torch.is_autocast_enabled(images.device.type):
-        raise ValueError(f"images must have the network's dtype {weight.dtype}, not {images.dtype}")
+        raise ValueError(f"images must have the network's {weight.dtype}, not {images.dtype}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -73,6 +73,12 @@ class KerasAdam(torch.optim.Adam):
 
     EPS = 1e-8
 
+    def __init__(self, params: Iterable[Any], lr: float = 1e-3, **options: Any) -> None:
+        require("lr", lr, number(least=0))
+        if not isinstance(params, Iterable):
+            raise TypeError(f"params must be parameters or their groups, not {shown(params)}")
+        super().__init__(params, lr=lr, **options)
+
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Take one step; `torch.optim.Adam` has the rest."""
         for group in self.param_groups:
@@ -116,7 +122,7 @@ def set_rates(
     groups = getattr(optimizer, "param_groups", ())
     if not groups or not all("base_lr" in g and "localisation" in g for g in groups):
         raise ValueError(f"optimizer must be one of make_optimizer, not {shown(optimizer)}")
-    if isinstance(history, str) or not all(isinstance(row, Mapping) for row in history):
+    if not isinstance(history, Sequence) or not all(isinstance(row, Mapping) for row in history):
         raise ValueError(f"history must be rows of epochs, not {shown(history)}")
     factor = schedule(config.schedule, progress, config.warmup)
     if config.schedule == "plateau":

@@ -51,7 +51,8 @@ def whole(least: int) -> Rule:
     """Rule for a whole number of at least `least`."""
 
     def rule(value: Any) -> str | None:
-        ok = isinstance(value, int) and not isinstance(value, bool) and value >= least
+        ok = isinstance(value, int) and not isinstance(value, bool)
+        ok = ok and least <= value <= sys.maxsize  # what NumPy and PyTorch can count to
         return None if ok else f"a whole number >= {least}"
 
     return rule
@@ -93,4 +94,5 @@ def shown(value: Any) -> str:
         return f"a {value.dtype} {type(value).__name__} of shape {tuple(value.shape)}"
     if isinstance(value, int) and abs(value) > 1e40:
         return "a huge whole number"
-    return " ".join(_SHORT.repr(value).split())
+    text = " ".join(_SHORT.repr(value).split())
+    return text if len(text) <= 120 else f"{text[:117]}..."

@@ -217,7 +217,9 @@ def k(coordinate: Tensor, pixel: int, kernel: str = "bilinear") -> Tensor:
 
 def to_pixels(coordinate: Tensor, size: int, align_corners: bool = True) -> Tensor:
     """Normalised coordinate → pixel coordinate, in which pixel centres are 0, 1, … size-1."""
-    if not isinstance(coordinate, Tensor):
+    if isinstance(coordinate, Tensor):
+        check_tensor("coordinate", coordinate)
+    else:
         require("coordinate", coordinate, _NUMBER)
     require("size", size, _SIZE)
     check_flag("align_corners", align_corners)
@@ -264,8 +266,8 @@ def _check(
     require("kernel", kernel, _KERNEL)
     check_flag("align_corners", align_corners)
     for name, value in (("image", image), ("grid", grid)):
-        if not isinstance(value, Tensor):
-            raise TypeError(f"{name} must be a tensor, not {shown(value)}")
+        if not isinstance(value, Tensor) or value.layout is not torch.strided:
+            raise TypeError(f"{name} must be a dense tensor, not {shown(value)}")
     if image.ndim != 4 or 0 in image.shape[1:]:
         raise ValueError(f"image must have shape (N, C, H, W), not empty, is {tuple(image.shape)}")
     if grid.ndim != 4 or grid.shape[3] != 2 or 0 in grid.shape[1:3]:

@@ -300,7 +300,7 @@ def two_layers(
 def _array(name: str, value: ArrayLike) -> Array:
     """The value as float64; a ValueError of one line where it is no numbers."""
     try:
-        if isinstance(value, str | bytes) or value is None:
+        if isinstance(value, str | bytes) or value is None or np.iscomplexobj(value):
             raise ValueError
         return np.asarray(value, float)
     except (TypeError, ValueError, OverflowError, RuntimeError):

@@ -128,11 +128,11 @@ def object_coverage(
     if mask is None:
         check_points(points, n)
         return _seen(theta, points).float().mean(dim=1)
-    if not isinstance(mask, Tensor) or mask.is_complex():
-        raise TypeError(f"mask must be a tensor, bool or >= 0, not {shown(mask)}")
+    if not isinstance(mask, Tensor) or mask.is_complex() or mask.layout is not torch.strided:
+        raise TypeError(f"mask must be a dense tensor, bool or >= 0, not {shown(mask)}")
     if mask.ndim == 4 and mask.shape[1] == 1:
         mask = mask[:, 0]
-    if mask.ndim not in (2, 3) or (mask.ndim == 3 and len(mask) != n):
+    if mask.ndim not in (2, 3) or 0 in mask.shape[-2:] or (mask.ndim == 3 and len(mask) != n):
         raise ValueError(
             f"mask must have shape (H, W), (N, H, W) or (N, 1, H, W) with N = {n}, "
             f"not {tuple(mask.shape)}"

@@ -21,7 +21,7 @@ from stnlib.diagnostics.criteria import Collapse, CollapseError, CollapseWarning
 from stnlib.diagnostics.measures import QUANTITIES, measure, rate_of
 from stnlib.diagnostics.trace import Trace
 from stnlib.diagnostics.watch import Look, Watch
-from stnlib.rules import optional, require, shown, whole
+from stnlib.rules import number, optional, require, shown, whole
 
 __all__ = ["CollapseMonitor"]
 
@@ -157,9 +157,9 @@ class CollapseMonitor:
         """Judge now what was recorded, without waiting until `check_every` looks are there."""
         pending, self._pending = self._pending, []
         found = None
-        for number, row in pending:
-            row = self.trace.append(number, row.tolist())
-            found = found or self._judge.judge(number, row)
+        for step, row in pending:
+            row = self.trace.append(step, row.tolist())
+            found = found or self._judge.judge(step, row)
         return self._act(found) if found else None
 
     def detach(self) -> None:
@@ -212,7 +212,7 @@ class CollapseMonitor:
             trace.load_state_dict(state["trace"])
             judge.load_state_dict(state["judge"])
             self._actions.load_state_dict(state["actions"], steps)
-        except (LookupError, TypeError, ValueError, AttributeError):
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError):
             raise ValueError(
                 "state must be what state_dict() of a CollapseMonitor of such a model returned, "
                 f"not {shown(state)}"
@@ -275,6 +275,7 @@ def _check_loss(loss: object) -> None:
     if isinstance(loss, Tensor):
         one = loss.numel() == 1 and not loss.is_complex()
     else:
-        one = loss is None or (isinstance(loss, Real) and not isinstance(loss, bool))
+        real = isinstance(loss, Real) and not isinstance(loss, int)
+        one = loss is None or real or number()(loss) is None
     if not one:
         raise ValueError(f"loss must be a number or a tensor of one, not {shown(loss)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from stnlib.arguments import check_images, check_module
+from stnlib.arguments import check_fits, check_images, check_module
 from stnlib.rules import number, require
 
 __all__ = ["reach"]
@@ -42,6 +42,7 @@ def reach(localisation: nn.Module, images: Tensor, lr: float) -> dict[str, float
     layers = [layer for layer in localisation.modules() if isinstance(layer, nn.Linear)]
     if len(layers) < 2:
         raise ValueError(f"a localisation network needs two linear layers, this has {len(layers)}")
+    check_fits(images, layers[-1].weight)
     sums: dict[nn.Module, float] = {}
 
     def keep(layer: nn.Module, inputs: tuple[Tensor]) -> None:

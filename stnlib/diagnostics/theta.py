@@ -53,9 +53,9 @@ def decompose(theta: Tensor) -> dict[str, Tensor]:
     (a, b, tx), (c, d, ty) = (row.unbind(-1) for row in matrix.unbind(-2))
     scale_x = torch.hypot(a, c)
     determinant = a * d - b * c
-    safe = scale_x.clamp_min(torch.finfo(theta.dtype).tiny)
+    safe = scale_x.clamp_min(torch.finfo(matrix.dtype).tiny)
     scale_y = determinant / safe
-    tiny = torch.finfo(theta.dtype).eps
+    tiny = torch.finfo(matrix.dtype).eps
     shear = torch.where(scale_y.abs() <= tiny, 0.0, (a * b + c * d) / safe / scale_y)
     return {
         "scale_x": scale_x,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from functools import cache
+from numbers import Real
 from zipfile import BadZipFile
 
 from stnlib.diagnostics.measures import QUANTITIES
@@ -35,11 +36,11 @@ class Trace:
 
     def append(self, number: int, values: Sequence[float]) -> dict[str, float]:
         """Add a step's values, in the order of `measure`; return them by name."""
-        more = len(values) - len(QUANTITIES)
-        if more < 0 or more % 2:
+        more = len(values) - len(QUANTITIES) if isinstance(values, Sequence) else -1
+        if more < 0 or more % 2 or not all(isinstance(value, Real) for value in values):
             raise ValueError(
                 f"values must be {len(QUANTITIES)} numbers and two for each entry of θ, "
-                f"not {len(values)}"
+                f"not {shown(values)}"
             )
         row = dict(zip(_names(len(values)), (float(number), *values), strict=True))
         length = len(self)
@@ -113,9 +114,16 @@ class Trace:
         return {"columns": columns, "events": list(self.events)}
 
     def load_state_dict(self, state: Mapping) -> None:
-        """Take over what `state_dict` of another trace returned."""
-        self.columns = {name: list(column) for name, column in state["columns"].items()}
-        self.events = [(int(step), str(kind)) for step, kind in state["events"]]
+        """Take over what `state_dict` of another trace returned; ValueError for anything else."""
+        try:
+            columns = {str(name): [*map(float, c)] for name, c in state["columns"].items()}
+            events = [(int(step), str(kind)) for step, kind in state["events"]]
+            whole = len({len(column) for column in columns.values()}) <= 1
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError):
+            whole = False
+        if not whole:
+            raise ValueError(f"state must be what state_dict() returned, not {shown(state)}")
+        self.columns, self.events = columns, events
 
     def plot(self):
         """Draw coverage, footprint, steps and gradients over the steps: a Matplotlib figure."""

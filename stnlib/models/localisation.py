@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from stnlib.arguments import check_dtype, check_images, check_module
+from stnlib.arguments import check_fits, check_images, check_module
 from stnlib.rules import choice, number, require, whole
 from stnlib.transforms import bounded, family
 
@@ -149,7 +149,7 @@ class LocNet(nn.Module):
     def phi(self, images: Tensor) -> Tensor:
         """φ, the last features: (N, 50), more for `x4` and `x16`."""
         check_images("images", images, *self._seen)
-        check_dtype(images, self.theta.weight)
+        check_fits(images, self.theta.weight)
         return self.features(self.shared(images))
 
     def forward(self, images: Tensor) -> Tensor:

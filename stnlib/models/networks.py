@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from stnlib.arguments import check_dtype, check_images, check_module
-from stnlib.models.localisation import LocNet, glorot
+from stnlib.arguments import check_fits, check_images, check_module
+from stnlib.models.localisation import LOCNETS, LocNet, glorot
 from stnlib.models.transformer import SpatialTransformer
 from stnlib.rules import choice, number, optional, require, whole
 
@@ -75,7 +75,7 @@ class CMNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         check_images("images", images, *self._seen)
-        check_dtype(images, self.features[0].weight)
+        check_fits(images, self.features[0].weight)
         return self.head(self.features(images))
 
 
@@ -130,7 +130,7 @@ class C10Net(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         check_images("images", images, *self._seen)
-        check_dtype(images, self.features[0].weight)
+        check_fits(images, self.features[0].weight)
         return self.head(self.features(images))
 
 
@@ -194,6 +194,7 @@ def build(
     """
     require("model", name, choice(*MODELS))
     require("classifier", classifier, choice(*CLASSIFIERS))
+    require("locnet", locnet, choice(*LOCNETS))
     require("output_size", output_size, optional(whole(1)))
     kind = CLASSIFIERS[classifier]
     seen = output_size or size

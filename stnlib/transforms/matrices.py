@@ -6,6 +6,7 @@ y down, -1 and 1 at the centres (``align_corners=True``) or the outer edges (Fal
 pixels.
 """
 
+import sys
 from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
@@ -36,7 +37,7 @@ def base_grid(
     """
     check_size(size)
     check_flag("align_corners", align_corners)
-    if dtype is not None and dtype not in FLOATS:
+    if dtype is not None and (not isinstance(dtype, torch.dtype) or dtype not in FLOATS):
         raise ValueError(f"dtype must be a floating-point torch.dtype, not {shown(dtype)}")
     _check_device(device)
     y, x = (_axis(n, align_corners, dtype=dtype, device=device) for n in size)
@@ -105,7 +106,9 @@ def compose(first: Tensor, second: Tensor) -> Tensor:
 def invert(matrix: Tensor) -> Tensor:
     """The matrices that undo these: (N, 3, 3). ValueError if one of them is singular."""
     check_matrix(matrix, "matrix")
-    inverse, info = torch.linalg.inv_ex(matrix)
+    wide = matrix if matrix.dtype in (torch.float32, torch.float64) else matrix.float()
+    inverse, info = torch.linalg.inv_ex(wide)
+    inverse = inverse.to(matrix.dtype)
     # A rounded singular matrix has a huge inverse instead of none.
     condition = torch.linalg.matrix_norm(matrix) * torch.linalg.matrix_norm(inverse)
     singular = (info != 0) | ~(condition * torch.finfo(matrix.dtype).eps < 1)
@@ -122,14 +125,16 @@ def check_size(size: tuple[int, int], name: str = "size") -> None:
 
 
 def _is_side(n: Any) -> bool:
-    return isinstance(n, Integral) and not isinstance(n, bool) and n > 0
+    return isinstance(n, Integral) and not isinstance(n, bool) and 0 < n <= sys.maxsize
 
 
 def _check_device(device: torch.device | str | None) -> None:
+    if device is None or isinstance(device, torch.device):
+        return
     try:
-        torch.device("cpu" if device is None else device)
-    except (RuntimeError, TypeError, ValueError):
-        raise ValueError(f"device must be one that PyTorch knows, not {shown(device)}") from None
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, TypeError, ValueError):
+        raise ValueError(f"device must be one that PyTorch has, not {shown(device)}") from None
 
 
 def check_matrix(matrix: Tensor, name: str) -> None:

@@ -37,7 +37,7 @@ class SplineFamily(Family):
         base = matrices.base_grid(size, align_corners, dtype=theta.dtype, device=theta.device)
         influence = _influence(self.points, tuple(size), align_corners).to(theta)
         with torch.autocast(theta.device.type, enabled=False):  # bfloat16 would move the points
-            shift = influence @ theta.reshape(len(theta), -1, 2)
+            shift = influence @ theta.unflatten(1, (-1, 2))
         return base + shift.reshape(-1, *size, 2)
 
     def from_matrix(self, matrix: Tensor) -> Tensor:
