@@ -55,5 +55,5 @@ $(VENV)/book.done: $(VENV)/pip.done $(LOCKED)
 
 $(VENV)/all.done: $(VENV)/pip.done $(LOCKED)
 	@echo "Installing everything into $(VENV), PyTorch included: several gigabytes ..."
-	@$(PIP) -r requirements.lock -e .
+	@$(PIP) -r requirements.lock -e ".[all]"
 	@touch $@ $(VENV)/book.done

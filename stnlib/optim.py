@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from stnlib.config import RunConfig
+from stnlib.arguments import check_module
+from stnlib.rules import number, require, shown
 from stnlib.schedules import plateau, schedule
+
+if TYPE_CHECKING:
+    from stnlib.config import RunConfig
 
 __all__ = ["KerasAdam", "make_optimizer", "param_groups", "set_rates"]
 
@@ -21,8 +25,8 @@ def param_groups(model: nn.Module, lr: float, loc_lr_factor: float = 1.0) -> lis
     Parameters
     ----------
     model : any module; localisation networks are the submodules named `localisation`.
-    lr : learning rate of everything else.
-    loc_lr_factor : the localisation networks' learning rate over `lr`.
+    lr : learning rate of everything else, 0 or more.
+    loc_lr_factor : the localisation networks' learning rate over `lr`, 0 or more.
 
     Returns
     -------
@@ -31,16 +35,20 @@ def param_groups(model: nn.Module, lr: float, loc_lr_factor: float = 1.0) -> lis
 
     Raises
     ------
-    ValueError
-        One line, where there is a factor and nothing that it could be for.
+    TypeError, ValueError
+        One line, where an argument is not one of the allowed, or there is a factor and nothing that
+        it could be for.
     """
+    check_module("model", model)
+    require("lr", lr, number(least=0))
+    require("loc_lr_factor", loc_lr_factor, number(least=0))
     groups: dict[bool, list[nn.Parameter]] = {False: [], True: []}
     for name, parameter in model.named_parameters():
         groups["localisation" in name.split(".")].append(parameter)
     if loc_lr_factor != 1 and not groups[True]:
         raise ValueError(
             f"loc_lr_factor {loc_lr_factor} is for submodules named localisation, and this model "
-            "has none: name its localisation network so"
+            "has none: name its localisation network so, or give torch.optim two parameter groups"
         )
     rates = {False: lr, True: lr * loc_lr_factor}
     return [
@@ -65,6 +73,12 @@ class KerasAdam(torch.optim.Adam):
 
     EPS = 1e-8
 
+    def __init__(self, params: Iterable[Any], lr: float = 1e-3, **options: Any) -> None:
+        require("lr", lr, number(least=0))
+        if not isinstance(params, Iterable):
+            raise TypeError(f"params must be parameters or their groups, not {shown(params)}")
+        super().__init__(params, lr=lr, **options)
+
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Take one step; `torch.optim.Adam` has the rest."""
         for group in self.param_groups:
@@ -76,6 +90,8 @@ class KerasAdam(torch.optim.Adam):
 
 def make_optimizer(model: nn.Module, config: RunConfig) -> torch.optim.Optimizer:
     """The optimiser that `config` names; eps 1e-8, inside the bias correction but for Keras's."""
+    check_module("model", model)
+    _check_config(config)
     kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "keras_adam": KerasAdam}
     groups = param_groups(model, config.lr, config.loc_lr_factor)
     device = next(model.parameters()).device
@@ -101,10 +117,21 @@ def set_rates(
     ----------
     progress : share of all steps that is done, in [0, 1].
     history : rows of the epochs so far, with their `val_loss` and `recovered`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        One line, where an argument is not one of the allowed.
     """
-    losses = [row["val_loss"] for row in history] if config.schedule == "plateau" else []
+    _check_config(config)
+    groups = getattr(optimizer, "param_groups", ())
+    if not groups or not all("base_lr" in g and "localisation" in g for g in groups):
+        raise ValueError(f"optimizer must be one of make_optimizer, not {shown(optimizer)}")
+    if not isinstance(history, Sequence) or not all(isinstance(row, Mapping) for row in history):
+        raise ValueError(f"history must be rows of epochs, not {shown(history)}")
+    losses = [row.get("val_loss") for row in history] if config.schedule == "plateau" else []
     fallen = sum("recovered" in row for row in history) if config.recovery == "rollback" else 0
-    for group in optimizer.param_groups:
+    for group in groups:
         part = "localisation" if group["localisation"] else "classifier"
         warmup = config.warmup if config.warmup_of in ("both", part) else 0.0
         factor = schedule(config.schedule, progress, warmup) * plateau(losses)
@@ -113,3 +140,8 @@ def set_rates(
             group["lr"].fill_(lr)
         else:
             group["lr"] = lr
+
+
+def _check_config(config: RunConfig) -> None:
+    if not hasattr(config, "loc_lr_factor"):  # a RunConfig would need more than the core has
+        raise TypeError(f"config must be a RunConfig, not {shown(config)}")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numbers
+import reprlib
 import sys
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["Rule", "choice", "flag", "number", "optional", "whole"]
+__all__ = ["Rule", "choice", "flag", "number", "optional", "require", "shown", "whole"]
 
 Rule = Callable[[Any], str | None]  # returns what is allowed if the value is not, else None
 
@@ -22,7 +24,8 @@ def number(
     bounds += [f">= {least:g}" if least is not None else None]
     bounds += [f"< {below:g}" if below is not None else None]
     bounds += [f"<= {most:g}" if most is not None else None]
-    allowed = "a number " + " and ".join(b for b in bounds if b)
+    told = " and ".join(b for b in bounds if b)
+    allowed = f"a number {told}" if told else "a finite number"
 
     def rule(value: Any) -> str | None:
         ok = isinstance(value, int | float) and not isinstance(value, bool)
@@ -48,7 +51,8 @@ def whole(least: int) -> Rule:
     """Rule for a whole number of at least `least`."""
 
     def rule(value: Any) -> str | None:
-        ok = isinstance(value, int) and not isinstance(value, bool) and value >= least
+        ok = isinstance(value, int) and not isinstance(value, bool)
+        ok = ok and least <= value <= sys.maxsize  # what NumPy and PyTorch can count to
         return None if ok else f"a whole number >= {least}"
 
     return rule
@@ -56,9 +60,39 @@ def whole(least: int) -> Rule:
 
 def choice(*names: str) -> Rule:
     """Rule for one of `names`."""
-    return lambda value: None if value in names else "one of " + ", ".join(names)
+
+    def rule(value: Any) -> str | None:
+        # An array would be compared entry by entry.
+        ok = isinstance(value, str) and value in names
+        return None if ok else "one of " + ", ".join(names)
+
+    return rule
 
 
 def flag(value: Any) -> str | None:
     """Rule for True or False."""
     return None if isinstance(value, bool) else "True or False"
+
+
+def require(name: str, value: Any, rule: Rule) -> None:
+    """Raise a ValueError of one line unless the rule allows `value`; NumPy's numbers count."""
+    plain = value
+    if isinstance(value, numbers.Real) and not isinstance(value, int | float):
+        plain = int(value) if isinstance(value, numbers.Integral) else float(value)
+    allowed = rule(plain)
+    if allowed:
+        raise ValueError(f"{name} must be {allowed}, not {shown(value)}")
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 80
+
+
+def shown(value: Any) -> str:
+    """A value in one short line, for the message of an error."""
+    if hasattr(value, "dtype") and hasattr(value, "shape"):
+        return f"a {value.dtype} {type(value).__name__} of shape {tuple(value.shape)}"
+    if isinstance(value, int) and abs(value) > 1e40:
+        return "a huge whole number"
+    text = " ".join(_SHORT.repr(value).split())
+    return text if len(text) <= 120 else f"{text[:117]}..."

@@ -20,6 +20,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stnlib.arguments import FLOATS, check_flag, check_tensor
+from stnlib.rules import choice, number, require, shown, whole
+
 __all__ = [
     "KERNELS",
     "PADDINGS",
@@ -34,6 +37,8 @@ __all__ = [
 
 PADDINGS = ("zeros", "border", "reflection")
 KERNELS = ("bilinear", "integer")
+
+_PADDING, _KERNEL, _NUMBER, _SIZE = choice(*PADDINGS), choice(*KERNELS), number(), whole(1)
 
 
 def sample_loop(
@@ -65,10 +70,10 @@ def sample_loop(
 
     Raises
     ------
-    ValueError
-        If a shape, dtype, padding or kernel is not one of the allowed, or the grid not finite.
+    TypeError, ValueError
+        If a type, shape, dtype or option is not one of the allowed, or the grid not finite.
     """
-    _check(image, grid, padding, kernel)
+    _check(image, grid, padding, align_corners, kernel)
     _check_finite(grid)
     height, width = image.shape[2:]
     x, y = _coordinates(grid, height, width, padding, align_corners)
@@ -96,7 +101,7 @@ def sample(
     Differentiable any number of times, with respect to image and grid (PyTorch's own is
     differentiable once). Arguments, result and errors are those of `sample_loop`.
     """
-    _check(image, grid, padding, kernel)
+    _check(image, grid, padding, align_corners, kernel)
     _check_finite(grid)
     height, width = image.shape[2:]
     x, y = _coordinates(grid, height, width, padding, align_corners)
@@ -120,10 +125,16 @@ def sample_native(
 ) -> Tensor:
     """PyTorch's `grid_sample`: what runs in the networks.
 
-    Arguments, result and errors are those of `sample_loop`, but the grid is not checked for
-    infinities, and the integer kernel rounds halves to even where equation 4 rounds them up.
+    Arguments, result and errors are those of `sample_loop`, but the integer kernel rounds halves
+    to even where equation 4 rounds them up, and a grid that is not finite is no error, because
+    looking for one would make the host wait for the device. A point that is not finite then gives
+    NaN in the bilinear output with padding "zeros". With the other paddings NaN counts as -1, as
+    PyTorch documents it, and has no gradient; an infinity counts as a point far outside.
     """
-    _check(image, grid, padding, kernel)
+    _check(image, grid, padding, align_corners, kernel)
+    if padding != "zeros":  # with NaN, or reflected infinities, PyTorch's backward pass can crash
+        far = torch.finfo(grid.dtype).max / (4 * max(image.shape[2:]))
+        grid = torch.nan_to_num(grid, nan=-1.0).clamp(-far, far)
     mode = "bilinear" if kernel == "bilinear" else "nearest"
     return F.grid_sample(image, grid, mode=mode, padding_mode=padding, align_corners=align_corners)
 
@@ -136,7 +147,8 @@ def sample_clipped(
     Its identity is not the identity: -1 falls on pixel 0 but 1 on pixel W, one past the last, so
     that the image is stretched by W/(W-1) and its last row and column are black. Outside of
     [0, W-1) both corners coincide, the weights cancel, and value and gradient are zero: they
-    are exactly so only as far as rounding lets them, which for a huge θ is not far.
+    are exactly so only as far as rounding lets them, which for a huge θ is not far. A point that is
+    not finite gives NaN in the output, as it does in the originals' arithmetic.
 
     Lineage: Lasagne, TensorFlow models ``research/transformer``, STN.keras, seya and others.
 
@@ -149,19 +161,16 @@ def sample_clipped(
 
     Raises
     ------
-    ValueError
-        As `sample_loop`, and for any other padding or align_corners.
+    TypeError, ValueError
+        As `sample_native`, and for any other padding or align_corners.
     """
-    _check(image, grid, padding, "bilinear")
-    if padding != "zeros" or align_corners is not True:
-        raise ValueError(
-            "the clipped sampler allows only padding 'zeros' and align_corners True, "
-            f"not {padding!r} and {align_corners}"
-        )
+    _check(image, grid, padding, align_corners)
+    check_clipped(padding, align_corners)
     channels, height, width = image.shape[1:]
     x = 0.5 * (grid[..., 0].flatten(1) + 1.0) * width
     y = 0.5 * (grid[..., 1].flatten(1) + 1.0) * height
-    left, top = torch.floor(x.detach()), torch.floor(y.detach())
+    # NaN is no pixel's index; any will do, for the weights are NaN all the same.
+    left, top = (torch.nan_to_num(torch.floor(c.detach())) for c in (x, y))
     x0, x1 = left.clamp(0, width - 1), (left + 1).clamp(0, width - 1)
     y0, y1 = top.clamp(0, height - 1), (top + 1).clamp(0, height - 1)
     flat = image.flatten(2)
@@ -176,11 +185,31 @@ def sample_clipped(
     return out.unflatten(2, grid.shape[1:3])
 
 
+def check_clipped(padding: str, align_corners: bool) -> None:
+    """Raise a ValueError for options that the clipped sampler does not have."""
+    if padding != "zeros" or align_corners is not True:
+        raise ValueError(
+            "the clipped sampler allows only padding 'zeros' and align_corners True, "
+            f"not {padding!r} and {align_corners}"
+        )
+
+
 SAMPLERS = {"bilinear": sample_native, "clipped": sample_clipped}
 
 
 def k(coordinate: Tensor, pixel: int, kernel: str = "bilinear") -> Tensor:
-    """Weight of a pixel for a coordinate: equation 5 (bilinear) or 4 (integer)."""
+    """Weight of a pixel for a coordinate: equation 5 (bilinear) or 4 (integer).
+
+    Parameters
+    ----------
+    coordinate
+        In pixels, any shape, floating point; NaN has the weight NaN, or 0 with "integer".
+    pixel
+        Its number from 0, along the same axis.
+    """
+    check_tensor("coordinate", coordinate)
+    require("pixel", pixel, _NUMBER)
+    require("kernel", kernel, _KERNEL)
     if kernel == "integer":
         return (torch.floor(coordinate + 0.5) == pixel).to(coordinate.dtype)
     return torch.clamp(1 - torch.abs(coordinate - pixel), min=0)
@@ -188,6 +217,12 @@ def k(coordinate: Tensor, pixel: int, kernel: str = "bilinear") -> Tensor:
 
 def to_pixels(coordinate: Tensor, size: int, align_corners: bool = True) -> Tensor:
     """Normalised coordinate → pixel coordinate, in which pixel centres are 0, 1, … size-1."""
+    if isinstance(coordinate, Tensor):
+        check_tensor("coordinate", coordinate)
+    else:
+        require("coordinate", coordinate, _NUMBER)
+    require("size", size, _SIZE)
+    check_flag("align_corners", align_corners)
     if align_corners:
         return (coordinate + 1) / 2 * (size - 1)
     return ((coordinate + 1) * size - 1) / 2
@@ -224,21 +259,27 @@ def _pixels(image: Tensor, column: Tensor, row: Tensor) -> Tensor:
     return values * inside.unsqueeze(1)
 
 
-def _check(image: Tensor, grid: Tensor, padding: str, kernel: str) -> None:
-    if padding not in PADDINGS:
-        raise ValueError(f"padding must be one of {', '.join(PADDINGS)}, not {padding!r}")
-    if kernel not in KERNELS:
-        raise ValueError(f"kernel must be one of {', '.join(KERNELS)}, not {kernel!r}")
+def _check(
+    image: Tensor, grid: Tensor, padding: str, align_corners: bool, kernel: str = "bilinear"
+) -> None:
+    require("padding", padding, _PADDING)
+    require("kernel", kernel, _KERNEL)
+    check_flag("align_corners", align_corners)
+    for name, value in (("image", image), ("grid", grid)):
+        if not isinstance(value, Tensor) or value.layout is not torch.strided:
+            raise TypeError(f"{name} must be a dense tensor, not {shown(value)}")
     if image.ndim != 4 or 0 in image.shape[1:]:
         raise ValueError(f"image must have shape (N, C, H, W), not empty, is {tuple(image.shape)}")
     if grid.ndim != 4 or grid.shape[3] != 2 or 0 in grid.shape[1:3]:
         raise ValueError(f"grid must have shape (N, h, w, 2), not empty, is {tuple(grid.shape)}")
     if image.shape[0] != grid.shape[0]:
         raise ValueError(f"grid must have batch size {image.shape[0]}, not {grid.shape[0]}")
-    if image.dtype != grid.dtype or not image.is_floating_point():
+    if image.dtype != grid.dtype or image.dtype not in FLOATS:
         raise ValueError(
             f"image and grid must have one floating-point dtype, not {image.dtype} and {grid.dtype}"
         )
+    if image.device != grid.device:
+        raise ValueError(f"image and grid must be on one device, not {image.device}, {grid.device}")
 
 
 def _check_finite(grid: Tensor) -> None:

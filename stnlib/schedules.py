@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Real
+
+from stnlib.rules import choice, number, require, shown
 
 __all__ = ["PATIENCE", "SCHEDULES", "plateau", "schedule"]
 
 SCHEDULES = ("constant", "step", "cosine", "onecycle", "plateau")
+
+_PROGRESS, _WARMUP = number(least=0), number(least=0, below=1)
 
 PATIENCE = 1  # epochs without a better validation loss that `plateau` still bears with
 
@@ -34,12 +39,11 @@ def schedule(name: str, progress: float, warmup: float = 0.0) -> float:
     ValueError
         One line, for another name, progress or warm-up; a number of steps, for instance.
     """
-    if name not in SCHEDULES:
-        raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, not {name!r}")
-    if not 0 <= warmup < 1:
-        raise ValueError(f"warmup must be a share of all steps, 0 or more, below 1, not {warmup}")
-    if not progress >= 0:
-        raise ValueError(f"progress must be a share of all steps, 0 or more, not {progress}")
+    require("schedule", name, choice(*SCHEDULES))
+    for key, value, rule in (("progress", progress, _PROGRESS), ("warmup", warmup, _WARMUP)):
+        if rule(value):
+            told = "a share of all steps, 0 or more" + (", below 1" if key == "warmup" else "")
+            raise ValueError(f"{key} must be {told}, not {shown(value)}")
     progress = min(progress, 1.0)
     if progress < warmup:
         return progress / warmup
@@ -63,8 +67,11 @@ def plateau(losses: Sequence[float]) -> float:
     """Factor of the learning rate after epochs with these validation losses.
 
     It begins as 1 and is divided by 10 whenever more than `PATIENCE` epochs in a row have not
-    brought the loss at least 0.01 % below the best so far: PyTorch's `ReduceLROnPlateau`.
+    brought the loss at least 0.01 % below the best so far: PyTorch's `ReduceLROnPlateau`. NaN is no
+    better than anything. ValueError where `losses` are not numbers.
     """
+    if not isinstance(losses, Sequence) or not all(isinstance(loss, Real) for loss in losses):
+        raise ValueError(f"losses must be a list of numbers, not {shown(losses)}")
     factor, best, waited = 1.0, math.inf, 0
     for loss in losses:
         better = loss < best * (1 - 1e-4)

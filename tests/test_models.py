@@ -404,7 +404,7 @@ def test_a_network_survives_being_a_state_dict():
         ),
         (
             lambda: SpatialTransformer(LocNet(1, 40), output_size=(0, 5)),
-            "output_size must be at least (1, 1), not (0, 5)",
+            "output_size must be two positive whole numbers (H, W), not (0, 5)",
         ),
         (lambda: LocNet(1, 27), "size must be at least 28 pixels for Table I's LocNet, not 27"),
         (

@@ -2,12 +2,13 @@
 
 import copy
 import inspect
+import json
 import math
-import subprocess
-import sys
+import re
 import textwrap
 import warnings
 import weakref
+from pathlib import Path
 
 import matplotlib.figure
 import pytest
@@ -26,6 +27,7 @@ from stnlib.diagnostics import (
     coverage,
     grid_coverage,
     object_coverage,
+    sampled,
 )
 from stnlib.models import SpatialTransformer
 from stnlib.sampler import sample_clipped
@@ -286,7 +288,7 @@ def test_an_error_in_the_forward_pass_leaves_nothing_switched_on():
     with CollapseMonitor(model) as monitor:
         with pytest.raises(RuntimeError):
             model(torch.zeros(2, 1, 9, 9))
-        assert not torch.overrides._get_current_function_mode_stack()
+        assert not torch.overrides.has_torch_function((torch.zeros(1),))  # no mode is active
         train(model, 2, monitor)
     assert len(monitor.trace) == 2
 
@@ -328,10 +330,10 @@ def test_either_of_two_transformers_can_be_watched_or_both():
     ("options", "message"),
     [
         ({"on_collapse": "panic"}, "on_collapse must be one of warn, lower, rollback, stop"),
-        ({"lr_factor": 1}, "lr_factor must be above 0 and below 1, not 1"),
-        ({"every": 0}, "every must be at least 1, not 0"),
-        ({"check_every": -1}, "check_every must be at least 1, not -1"),
-        ({"snapshot_every": 0}, "snapshot_every must be at least 1, not 0"),
+        ({"lr_factor": 1}, "lr_factor must be a number > 0 and < 1, not 1"),
+        ({"every": 0}, "every must be a whole number >= 1 or None, not 0"),
+        ({"check_every": -1}, "check_every must be a whole number >= 1 or None, not -1"),
+        ({"snapshot_every": 0}, "snapshot_every must be a whole number >= 1, not 0"),
     ],
 )
 def test_an_option_out_of_range_is_refused_and_nothing_attached(options, message):
@@ -342,7 +344,19 @@ def test_an_option_out_of_range_is_refused_and_nothing_attached(options, message
     CollapseMonitor(model).detach()
 
 
-@pytest.mark.parametrize(("name", "value"), [("window", 0), ("window", 2.0), ("step", math.nan)])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("window", 0),
+        ("window", 2.0),
+        ("window", True),
+        ("step", math.nan),
+        ("step", "a"),
+        ("coverage_drop", 2.0),
+        ("black", 50),
+        ("point", -1),
+    ],
+)
 def test_criteria_out_of_range_are_refused(name, value):
     with pytest.raises(ValueError, match=f"^{name} must be"):
         Criteria(**{name: value})
@@ -610,15 +624,11 @@ def test_a_slow_collapse_is_called_by_its_name_once_and_before_it_is_over(kind):
     (warning,) = caught
     text = str(warning.message)
     assert warning.category is CollapseWarning and warning.filename == __file__
-    assert monitor.collapse.kind == kind and "\n" not in text
+    assert monitor.collapse.kind == kind and text.startswith(monitor.collapse.message)
     assert 0.3 < monitor.collapse.numbers["coverage"] < 0.5
-    for words in (
-        "coverage 0.4",
-        "loc_lr_factor",
-        "collapse.ipynb",
-        f"step {monitor.collapse.step}:",
-    ):
-        assert words in text
+    for words in ("coverage 0.4", f"step {monitor.collapse.step}:"):
+        assert words in monitor.collapse.message
+    assert "\n" not in monitor.collapse.message
 
 
 def test_a_view_that_loses_only_the_object_is_reported():
@@ -653,6 +663,223 @@ def test_a_theta_that_jumps_about_is_reported_while_coverage_is_whole():
     ):
         train(model, 3, monitor, lr=1e-2)
     assert monitor.collapse.kind == "runaway" and monitor.collapse.numbers["coverage"] == 1
+
+
+def test_a_view_that_zooms_in_to_a_point_is_reported():
+    """A flat colour is all that is seen; coverage is whole, and nothing is black."""
+    model = Scripted()
+    with (
+        CollapseMonitor(model) as monitor,
+        pytest.warns(CollapseWarning, match="every output is one flat colour"),
+    ):
+        act_out(model, zoom(1, 1, 1, *[0.0003] * 4), monitor)
+    assert monitor.collapse.kind == "point"
+    assert monitor.collapse.numbers["coverage"] == 1 and monitor.collapse.numbers["black"] == 0
+
+
+@pytest.mark.parametrize("kind", ["ours", "ours, clipped as in Keras", "ours, splines", "tutorial"])
+def test_every_kind_of_transformer_can_be_seen_to_zoom_in_to_a_point(kind):
+    model = make(kind)
+    layer = model.fc_loc[2] if kind == "tutorial" else model[0].localisation[3]
+    layer.weight.data.zero_()
+    if kind == "ours, splines":
+        y, x = torch.meshgrid(torch.linspace(1, -1, 4), torch.linspace(1, -1, 4), indexing="ij")
+        layer.bias.data.copy_(torch.stack([x, y], dim=-1).flatten())  # every point to the centre
+    else:
+        layer.bias.data.zero_()
+    with CollapseMonitor(model) as monitor:
+        silently(train, model, 3, monitor, lr=1e-6)
+    assert monitor.collapse.kind == "point"
+
+
+def test_a_sampler_of_ones_own_is_seen_to_zoom_in_to_a_point_if_it_tells_the_images():
+    class Own(Scripted):
+        def forward(self, x):
+            grid = F.affine_grid(self.theta.view(1, 2, 3).expand(len(x), 2, 3), x.shape)
+            return sampled(grid, sample_clipped(x, grid), *([x] if self.tells else ()))
+
+    kinds = []
+    for tells in (True, False):
+        model = Own()
+        model.tells = tells
+        with CollapseMonitor(model) as monitor, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Default grid_sample and affine_grid")
+            silently(act_out, model, zoom(*[0.0003] * 3), monitor)
+        kinds.append(monitor.collapse and monitor.collapse.kind)
+    assert kinds == ["point", None]
+
+
+@pytest.mark.parametrize("pixels", [1.01, 2, 6])
+def test_magnification_is_left_in_peace_down_to_one_pixel_of_the_input(pixels):
+    model = Scripted()
+    with CollapseMonitor(model) as monitor:
+        act_out(model, zoom(*[pixels / SIZE] * 5), monitor)
+    assert monitor.collapse is None
+    assert monitor.trace.columns["extent_pixels"] == pytest.approx([pixels] * 5)
+
+
+def test_a_point_is_counted_in_the_pixels_of_the_side_that_has_more():
+    """A line one pixel high and four wide shows something."""
+    model = Scripted()
+    with CollapseMonitor(model) as monitor:
+        for _ in range(4):
+            model.put(0.1, 0, 0, 0, 0.1, 0)
+            model(torch.rand(2, 1, 8, 40)).sum().backward()
+            monitor.step()
+    assert monitor.collapse is None
+    assert monitor.trace.columns["extent_pixels"] == pytest.approx([4] * 4)
+
+
+# What the book publishes
+
+
+def test_the_limits_are_those_that_the_book_publishes():
+    assert Criteria() == Criteria(window=3, coverage_drop=0.5, black=0.5, step=0.1, point=1.0)
+
+
+@pytest.mark.parametrize(
+    ("theta", "share_black", "step", "kind"),
+    [
+        ([0.5, 0, 0, 0, 0.5, 0], 0.4, 0, None),
+        ([0.5, 0, 0, 0, 0.5, 0], 0.5, 0, None),
+        ([0.5, 0, 0, 0, 0.5, 0], 0.6, 0, "black"),
+        (IDENTITY, 0, 0.09, None),
+        (IDENTITY, 0, 0.11, "runaway"),
+        ([1, 0, 0.98, 0, 1, 0], 0, 0, None),  # coverage 0.51
+        ([1, 0, 1.02, 0, 1, 0], 0, 0, "leaving"),
+        ([1.4, 0, 0, 0, 1.4, 0], 0, 0, None),
+        ([1.42, 0, 0, 0, 1.42, 0], 0, 0, "shrinking"),
+        ([0.99 / SIZE, 0, 0, 0, 0.99 / SIZE, 0], 0, 0, "point"),
+    ],
+)
+def test_a_limit_is_where_the_book_says_it_is(theta, share_black, step, kind):
+    """On a transformer that has seen the whole image before, with θ, black and step as given."""
+
+    class Layer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.loc = nn.Linear(1, 6)
+            self.loc.weight.data.zero_()
+            self.loc.bias.data.copy_(torch.tensor(IDENTITY))
+
+        def forward(self, x):
+            theta = self.loc(torch.ones(len(x), 1)).view(-1, 2, 3)
+            return F.grid_sample(x, F.affine_grid(theta, x.shape, False), align_corners=False)
+
+    model, images = Layer(), torch.ones(10, 1, SIZE, SIZE)
+    with CollapseMonitor(model) as monitor:
+        for number in range(6):
+            if number == 3:
+                model.loc.bias.data.copy_(torch.tensor([float(v) for v in theta]))
+                images[: round(10 * share_black)] = 0  # but for a corner out of view
+                images[:, :, 0, 0] = 1
+            model(images).sum().backward()
+            moved = step if number >= 3 else 0
+            model.loc.bias.data[1] += moved
+            silently(monitor.step)
+            model.loc.bias.data[1] -= moved
+    assert (monitor.collapse and monitor.collapse.kind) == kind
+    if kind:
+        assert 4 <= monitor.collapse.step <= 6
+
+
+def test_one_look_alone_is_no_collapse_where_three_are():
+    model = Scripted()
+    with CollapseMonitor(model) as monitor:
+        act_out(model, [IDENTITY] * 3 + zoom(1.5) + [IDENTITY] * 3, monitor)
+        assert monitor.collapse is None
+        silently(act_out, model, zoom(*[1.5] * 3), monitor)
+    assert monitor.collapse.step == 10
+
+
+# Advice
+
+
+def advised(text):
+    """The lines of code in a warning."""
+    return textwrap.dedent("\n".join(line for line in text.splitlines() if line[:4] == "    "))
+
+
+@pytest.mark.parametrize("kind", ["tutorial", "handmade grid", "ours", "ours, splines"])
+def test_the_code_that_a_warning_prints_runs_and_gives_theta_a_rate_of_its_own(kind):
+    model = make(kind)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+    with (
+        CollapseMonitor(model, optimizer, criteria=Criteria(step=1e-30)) as monitor,
+        pytest.warns(CollapseWarning) as caught,
+    ):
+        train(model, 1, monitor, optimizer=optimizer)
+    code = advised(str(caught[0].message))
+    names = {"torch": torch, "model": model, "lr": 1e-3, "CollapseMonitor": CollapseMonitor}
+    exec(code, names)
+    rates = {id(p): g["lr"] for g in names["optimizer"].param_groups for p in g["params"]}
+    scheduled = names["warmup"].base_lrs
+    for name, parameter in model.named_parameters():
+        mine = "loc" in name
+        assert scheduled[mine] == pytest.approx(1e-4 if mine else 1e-3)
+        assert rates[id(parameter)] == pytest.approx(scheduled[mine] * 1e-3)
+    with names["monitor"] as monitor:  # of the last line
+        train(model, 2, monitor, optimizer=names["optimizer"])
+
+
+def test_a_parameter_whose_name_begins_like_anothers_is_told_from_it():
+    class Near(Scripted):
+        def __init__(self):
+            super().__init__()
+            self.theta_rest = nn.Parameter(torch.ones(1))
+
+        def forward(self, x):
+            return super().forward(x) * self.theta_rest
+
+    model = Near()
+    with CollapseMonitor(model) as monitor, pytest.warns(CollapseWarning) as caught:
+        act_out(model, zoom(1, 9, 9, 9), monitor)
+    names = {"torch": torch, "model": model, "lr": 1e-3, "CollapseMonitor": CollapseMonitor}
+    names["optimizer"] = torch.optim.SGD(model.parameters(), 1e-3)
+    exec(advised(str(caught[0].message)), names)
+    groups = [group["params"] for group in names["optimizer"].param_groups]
+    assert [[id(p) for p in g] for g in groups] == [[id(model.theta_rest)], [id(model.theta)]]
+
+
+@pytest.mark.parametrize("action", ["warn", "lower", "rollback"])
+def test_a_warning_names_the_rollback_unless_it_is_one(action):
+    model = Scripted()
+    with (
+        CollapseMonitor(model, on_collapse=action) as monitor,
+        pytest.warns(CollapseWarning) as caught,
+    ):
+        act_out(model, zoom(1, 9, 9, 9), monitor)
+    assert ('on_collapse="rollback"' in str(caught[0].message)) == (action != "rollback")
+
+
+def test_a_warning_names_pages_by_titles_that_the_book_has():
+    model = Scripted()
+    with CollapseMonitor(model) as monitor, pytest.warns(CollapseWarning) as caught:
+        act_out(model, zoom(1, 9, 9, 9), monitor)
+    text, book = str(caught[0].message), Path(__file__).parents[1] / "book"
+    *pages, title = re.findall(r'"([^"]+)"', text.splitlines()[-1])
+    titles = {
+        "".join(json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"]).splitlines()[0]
+        for path in book.glob("*.ipynb")
+    }
+    assert len(pages) == 2 and {f"# {page}" for page in pages} <= titles
+    assert title in (book.parent / "README.md").read_text(encoding="utf-8")
+    assert ".ipynb" not in text and "stnlib" not in text
+
+
+def test_a_collapse_at_the_first_step_is_told_without_code_that_could_not_run():
+    model = make("tutorial")
+    model.fc_loc[2].bias.data[2] = math.nan
+    model.fc_loc.requires_grad_(False)
+    model.localization.requires_grad_(False)
+    with CollapseMonitor(model) as monitor, pytest.warns(CollapseWarning) as caught:
+        train(model, 1, monitor)
+    code = advised(str(caught[0].message))
+    optimizer = torch.optim.Adam(model.parameters())
+    exec(
+        code, names := {"model": model, "optimizer": optimizer, "CollapseMonitor": CollapseMonitor}
+    )
+    names["monitor"].detach()
 
 
 def test_features_that_are_all_zero_make_a_transformer_blind():
@@ -720,14 +947,16 @@ def test_lowering_is_what_a_lower_rate_does(optimizer):
 
     models = [Tutorial(dropout=0) for _ in range(2)]
     models[1].load_state_dict(models[0].state_dict())
-    never = Criteria(window=1, step=1e-30)  # everything is a collapse
-    with CollapseMonitor(models[0], on_collapse="lower", lr_factor=0.25, criteria=never) as monitor:
-        first = make_optimizer(models[0], 1)
+    first, second = (make_optimizer(model, 1) for model in models)
+    options = {"on_collapse": "lower", "lr_factor": 0.25}
+    everything = Criteria(window=1, step=1e-30)  # is a collapse
+    with CollapseMonitor(models[0], criteria=everything, **options) as monitor:
         with pytest.warns(CollapseWarning, match="steps × 0.25"):
             train(models[0], 1, monitor, optimizer=first)
-        second = make_optimizer(models[1], 1)
-        train(models[1], 1, optimizer=second)
-        monitor._judge.criteria = Criteria()
+        lowered = monitor.state_dict()
+    train(models[1], 1, optimizer=second)
+    with CollapseMonitor(models[0], **options) as monitor:  # to which no more is one
+        monitor.load_state_dict(lowered)
         train(models[0], 5, monitor, optimizer=first, start=1)
         for group, factor in zip(second.param_groups, (0.25, 1), strict=True):
             group["lr"] *= factor
@@ -746,8 +975,8 @@ def test_at_most_three_actions_are_taken_and_each_is_announced():
         warnings.simplefilter("always")
         act_out(model, [[1, 0, 9, 0, 1, 0]] * 20, monitor)
     assert [step for step, _ in monitor.trace.events] == [1, 4, 7]  # a window lies between
-    factors = [str(warning.message).rpartition("× ")[2] for warning in caught]
-    assert factors == ["0.1.", "0.01.", "0.001."]
+    factors = [re.search(r"steps × ([\d.]+)\.\n", str(w.message))[1] for w in caught]
+    assert factors == ["0.1", "0.01", "0.001"]
 
 
 def test_a_rollback_brings_back_weights_and_optimiser_of_the_older_snapshot():
@@ -761,17 +990,22 @@ def test_a_rollback_brings_back_weights_and_optimiser_of_the_older_snapshot():
     model.fc_loc[2].bias.data[2] = math.nan
     with pytest.warns(CollapseWarning, match="Done: back to step 4, the localisation network"):
         train(model, 1, monitor, optimizer=optimizer)
-    weights, moments = states[4]
+    assert_state(model, optimizer, states[4])
+    train(model, 3, monitor, optimizer=optimizer)  # which must not reach what is kept
+    model.fc_loc[2].bias.data[2] = math.nan
+    with pytest.warns(CollapseWarning, match="Done: back to step 4, the localisation network"):
+        train(model, 1, monitor, optimizer=optimizer)
+    assert_state(model, optimizer, states[4])
+    monitor.detach()
+
+
+def assert_state(model, optimizer, expected):
+    weights, moments = expected
     for name, value in model.state_dict().items():
         assert torch.equal(value, weights[name])
     for index, state in optimizer.state_dict()["state"].items():
         for name, value in state.items():
             assert torch.equal(value, moments["state"][index][name])
-    kept = copy.deepcopy(monitor._actions._snapshots._kept[0][2]["state"][0])
-    train(model, 3, monitor, optimizer=optimizer)
-    again = monitor._actions._snapshots._kept[0][2]["state"][0]
-    assert all(torch.equal(kept[name], again[name]) for name in kept)
-    monitor.detach()
 
 
 def test_stop_raises_with_the_message_of_the_warning():
@@ -782,7 +1016,8 @@ def test_stop_raises_with_the_message_of_the_warning():
         pytest.raises(CollapseError) as stopped,
     ):
         act_out(model, SCRIPTS["leaving"], monitor)
-    assert str(stopped.value) == str(caught[0].message) == monitor.collapse.message
+    assert str(stopped.value) == monitor.collapse.message
+    assert str(caught[0].message).startswith(f"{monitor.collapse.message}\n")
 
 
 # Keeping
@@ -843,18 +1078,6 @@ def test_a_plot_shows_what_was_recorded_and_marks_the_collapse():
     assert list(drawn["coverage"]) == monitor.trace.columns["coverage"]
     assert any(text.get_text() == "shrinking" for text in figure.axes[0].texts)
     figure.canvas.draw()
-
-
-def test_diagnostics_need_nothing_but_torch():
-    code = """
-    import sys
-    others = "matplotlib pandas seaborn scipy safetensors tqdm dask torchvision PIL mlxtend"
-    sys.modules |= dict.fromkeys(others.split())
-    import stnlib.diagnostics
-    loaded = {name.split(".")[1] for name in sys.modules if name.startswith("stnlib.")}
-    assert loaded == {"diagnostics"}, loaded
-    """
-    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)
 
 
 def test_the_clipped_sampler_alone_cannot_be_seen():

@@ -2,8 +2,9 @@
 
 import ast
 import re
+import sys
 import tomllib
-from importlib.metadata import version
+from importlib.metadata import packages_distributions, version
 from itertools import pairwise
 from pathlib import Path
 
@@ -50,9 +51,9 @@ LAYERS = [
         "checkpoint",
         "evaluation",
     ),
-    *("parameters", "studyfile", "config", "schema", "rules", "schedules", "paper", "statistics"),
+    *("parameters", "studyfile", "config", "schema", "schedules", "paper", "statistics"),
     *("toy", "diagnostics", "data", "models", "transforms", "sampler", "crashes", "files"),
-    *("memory", "sealed", "outcome", "errors"),
+    *("memory", "sealed", "outcome", "arguments", "rules", "errors"),
 ]
 
 
@@ -69,10 +70,10 @@ def locked():
 
 
 def wanted():
-    """Return every requirement of pyproject.toml: the package's own and those of the groups."""
-    groups = PROJECT["dependency-groups"].values()
-    lines = PROJECT["project"]["dependencies"] + [line for group in groups for line in group]
-    return [Requirement(line) for line in lines]
+    """Return every requirement of pyproject.toml: the package's own, of its extras and groups."""
+    more = (PROJECT["project"]["optional-dependencies"], PROJECT["dependency-groups"])
+    lines = PROJECT["project"]["dependencies"] + [x for d in more for v in d.values() for x in v]
+    return [found for found in map(Requirement, lines) if found.name != "stnlib"]
 
 
 def yml(path):
@@ -104,7 +105,52 @@ def test_conda_users_get_the_python_of_pyproject_and_the_versions_of_the_lock():
     assert Requirement(f"python{PROJECT['project']['requires-python']}").specifier.contains(
         python.removeprefix("python=")
     )
-    assert pip == ["-r requirements.lock", "-e ."]
+    assert pip == ["-r requirements.lock", "-e .[all]"]
+
+
+def test_every_way_to_install_the_book_installs_all_extras():
+    for path in ("Makefile", "README.md"):
+        lines = (ROOT / path).read_text(encoding="utf-8").splitlines()
+        install = [line for line in lines if "-r requirements.lock -e " in line]
+        assert install and all('-e ".[all]"' in line for line in install)
+
+
+def test_the_core_needs_torch_alone_and_the_extra_all_has_every_other():
+    extras = PROJECT["project"]["optional-dependencies"]
+    (core,) = map(Requirement, PROJECT["project"]["dependencies"])
+    assert core.name == "torch"
+
+    def reached(name):
+        found = {name}
+        for requirement in map(Requirement, extras[name]):
+            if requirement.name == "stnlib":
+                found = found.union(*map(reached, requirement.extras))
+        return found
+
+    assert reached("all") == set(extras) == {"data", "study", "cluster", "book", "all"}
+
+
+def test_every_package_that_is_imported_is_declared():
+    """What a package that we import happens to bring with it may not come with its next version."""
+    folders = ("stnlib", "tests", "tools", "benchmarks")
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    own = {"stnlib", *(path.stem for path in files)}
+    modules = set()
+    for path in files:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                modules |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                modules.add(node.module.partition(".")[0])
+    modules -= own | sys.stdlib_module_names
+    declared = {canonicalize_name(requirement.name) for requirement in wanted()}
+    homes = packages_distributions()
+    missing = {m for m in modules if not declared & {canonicalize_name(d) for d in homes[m]}}
+    assert len(modules) > 20 and missing == set()
+
+
+def test_the_citation_has_the_version_of_the_package():
+    assert yml("CITATION.cff")["version"] == PROJECT["project"]["version"]
 
 
 def test_the_book_installs_without_torch():

@@ -1,5 +1,8 @@
 """The samplers against the equation, PyTorch, finite differences and hand calculation."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -298,6 +301,52 @@ def test_an_unknown_kernel_is_named_with_the_allowed(method):
 def test_a_grid_that_is_not_finite_is_refused(method):
     with pytest.raises(ValueError, match="grid must be finite"):
         method(torch.zeros(1, 1, 4, 4), torch.full((1, 2, 2, 2), float("nan")))
+
+
+def beyond(value):
+    """A grid of nine points at pixel 1.5, of which the first has an x like none."""
+    grid = torch.zeros(1, 1, 9, 2)
+    grid[0, 0, 0, 0] = value
+    return grid.requires_grad_()
+
+
+@pytest.mark.parametrize("value", (float("nan"), float("inf"), -float("inf")))
+def test_a_point_that_is_not_finite_is_nan_in_the_clipped_sampler_and_spoils_no_other(value):
+    image = torch.arange(16.0).reshape(1, 1, 4, 4)
+    out = sample_clipped(image, beyond(value))
+    assert out[0, 0, 0, 0].isnan()
+    assert torch.equal(out[0, 0, 0, 1:], sample_clipped(image, beyond(0.0))[0, 0, 0, 1:])
+
+
+@pytest.mark.parametrize("padding", PADDINGS)
+def test_a_point_that_is_not_finite_does_not_crash_the_native_sampler(padding):
+    """In a process of its own: PyTorch's backward pass may read such an address in memory."""
+    code = f"""
+import torch
+from stnlib.sampler import sample_native
+for value in (float("nan"), float("inf"), -float("inf"), 3e38):
+    for n in (1, 9):
+        grid = torch.zeros(1, 1, n, 2)
+        grid[0, 0, 0, 0] = value
+        grid.requires_grad_()
+        image = torch.arange(16.0).reshape(1, 1, 4, 4).requires_grad_()
+        out = sample_native(image, grid, padding="{padding}")
+        out.sum().backward()
+        assert out[0, 0, 0, 0].isfinite() == ("{padding}" != "zeros"), (value, out)
+        assert out[0, 0, 0, 1:].isfinite().all() and grid.grad[0, 0, 1:].isfinite().all()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_nan_counts_as_the_first_pixel_where_the_border_is_continued():
+    image = torch.arange(16.0).reshape(1, 1, 4, 4)
+    for padding in ("border", "reflection"):
+        out = sample_native(image, beyond(float("nan")), padding=padding)
+        assert out[0, 0, 0, 0] == 6  # the first column's middle: (4 + 8) / 2
+    far = [
+        sample_native(image, beyond(v), padding="border")[0, 0, 0, 0] for v in (1e9, float("inf"))
+    ]
+    assert far == [9, 9]  # the last column's middle: (7 + 11) / 2
 
 
 @pytest.mark.parametrize("options", ({"padding": "border"}, {"align_corners": False}))

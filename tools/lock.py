@@ -22,7 +22,7 @@ def main():
     groups = [option for group in GROUPS for option in ("--group", group)]
     plain = ["--quiet", "--no-emit-index-url", "--no-annotate", "--no-header"]
     reach = ["--universal", "--python-version", "3.11"]
-    resolve = [sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml"]
+    resolve = [sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml", "--all-extras"]
     output = ["--output-file", LOCK.name]
     subprocess.run([*resolve, *groups, *plain, *reach, *output], cwd=ROOT, check=True)
     LOCK.write_text(HEADER + LOCK.read_text(encoding="utf-8"), encoding="utf-8", newline="\n")

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from stnlib.rules import choice, number, require
+
 __all__ = ["ACTIONS", "Actions", "Brake", "Snapshots"]
 
 ACTIONS = ("warn", "lower", "rollback", "stop")
@@ -34,10 +36,8 @@ class Actions:
         model: nn.Module,
         optimizer: torch.optim.Optimizer | None,
     ) -> None:
-        if kind not in ACTIONS:
-            raise ValueError(f"on_collapse must be one of {', '.join(ACTIONS)}, not {kind!r}")
-        if not 0 < lr_factor < 1:
-            raise ValueError(f"lr_factor must be above 0 and below 1, not {lr_factor!r}")
+        require("on_collapse", kind, choice(*ACTIONS))
+        require("lr_factor", lr_factor, number(above=0, below=1))
         self.kind, self.done, self.brake = kind, 0, Brake()
         self._lr_factor, self._every, self._model = lr_factor, every, model
         self._snapshots = Snapshots(model, optimizer)
@@ -69,8 +69,9 @@ class Actions:
     def load_state_dict(self, state: Mapping[str, Any], step: int) -> None:
         """Go on from `state_dict` with the model's present weights."""
         parameters = dict(self._model.named_parameters())
-        self.done = state["done"]
-        self.brake.hold([parameters[name] for name in state["held"]], state["factor"])
+        held = [parameters[name] for name in state["held"]]
+        self.brake.hold(held, float(state["factor"]))
+        self.done = int(state["done"])
         if self.kind == "rollback":
             self._snapshots.keep(step)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from stnlib.arguments import check_flag, check_images, check_tensor
 from stnlib.diagnostics.theta import as_affine
+from stnlib.rules import shown
 
 __all__ = ["black_share", "coverage", "footprint", "grid_coverage", "object_coverage"]
 
@@ -83,9 +85,15 @@ def grid_coverage(grid: Tensor) -> Tensor:
     -------
     (N,) float32 in [0, 1]; NaN coordinates count as outside.
     """
-    if grid.ndim != 4 or grid.shape[-1] != 2:
-        raise ValueError(f"grid must have shape (N, H, W, 2), not {tuple(grid.shape)}")
+    check_grid(grid)
     return (grid.abs() <= 1).all(dim=-1).float().mean(dim=(1, 2))
+
+
+def check_grid(grid: Tensor) -> None:
+    """Raise unless `grid` is (N, H, W, 2), floating point, and of at least one point."""
+    check_tensor("grid", grid)
+    if grid.ndim != 4 or grid.shape[-1] != 2 or 0 in grid.shape[1:]:
+        raise ValueError(f"grid must have shape (N, H, W, 2), not {tuple(grid.shape)}")
 
 
 def object_coverage(
@@ -113,20 +121,33 @@ def object_coverage(
     (N,) float32 in [0, 1]: the share of the object that lies within the output. Where θ cannot
     be inverted or is not finite, nothing is seen: 0. Where a mask is empty: NaN.
     """
+    n = len(as_affine(theta))
+    check_flag("align_corners", align_corners)
     if (points is None) == (mask is None):
         raise ValueError("object_coverage needs points or a mask, one of the two")
     if mask is None:
+        check_points(points, n)
         return _seen(theta, points).float().mean(dim=1)
+    if not isinstance(mask, Tensor) or mask.is_complex() or mask.layout is not torch.strided:
+        raise TypeError(f"mask must be a dense tensor, bool or >= 0, not {shown(mask)}")
     if mask.ndim == 4 and mask.shape[1] == 1:
         mask = mask[:, 0]
-    if mask.ndim not in (2, 3) or (mask.ndim == 3 and len(mask) != len(theta)):
+    if mask.ndim not in (2, 3) or 0 in mask.shape[-2:] or (mask.ndim == 3 and len(mask) != n):
         raise ValueError(
-            f"mask must have shape (H, W), (N, H, W) or (N, 1, H, W) with N = {len(theta)}, "
+            f"mask must have shape (H, W), (N, H, W) or (N, 1, H, W) with N = {n}, "
             f"not {tuple(mask.shape)}"
         )
     weight = mask.double().flatten(-2)
     seen = _seen(theta, _centres(mask, align_corners))
     return ((seen * weight).sum(dim=1) / weight.sum(dim=-1)).float()
+
+
+def check_points(points: Tensor, n: int) -> None:
+    """Raise unless `points` are (P, 2) or (N, P, 2), floating point, P at least 1."""
+    check_tensor("points", points)
+    shape = tuple(points.shape)
+    if points.ndim not in (2, 3) or shape[-1] != 2 or not shape[-2] or shape[:-2] not in ((), (n,)):
+        raise ValueError(f"points must have shape (P, 2) or (N, P, 2) with N = {n}, not {shape}")
 
 
 def _seen(theta: Tensor, points: Tensor) -> Tensor:
@@ -162,6 +183,7 @@ def footprint(grid: Tensor) -> Tensor:
     (N, 2 (H + W) - 3, 2) float: the grid's border points, clockwise from the top left
     corner and back to it, ready to be drawn as a line.
     """
+    check_grid(grid)
     top, right = grid[:, 0], grid[:, 1:, -1]
     bottom, left = grid[:, -1, :-1].flip(1), grid[:, :-1, 0].flip(1)
     return torch.cat([top, right, bottom, left], dim=1)
@@ -180,6 +202,11 @@ def black_share(output: Tensor, images: Tensor | None = None) -> Tensor:
     output : (N, C, h, w) float, of a sampler.
     images : (N, C, H, W) float, what it sampled, in any unit; None for images of the range [0, 1].
     """
+    check_images("output", output)
+    if images is not None:
+        check_images("images", images)
+        if len(images) != len(output):
+            raise ValueError(f"images must be as many as outputs, {len(output)}, not {len(images)}")
     high, low = output.amax(dim=(1, 2, 3)), output.amin(dim=(1, 2, 3))  # needs no copy, as abs does
     from_padding = torch.maximum(high, -low)
     if images is None:

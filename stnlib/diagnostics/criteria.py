@@ -5,16 +5,12 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Collapse", "CollapseError", "CollapseWarning", "Criteria", "Judge"]
+from stnlib.rules import number, require, whole
 
-ADVICE = (
-    "Lower the localisation network's learning rate, e.g. "
-    "stnlib.train.param_groups(model, lr, loc_lr_factor=0.1), with a warm-up, and begin again from "
-    "before this step. Read: book/collapse.ipynb, book/lr_schedules.ipynb"
-)
+__all__ = ["Collapse", "CollapseError", "CollapseWarning", "Criteria", "Judge"]
 
 
 class CollapseWarning(UserWarning):
@@ -36,6 +32,10 @@ class Criteria:
     black : share of black output images above this.
     step : θ moves by more than this a step, in half image sides. Nothing can be learned about
         where to look while the view jumps about by so much.
+    point : the larger side of the view is below this, in input pixels, for half of the images:
+        each output is then one flat colour. No magnification that shows anything is as strong.
+
+    `coverage_drop` 0, `black` 1, `point` 0 or a huge `step` leave out their kind.
 
     θ that is not finite counts at once, and features that are all zero in a whole window: then θ
     is the same for every image of these batches, and no gradient reaches the localisation network
@@ -46,20 +46,21 @@ class Criteria:
     coverage_drop: float = 0.5
     black: float = 0.5
     step: float = 0.1
+    point: float = 1.0
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.window, int) and self.window >= 1):
-            raise ValueError(f"window must be a whole number of at least 1, not {self.window!r}")
-        for name, value in asdict(self).items():
-            if not value > 0:
-                raise ValueError(f"{name} must be above 0, not {value!r}")
+        require("window", self.window, whole(1))
+        require("coverage_drop", self.coverage_drop, number(least=0, most=1))
+        require("black", self.black, number(least=0, most=1))
+        require("step", self.step, number(above=0))
+        require("point", self.point, number(least=0))
 
 
 @dataclass(frozen=True)
 class Collapse:
     """A verdict: step, numbers, message and `kind`.
 
-    The kinds are nan, black, leaving, shrinking, blind and runaway.
+    The kinds are nan, black, leaving, shrinking, point, blind and runaway.
     """
 
     kind: str
@@ -87,8 +88,10 @@ class Judge:
         return {"rows": rows, "best": dict(self._best), "wait": self._wait}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self._rows = deque(map(dict, state["rows"]), maxlen=self.criteria.window)
-        self._best, self._wait = dict(state["best"]), state["wait"]
+        rows = ({name: float(row.get(name, math.nan)) for name in _JUDGED} for row in state["rows"])
+        self._rows = deque(rows, maxlen=self.criteria.window)
+        self._best = {name: float(state["best"][name]) for name in self._best}
+        self._wait = int(state["wait"])
 
     def judge(self, step: int, row: Mapping[str, float]) -> Collapse | None:
         """The verdict on a step: usually None."""
@@ -121,13 +124,19 @@ class Judge:
                         f"{', zooming out' if kind == 'shrinking' and row['extent'] > 1 else ''}"
                     ),
                 )
+        if mean["extent_pixels"] < self.criteria.point:
+            yield (
+                "point",
+                "the view is a point: every output is one flat colour, its view "
+                f"{mean['extent_pixels']:.2g} input pixels large",
+            )
         if mean["phi"] == 0:
             yield "blind", "θ is the same for every image: all features that it is made of are zero"
         if mean["step"] > self.criteria.step:
             yield "runaway", f"θ moves by {mean['step']:.2g} a step, half image sides"
 
 
-_JUDGED = ("coverage", "object_coverage", "black", "step", "phi")
+_JUDGED = ("coverage", "object_coverage", "black", "step", "phi", "extent_pixels")
 
 
 def _number(value: float) -> float:
@@ -139,4 +148,4 @@ def _verdict(kind: str, step: int, row: Mapping[str, float], what: str) -> Colla
     numbers = {n: row[n] for n in names if not math.isnan(row[n])}
     told = ", ".join(f"{name} {value:.3g}" for name, value in numbers.items())
     told = f" ({told})" if told else ""
-    return Collapse(kind, step, numbers, f"step {step}: {what}{told}. {ADVICE}")
+    return Collapse(kind, step, numbers, f"step {step}: {what}{told}.")

@@ -23,6 +23,7 @@ QUANTITIES = {
     "finite": "share of images whose θ is finite",
     "extent": "median over images of the larger side of the box around the footprint, 1 where it "
     "is the image's",
+    "extent_pixels": "the same in input pixels, the image's side where `extent` is 1",
     "centre": "median distance of the footprint's centre from the image's, in half image sides; "
     "outside above 1",
     "phi": "mean ‖φ‖₁ over images, φ the features that enter the layer that makes θ",
@@ -54,7 +55,7 @@ def measure(
 
     Returns
     -------
-    (13 + 2 P,) float32 on the model's device; NaN for what cannot be measured.
+    (14 + 2 P,) float32 on the model's device; NaN for what cannot be measured.
     """
     nan = look.black.new_full((), math.nan)
     values = dict.fromkeys(QUANTITIES, nan)
@@ -85,10 +86,13 @@ def _place(look: Look) -> dict[str, Tensor]:
         low, high = points.amin(dim=1), points.amax(dim=1)
         sides, centre = (high - low) / 2, (high + low) / 2
         seen, finite = grid_coverage(look.grid), (low + high).isfinite()
+    width, height = look.size or (math.nan, math.nan)
+    pixels = torch.maximum(sides[:, 0] * width, sides[:, 1] * height)
     return {
         "coverage": seen.mean(),
         "finite": finite.all(dim=1).float().mean(),
         "extent": sides.amax(dim=1).nanmedian(),
+        "extent_pixels": pixels.nanmedian(),
         "centre": centre.abs().amax(dim=1).nanmedian(),
     }
 

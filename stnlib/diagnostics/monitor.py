@@ -7,17 +7,21 @@ import os
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from numbers import Real
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
+from stnlib.arguments import check_module
 from stnlib.diagnostics.actions import Actions
+from stnlib.diagnostics.advice import advice
 from stnlib.diagnostics.criteria import Collapse, CollapseError, CollapseWarning, Criteria, Judge
 from stnlib.diagnostics.measures import QUANTITIES, measure, rate_of
 from stnlib.diagnostics.trace import Trace
 from stnlib.diagnostics.watch import Look, Watch
+from stnlib.rules import number, optional, require, shown, whole
 
 __all__ = ["CollapseMonitor"]
 
@@ -56,7 +60,7 @@ class CollapseMonitor:
         `rollback`: back to the last snapshot but one, then `lower` (which alone came too late
         in trials where θ ran away within ten steps); `stop`: `CollapseError`.
         Each comes with a `CollapseWarning`: one, or one an action, at most 3.
-    criteria : what counts as a collapse.
+    criteria : what counts as a collapse; the kinds that `Criteria` lists.
     seen_object : for `object_coverage` at each step: a function without arguments that returns a
         dict with `points` or `mask` (and `align_corners`) for the batch of the last forward pass.
     lr_factor : above 0, below 1.
@@ -74,9 +78,9 @@ class CollapseMonitor:
 
     Raises
     ------
-    ValueError
-        One line: an argument out of range, a monitor already there, or, at the first step, a model
-        without a sampler.
+    TypeError, ValueError
+        One line: an argument that is not one of the allowed, a monitor already there, or, at the
+        first step, a model without a sampler.
     """
 
     def __init__(
@@ -93,10 +97,17 @@ class CollapseMonitor:
         snapshot_every: int = 50,
         sampler: int = 0,
     ) -> None:
-        waits = {"every": every, "check_every": check_every, "snapshot_every": snapshot_every}
-        for name, value in waits.items():
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, not {value!r}")
+        check_module("model", model)
+        if optimizer is not None and not hasattr(optimizer, "param_groups"):
+            raise TypeError(f"optimizer must be a torch.optim.Optimizer, not {shown(optimizer)}")
+        if criteria is not None and not isinstance(criteria, Criteria):
+            raise TypeError(f"criteria must be Criteria or None, not {shown(criteria)}")
+        if seen_object is not None and not callable(seen_object):
+            raise TypeError(f"seen_object must be a function or None, not {shown(seen_object)}")
+        for name, value in {"every": every, "check_every": check_every}.items():
+            require(name, value, optional(whole(1)))
+        require("snapshot_every", snapshot_every, whole(1))
+        require("sampler", sampler, whole(0))
         self.trace, self.collapse, self.steps = Trace(), None, 0
         self._model, self._optimizer, self._sampler = model, optimizer, sampler
         self._object, self._check_every = seen_object, check_every
@@ -113,12 +124,13 @@ class CollapseMonitor:
 
         Parameters
         ----------
-        loss : scalar, to be recorded.
+        loss : a number or a tensor of one, to be recorded.
 
         Returns
         -------
         The collapse that was found now, usually None.
         """
+        _check_loss(loss)
         if self._watch.calls == self._calls:
             raise ValueError(
                 "no forward pass with gradients was seen since the last step: call step() once "
@@ -145,9 +157,9 @@ class CollapseMonitor:
         """Judge now what was recorded, without waiting until `check_every` looks are there."""
         pending, self._pending = self._pending, []
         found = None
-        for number, row in pending:
-            row = self.trace.append(number, row.tolist())
-            found = found or self._judge.judge(number, row)
+        for step, row in pending:
+            row = self.trace.append(step, row.tolist())
+            found = found or self._judge.judge(step, row)
         return self._act(found) if found else None
 
     def detach(self) -> None:
@@ -189,12 +201,23 @@ class CollapseMonitor:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from `state_dict`; the model must have been loaded before."""
-        self.steps = state["steps"]
-        self.collapse = Collapse(**state["collapse"]) if state["collapse"] else None
-        self.trace.load_state_dict(state["trace"])
-        self._judge.load_state_dict(state["judge"])
-        self._actions.load_state_dict(state["actions"], self.steps)
+        """Go on from `state_dict`; the model must have been loaded before.
+
+        ValueError, with nothing changed, where `state` is of something else or of another model.
+        """
+        trace, judge = Trace(), Judge(self._judge.criteria)
+        try:
+            steps = int(state["steps"])
+            collapse = Collapse(**state["collapse"]) if state["collapse"] else None
+            trace.load_state_dict(state["trace"])
+            judge.load_state_dict(state["judge"])
+            self._actions.load_state_dict(state["actions"], steps)
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError):
+            raise ValueError(
+                "state must be what state_dict() of a CollapseMonitor of such a model returned, "
+                f"not {shown(state)}"
+            ) from None
+        self.steps, self.collapse, self.trace, self._judge = steps, collapse, trace, judge
 
     def _attach(self, every: int | None) -> None:
         eager = _eager(self._model)
@@ -214,6 +237,11 @@ class CollapseMonitor:
         if layer and self._optimizer and (lr := rate_of(layer.weight, self._optimizer)):
             lr *= self._actions.brake.factor
         seen = self._object() if self._object else {}
+        if not isinstance(seen, Mapping) or seen.keys() - {"points", "mask", "align_corners"}:
+            raise ValueError(
+                "seen_object must return a dict with points or mask, and align_corners, "
+                f"not {shown(seen)}"
+            )
         return measure(look, self._watch, lr, loss, seen)
 
     def _failed(self, theta: Tensor) -> None:
@@ -227,12 +255,13 @@ class CollapseMonitor:
         """Warn and do what `on_collapse` says; None once that was done often enough."""
         if self._actions.exhausted:
             return None
+        told = advice(self._model, self._watch.localisation, self._actions.kind != "rollback")
         self.collapse = self.collapse or found
         self.trace.events.append((found.step, found.kind))
         done = self._actions.act(self._watch.localisation)
         if done:
             self._judge.forgive()
-        warnings.warn(found.message + done, CollapseWarning, stacklevel=4)
+        warnings.warn(f"{found.message}{done}\n{told}", CollapseWarning, stacklevel=4)
         if self._actions.kind == "stop":
             raise CollapseError(found.message)
         return found
@@ -240,3 +269,13 @@ class CollapseMonitor:
 
 def _eager(model: nn.Module) -> nn.Module:
     return getattr(model, "_orig_mod", model)
+
+
+def _check_loss(loss: object) -> None:
+    if isinstance(loss, Tensor):
+        one = loss.numel() == 1 and not loss.is_complex()
+    else:
+        real = isinstance(loss, Real) and not isinstance(loss, int)
+        one = loss is None or real or number()(loss) is None
+    if not one:
+        raise ValueError(f"loss must be a number or a tensor of one, not {shown(loss)}")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from stnlib.diagnostics.coverage import object_coverage
+from stnlib.arguments import check_same
+from stnlib.diagnostics.coverage import check_points, object_coverage
 from stnlib.diagnostics.theta import as_affine, decompose
+from stnlib.rules import require, whole
 
 __all__ = ["pose_summary", "through"]
 
@@ -18,6 +20,8 @@ def through(theta: Tensor, points: Tensor) -> Tensor:
     Points of the output, to where θ looks for them in the input; normalised (x, y).
     """
     matrix = as_affine(theta)
+    check_points(points, len(matrix))
+    check_same(theta=theta, points=points)
     return points @ matrix[:, :, :2].mT + matrix[:, None, :, 2]
 
 
@@ -38,7 +42,14 @@ def pose_summary(theta: Tensor, truth: Tensor, points: Tensor, size: int) -> dic
     differs between images: slopes of the least-squares lines from the true values to the
     predicted ones, 1 where the distortion is undone, 0 where ignored.
     """
-    theta, truth = theta.double(), truth.double()
+    require("size", size, whole(1))
+    theta, truth = as_affine(theta).double(), as_affine(truth).double()
+    if theta.shape != truth.shape or not len(theta):
+        raise ValueError(
+            "theta and truth must be of the same images, at least one, "
+            f"not {len(theta)} and {len(truth)}"
+        )
+    check_points(points, len(truth))
     places = through(truth, points.double())
     distance = (through(theta, points.double()) - places).square().sum(-1)
     summary = {

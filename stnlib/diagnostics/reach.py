@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from stnlib.arguments import check_fits, check_images, check_module
+from stnlib.rules import number, require
+
 __all__ = ["reach"]
 
 
@@ -30,12 +33,16 @@ def reach(localisation: nn.Module, images: Tensor, lr: float) -> dict[str, float
 
     Raises
     ------
-    ValueError
-        When there are not two linear layers.
+    TypeError, ValueError
+        When there are not two linear layers that run, or an argument is not one of the allowed.
     """
+    check_module("localisation", localisation)
+    check_images("images", images)
+    require("lr", lr, number(least=0))
     layers = [layer for layer in localisation.modules() if isinstance(layer, nn.Linear)]
     if len(layers) < 2:
         raise ValueError(f"a localisation network needs two linear layers, this has {len(layers)}")
+    check_fits(images, layers[-1].weight)
     sums: dict[nn.Module, float] = {}
 
     def keep(layer: nn.Module, inputs: tuple[Tensor]) -> None:
@@ -48,6 +55,8 @@ def reach(localisation: nn.Module, images: Tensor, lr: float) -> dict[str, float
         for hook in hooks:
             hook.remove()
     hidden, last = layers[-2:]
+    if len(sums) < 2:
+        raise ValueError("a localisation network must run its last two linear layers on images")
     return {
         "theta": lr * (1 + sums[last]),
         "phi": hidden.out_features * lr * (1 + sums[hidden]),

@@ -5,11 +5,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from stnlib.arguments import check_tensor
+
 __all__ = ["as_affine", "decompose", "theta_summary"]
 
 
 def as_affine(theta: Tensor) -> Tensor:
-    """θ as (N, 2, 3), or ValueError where it is not that of affine transforms."""
+    """θ as (N, 2, 3), or TypeError or ValueError where it is not that of affine transforms.
+
+    Whole numbers become float32.
+    """
+    if isinstance(theta, Tensor) and theta.dtype in (torch.int32, torch.int64):
+        theta = theta.float()
+    check_tensor("theta", theta)
     if theta.ndim == 2 and theta.shape[-1] == 6:
         return theta.reshape(-1, 2, 3)
     if theta.ndim == 3 and theta.shape[-2:] == (2, 3):
@@ -45,9 +53,9 @@ def decompose(theta: Tensor) -> dict[str, Tensor]:
     (a, b, tx), (c, d, ty) = (row.unbind(-1) for row in matrix.unbind(-2))
     scale_x = torch.hypot(a, c)
     determinant = a * d - b * c
-    safe = scale_x.clamp_min(torch.finfo(theta.dtype).tiny)
+    safe = scale_x.clamp_min(torch.finfo(matrix.dtype).tiny)
     scale_y = determinant / safe
-    tiny = torch.finfo(theta.dtype).eps
+    tiny = torch.finfo(matrix.dtype).eps
     shear = torch.where(scale_y.abs() <= tiny, 0.0, (a * b + c * d) / safe / scale_y)
     return {
         "scale_x": scale_x,
@@ -69,7 +77,10 @@ def theta_summary(theta: Tensor) -> dict[str, float]:
     `tx` and `ty` of `decompose`; the rotation's mean is not circular and means something
     only away from ±180 degrees.
     """
-    parts = decompose(theta.float())
+    matrix = as_affine(theta)
+    if not len(matrix):
+        raise ValueError("theta must have at least one image")
+    parts = decompose(matrix.float())
     summary = {}
     for name in ("scale", "rotation", "shear", "tx", "ty"):
         summary[f"{name}_mean"] = parts[name].mean().item()

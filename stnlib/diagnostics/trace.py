@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from functools import cache
+from numbers import Real
 from typing import BinaryIO
 
 from stnlib.diagnostics.measures import QUANTITIES
+from stnlib.rules import shown
 
 __all__ = ["Trace"]
+
+EVENTS = "events_"  # what the file of a trace calls its events
 
 
 class Trace:
@@ -32,6 +36,12 @@ class Trace:
 
     def append(self, number: int, values: Sequence[float]) -> dict[str, float]:
         """Add a step's values, in the order of `measure`; return them by name."""
+        more = len(values) - len(QUANTITIES) if isinstance(values, Sequence) else -1
+        if more < 0 or more % 2 or not all(isinstance(value, Real) for value in values):
+            raise ValueError(
+                f"values must be {len(QUANTITIES)} numbers and two for each entry of θ, "
+                f"not {shown(values)}"
+            )
         row = dict(zip(_names(len(values)), (float(number), *values), strict=True))
         length = len(self)
         for name in row:
@@ -42,12 +52,28 @@ class Trace:
         return row
 
     def row(self, index: int) -> dict[str, float]:
-        """The numbers of one look, -1 for the last."""
+        """The numbers of one look, -1 for the last; ValueError where there is no such look."""
+        if not isinstance(index, int) or not -len(self) <= index < len(self):
+            raise ValueError(
+                f"index must be a whole number from {-len(self)} to {len(self) - 1}, "
+                f"not {shown(index)}"
+            )
         return {name: column[index] for name, column in self.columns.items()}
 
     def note(self, name: str, value: float) -> None:
-        """Add a number of your own to the last look, such as the batch's accuracy."""
-        self.columns.setdefault(name, [float("nan")] * len(self))[-1] = float(value)
+        """Add a number of your own to the last look, such as the batch's accuracy.
+
+        ValueError where nothing was looked at yet, `name` is no name or `value` no number.
+        """
+        if not isinstance(name, str) or name == EVENTS:
+            raise ValueError(f"name must be a string other than {EVENTS}, not {shown(name)}")
+        if not len(self):
+            raise ValueError(f"there is no look yet that {name} could be noted for")
+        try:
+            value = float(value)
+        except (TypeError, ValueError, RuntimeError, OverflowError):
+            raise ValueError(f"{name} must be a number, not {shown(value)}") from None
+        self.columns.setdefault(name, [float("nan")] * len(self))[-1] = value
 
     def to_frame(self):
         """A pandas DataFrame, a row a step, indexed by `step_number`."""
@@ -59,11 +85,12 @@ class Trace:
         """Write everything as a compressed ``.npz``, whole or not at all."""
         import numpy as np
 
+        _check_path(path)
         events = np.array(self.events, dtype=[("step", "i8"), ("kind", "U16")])
         part = f"{os.fspath(path)}.part"
         with open(part, "wb") as file:  # a name would be given the ending .npz
             columns = {name: np.float32(column) for name, column in self.columns.items()}
-            np.savez_compressed(file, events_=events, **columns)
+            np.savez_compressed(file, **{EVENTS: events}, **columns)
         os.replace(part, path)
 
     @classmethod
@@ -75,6 +102,7 @@ class Trace:
         OSError, ValueError
             One line that names the file: it is not there, or is not what was written.
         """
+        _check_path(path)
         if os.path.exists(path) and not os.path.isfile(path):
             raise ValueError(f"{os.fspath(path)} is no regular file")
         with open(path, "rb") as file:
@@ -90,8 +118,8 @@ class Trace:
 
         trace = cls()
         with np.load(file, allow_pickle=False) as found:
-            trace.events = [(int(step), str(kind)) for step, kind in found["events_"]]
-            columns = {name: found[name] for name in found.files if name != "events_"}
+            trace.events = [(int(step), str(kind)) for step, kind in found[EVENTS]]
+            columns = {name: found[name] for name in found.files if name != EVENTS}
         if any(column.dtype != np.float32 or column.ndim != 1 for column in columns.values()):
             raise ValueError("not every column is a row of numbers")
         if columns and {len(column) for column in columns.values()} != {
@@ -102,18 +130,32 @@ class Trace:
         return trace
 
     def state_dict(self) -> dict:
+        """Everything, as plain lists and dicts."""
         columns = {name: list(column) for name, column in self.columns.items()}
         return {"columns": columns, "events": list(self.events)}
 
     def load_state_dict(self, state: Mapping) -> None:
-        self.columns = {name: list(column) for name, column in state["columns"].items()}
-        self.events = [tuple(event) for event in state["events"]]
+        """Take over what `state_dict` of another trace returned; ValueError for anything else."""
+        try:
+            columns = {str(name): [*map(float, c)] for name, c in state["columns"].items()}
+            events = [(int(step), str(kind)) for step, kind in state["events"]]
+            whole = len({len(column) for column in columns.values()}) <= 1
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError):
+            whole = False
+        if not whole:
+            raise ValueError(f"state must be what state_dict() returned, not {shown(state)}")
+        self.columns, self.events = columns, events
 
     def plot(self):
         """Draw coverage, footprint, steps and gradients over the steps: a Matplotlib figure."""
         from stnlib.diagnostics.plot import draw
 
         return draw(self)
+
+
+def _check_path(path: str | os.PathLike) -> None:
+    if not isinstance(path, str | os.PathLike) or not os.fspath(path):
+        raise TypeError(f"path must be that of a file, not {shown(path)}")
 
 
 @cache

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor
+
+from stnlib.arguments import check_tensor
+from stnlib.diagnostics.coverage import check_grid
+from stnlib.rules import shown, whole
 
 __all__ = ["corner_spread", "view_corners", "view_pixels"]
 
 
 def view_corners(grid: Tensor) -> Tensor:
     """The grid's corner points: (N, h, w, 2) to (N, 4, 2), row by row, normalised (x, y)."""
+    check_grid(grid)
     return grid[:, [0, 0, -1, -1], [0, -1, 0, -1]]
 
 
@@ -24,6 +31,9 @@ def corner_spread(corners: Tensor, size: tuple[int, int]) -> float:
         (``align_corners=True``).
     size : height and width of the input in pixels.
     """
+    check_tensor("corners", corners)
+    if corners.ndim != 3 or corners.shape[1:] != (4, 2) or len(corners) == 0:
+        raise ValueError(f"corners must have shape (N, 4, 2), not {tuple(corners.shape)}")
     return (corners.double().std(dim=0, correction=0) * _half(corners, size)).max().item()
 
 
@@ -35,10 +45,13 @@ def view_pixels(grid: Tensor, size: tuple[int, int]) -> Tensor:
     grid : (N, h, w, 2) float, normalised (x, y), ``align_corners=True``.
     size : height and width of the input in pixels.
     """
+    check_grid(grid)
     points = grid.flatten(1, 2)
     return ((points.amax(dim=1) - points.amin(dim=1)) * _half(grid, size)).amax(dim=1)
 
 
 def _half(like: Tensor, size: tuple[int, int]) -> Tensor:
+    if not isinstance(size, Sequence) or len(size) != 2 or any(map(whole(1), size)):
+        raise ValueError(f"size must be the height and width in pixels, not {shown(size)}")
     height, width = size
     return like.new_tensor([(width - 1) / 2, (height - 1) / 2])

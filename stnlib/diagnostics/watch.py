@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, handle_torch_function, has_torch_function
 
-from stnlib.diagnostics.coverage import black_share
+from stnlib.arguments import check_images
+from stnlib.diagnostics.coverage import black_share, check_grid
 from stnlib.diagnostics.graph import leaves, slope
 
 __all__ = ["Look", "Watch", "sampled"]
@@ -29,7 +30,8 @@ COARSE = (16, 16)  # points of the grid by which families that are not affine ar
 class Look:
     """What one forward pass showed, detached.
 
-    `black`, the share of black output images; `theta` (N, P) or None; `matrix` (N, 2, 3) where
+    `black`, the share of black output images; `size`, (W, H) of the input images in pixels, None
+    where a sampler of one's own does not tell; `theta` (N, P) or None; `matrix` (N, 2, 3) where
     the transform is known to be affine, else `grid` (N, h, w, 2); `features` (M, F) that go into
     the layer that makes θ, with the `weight` and `bias` that it had, copied; None without one.
     `slope` (M, P) of θ over that layer's output, where something such as a tanh lies between
@@ -37,6 +39,7 @@ class Look:
     """
 
     black: Tensor
+    size: tuple[int, int] | None = None
     theta: Tensor | None = None
     matrix: Tensor | None = None
     grid: Tensor | None = None
@@ -46,14 +49,26 @@ class Look:
     slope: Tensor | None = None
 
 
-def sampled(grid: Tensor, output: Tensor) -> Tensor:
+def sampled(grid: Tensor, output: Tensor, images: Tensor | None = None) -> Tensor:
     """Return `output`; and let a monitor see what a sampler that is not PyTorch's made of `grid`.
 
-    To be called in a model's forward pass: ``out = sampled(grid, my_sampler(images, grid))``, with
-    `grid` (N, h, w, 2), normalised (x, y), and `output` (N, C, h, w). It costs nothing.
+    To be called in a model's forward pass: ``out = sampled(grid, sampler(images, grid), images)``.
+    It costs nothing.
+
+    Parameters
+    ----------
+    grid : (N, h, w, 2) float, normalised (x, y).
+    output : (N, C, h, w) float.
+    images : (N, C, H, W), which were sampled; without them a monitor cannot tell that a view has
+        become a point.
     """
-    if has_torch_function((grid, output)):
-        return handle_torch_function(sampled, (grid, output), grid, output)
+    tensors = (grid, output) if images is None else (grid, output, images)
+    if has_torch_function(tensors):
+        return handle_torch_function(sampled, tensors, grid, output, images)
+    check_grid(grid)
+    check_images("output", output)
+    if images is not None:
+        check_images("images", images)
     return output
 
 
@@ -74,10 +89,10 @@ class _Calls(TorchFunctionMode):
         if func is F.affine_grid:
             self._made(args[0] if args else kwargs["theta"], result)
         elif func is F.grid_sample and result.ndim == 4:
-            images, grid = (*args, *(kwargs[name] for name in ("input", "grid")[len(args) :]))[:2]
-            self._sampled(grid, result, images.detach())
+            images = args[0] if args else kwargs["input"]
+            self._sampled(args[1] if len(args) > 1 else kwargs["grid"], result, images)
         elif func is sampled:
-            self._sampled(args[0], result)
+            self._sampled(args[0], result, args[2])
         return result
 
 
@@ -178,24 +193,26 @@ class Watch:
     def _made(self, theta: Tensor, grid: Tensor) -> None:
         self._theta, self._grid = theta, grid
 
-    def _sampled(self, grid: Tensor, output: Tensor, images: Tensor | None = None) -> None:
+    def _sampled(self, grid: Tensor, output: Tensor, images: Tensor | None) -> None:
         self._left -= 1
         if self._left != -1:
             return
-        black = black_share(output.detach(), images)
+        black = black_share(output.detach(), None if images is None else images.detach())
+        look = Look(black, _size(images))
         if self._grid is grid:  # made by affine_grid and by nothing else
-            matrix = self._theta.detach()
-            look = Look(black, theta=matrix.flatten(1), matrix=matrix)
+            look.matrix = self._theta.detach()
+            look.theta = look.matrix.flatten(1)
         else:
-            look = Look(black, grid=grid.detach())
+            look.grid = grid.detach()
         self._finish(look, grid)
 
     def _located(self, localisation: nn.Module, args: tuple, theta: Tensor) -> None:
-        self._theta = theta
+        self._theta, self._size = theta, _size(args[0] if args else None)
 
     def _transformed(self, transformer: nn.Module, args: tuple, output: Tensor) -> None:
         theta = self._theta.detach().float()
-        look = Look(black_share(output.detach(), args[0].detach()), theta=theta)
+        black = black_share(output.detach(), args[0].detach() if args else None)
+        look = Look(black, self._size, theta)
         family = transformer.family
         if getattr(family, "name", None) == "affine":
             look.matrix = theta.reshape(-1, 2, 3)  # its rows, which need no check and no assembling
@@ -233,3 +250,7 @@ class Watch:
                 self.layer = layer
         self._candidates = [self.layer] if self.layer else []
         self._searched = True
+
+
+def _size(images: Tensor | None) -> tuple[int, int] | None:
+    return None if images is None else (images.shape[-1], images.shape[-2])

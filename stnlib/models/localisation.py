@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from stnlib.arguments import check_fits, check_images, check_module
+from stnlib.rules import choice, number, require, whole
 from stnlib.transforms import bounded, family
 
 __all__ = ["LOCNETS", "THETA_INITS", "LocNet", "Scaled", "glorot"]
@@ -15,6 +17,7 @@ THETA_INITS = ("identity", "small_random", "glorot")
 
 def glorot(module: nn.Module) -> None:
     """Glorot-uniform weights and zero biases, Keras's default, in place."""
+    check_module("module", module)
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             nn.init.xavier_uniform_(layer.weight)
@@ -82,8 +85,9 @@ class LocNet(nn.Module):
 
     Raises
     ------
-    ValueError
-        When the input is too small for the 5×5 convolutions after pooling, or a name unknown.
+    TypeError, ValueError
+        When the input is too small for the 5×5 convolutions after pooling, a name unknown or an
+        argument of another type; in a forward pass, when images are not of `channels` and `size`.
     """
 
     def __init__(
@@ -100,17 +104,22 @@ class LocNet(nn.Module):
         shared: nn.Module | None = None,
     ) -> None:
         super().__init__()
+        require("channels", channels, whole(1))
+        require("size", size, whole(1))
+        require("scale_init", scale_init, number(above=0))
+        require("hidden_scale", hidden_scale, number(above=0))
         _check(kind, theta_init, shared)
-        if scale_init != 1 and (bound or transform in ("translation", "tps")):
+        self.family = family(transform)
+        self.bounds = None if bound is None else bounded(self.family, bound)
+        if scale_init != 1 and (self.bounds or transform in ("translation", "tps")):
             raise ValueError("scale_init must be 1 with a bound, translations or splines")
         self._shared = (shared or nn.Sequential(),)  # in a tuple: not a part of this module
+        self._seen = (channels, size)
         with torch.no_grad():
             _, channels, side, _ = self.shared(torch.zeros(1, channels, size, size)).shape
         self.features = _features(kind, channels, side, size)
         units = _UNITS * _WIDER.get(kind, 1)
-        self.family = family(transform)
         self.scale_init = scale_init
-        self.bounds = None if bound is None else bounded(self.family, bound)
         self.theta = nn.Linear(units, self.family.n_parameters)
         glorot(self)
         if hidden_scale != 1:
@@ -139,6 +148,8 @@ class LocNet(nn.Module):
 
     def phi(self, images: Tensor) -> Tensor:
         """φ, the last features: (N, 50), more for `x4` and `x16`."""
+        check_images("images", images, *self._seen)
+        check_fits(images, self.theta.weight)
         return self.features(self.shared(images))
 
     def forward(self, images: Tensor) -> Tensor:
@@ -186,10 +197,9 @@ def _scale_hidden(features: nn.Sequential, factor: float) -> None:
 
 
 def _check(kind: str, theta_init: str, shared: nn.Module | None) -> None:
-    if kind not in LOCNETS:
-        raise ValueError(f"locnet must be one of {', '.join(LOCNETS)}, not {kind!r}")
-    if theta_init not in THETA_INITS:
-        allowed = ", ".join(THETA_INITS)
-        raise ValueError(f"theta_init must be one of {allowed}, not {theta_init!r}")
+    require("locnet", kind, choice(*LOCNETS))
+    require("theta_init", theta_init, choice(*THETA_INITS))
+    if shared is not None:
+        check_module("shared", shared)
     if (kind == "shared") != (shared is not None):
         raise ValueError("shared layers are for the locnet shared, which needs them")

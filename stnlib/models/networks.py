@@ -7,10 +7,23 @@ import math
 import torch
 from torch import Tensor, nn
 
-from stnlib.models.localisation import LocNet, glorot
+from stnlib.arguments import check_fits, check_images, check_module
+from stnlib.models.localisation import LOCNETS, LocNet, glorot
 from stnlib.models.transformer import SpatialTransformer
+from stnlib.rules import choice, number, optional, require, whole
 
 __all__ = ["CLASSIFIERS", "MODELS", "STN", "C10Net", "CMNet", "build", "count_parameters"]
+
+
+def _checked(
+    channels: int, size: int, classes: int, hidden: int, dropout: float
+) -> tuple[int, int]:
+    """Channels and size of the images that a classifier takes, once all arguments are checked."""
+    sizes = {"channels": channels, "size": size, "classes": classes, "hidden": hidden}
+    for name, value in sizes.items():
+        require(name, value, whole(1))
+    require("dropout", dropout, number(least=0, most=1))
+    return channels, size
 
 
 class CMNet(nn.Module):
@@ -34,6 +47,7 @@ class CMNet(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        self._seen = _checked(channels, size, classes, hidden, dropout)
         side = ((size - 2) // 2 - 2) // 2
         if side < 1:
             raise ValueError(f"size must be at least 10 pixels for Table II's network, not {size}")
@@ -60,6 +74,8 @@ class CMNet(nn.Module):
         return self.features[:3]
 
     def forward(self, images: Tensor) -> Tensor:
+        check_images("images", images, *self._seen)
+        check_fits(images, self.features[0].weight)
         return self.head(self.features(images))
 
 
@@ -87,6 +103,7 @@ class C10Net(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        self._seen = _checked(channels, size, classes, hidden, dropout)
         layers: list[nn.Module] = []
         side = size
         for width in (48, 96, 192):
@@ -112,6 +129,8 @@ class C10Net(nn.Module):
         return self.features[:5]
 
     def forward(self, images: Tensor) -> Tensor:
+        check_images("images", images, *self._seen)
+        check_fits(images, self.features[0].weight)
         return self.head(self.features(images))
 
 
@@ -120,6 +139,8 @@ class STN(nn.Module):
 
     def __init__(self, transformer: SpatialTransformer, classifier: nn.Module) -> None:
         super().__init__()
+        check_module("transformer", transformer)
+        check_module("classifier", classifier)
         self.transformer = transformer
         self.classifier = classifier
 
@@ -168,13 +189,13 @@ def build(
 
     Raises
     ------
-    ValueError
-        When a name is unknown or a size too small.
+    TypeError, ValueError
+        When a name is unknown, a size too small or an argument of another type.
     """
-    if name not in MODELS:
-        raise ValueError(f"model must be one of {', '.join(MODELS)}, not {name!r}")
-    if classifier not in CLASSIFIERS:
-        raise ValueError(f"classifier must be one of {', '.join(CLASSIFIERS)}, not {classifier!r}")
+    require("model", name, choice(*MODELS))
+    require("classifier", classifier, choice(*CLASSIFIERS))
+    require("locnet", locnet, choice(*LOCNETS))
+    require("output_size", output_size, optional(whole(1)))
     kind = CLASSIFIERS[classifier]
     seen = output_size or size
     wider = {}
@@ -203,4 +224,5 @@ def _width_to_match(locnet: nn.Module, kind: type[nn.Module], size: int, classes
 
 def count_parameters(module: nn.Module) -> int:
     """Number of weights and biases, trained or not."""
+    check_module("module", module)
     return sum(p.numel() for p in module.parameters())

@@ -7,8 +7,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from stnlib.sampler import PADDINGS, SAMPLERS
+from stnlib.arguments import check_flag, check_images, check_module, check_tensor
+from stnlib.rules import choice, require
+from stnlib.sampler import PADDINGS, SAMPLERS, check_clipped
 from stnlib.transforms import family
+from stnlib.transforms.matrices import check_size
 
 __all__ = ["SpatialTransformer"]
 
@@ -29,6 +32,12 @@ class SpatialTransformer(nn.Module):
 
     Shape: (N, C, H, W) float → (N, C, *output_size) of the same dtype. θ, the grid and
     the sampling are float32 even under autocast: bfloat16 has 128 steps in [0.5, 1).
+
+    Raises
+    ------
+    TypeError, ValueError
+        One line: an argument that is not one of the allowed; in a forward pass images of another
+        shape or type, or θ that is of another shape or not finite.
     """
 
     def __init__(
@@ -41,15 +50,18 @@ class SpatialTransformer(nn.Module):
         align_corners: bool = True,
     ) -> None:
         super().__init__()
-        if padding not in PADDINGS:
-            raise ValueError(f"padding must be one of {', '.join(PADDINGS)}, not {padding!r}")
-        if not callable(sampler) and sampler not in SAMPLERS:
-            raise ValueError(f"sampler must be one of {', '.join(SAMPLERS)}, not {sampler!r}")
-        if output_size is not None and min(output_size) < 1:
-            raise ValueError(f"output_size must be at least (1, 1), not {output_size}")
+        check_module("localisation", localisation)
+        require("padding", padding, choice(*PADDINGS))
+        check_flag("align_corners", align_corners)
+        if not callable(sampler):
+            require("sampler", sampler, choice(*SAMPLERS))
+        if sampler == "clipped":
+            check_clipped(padding, align_corners)
+        if output_size is not None:
+            check_size(output_size, "output_size")
         self.localisation = localisation
         self.family = family(transform)
-        self.output_size = output_size
+        self.output_size = None if output_size is None else tuple(output_size)
         self.padding = padding
         self.sampler = sampler
         self.align_corners = align_corners
@@ -61,7 +73,9 @@ class SpatialTransformer(nn.Module):
         -------
         theta : (N, P) float32, and grid : (N, H, W, 2) float32, normalised (x, y).
         """
+        check_images("images", images)
         theta = self.localisation(images)
+        check_tensor("theta", theta)
         with torch.autocast(images.device.type, enabled=False):
             theta = theta.float()
             size = self.output_size or tuple(images.shape[-2:])

@@ -18,6 +18,7 @@ A similarity is written with a and b, not with s and α: so the matrix is linear
 cannot turn negative, no angle wraps around, and the gradient does not vanish at s = 0.
 """
 
+from stnlib.rules import choice, require
 from stnlib.transforms.families import Family, NonFiniteError, PlanarFamily, bounded
 from stnlib.transforms.matrices import apply, base_grid, compose, invert, matrix_grid
 from stnlib.transforms.splines import spline_family
@@ -78,6 +79,5 @@ FAMILIES: dict[str, Family] = {
 
 def family(name: str) -> Family:
     """The family of that name; ValueError naming the allowed ones if there is none."""
-    if name not in FAMILIES:
-        raise ValueError(f"family must be one of {', '.join(FAMILIES)}, not {name!r}")
+    require("family", name, choice(*FAMILIES))
     return FAMILIES[name]

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from stnlib.arguments import check_tensor
+from stnlib.rules import number, shown
 from stnlib.transforms import matrices
 
 __all__ = ["BoundedFamily", "Family", "NonFiniteError", "PlanarFamily", "bounded"]
@@ -19,12 +21,19 @@ class NonFiniteError(ValueError):
 class Family:
     """A family of transforms: a name, the number P of its parameters, and its identity.
 
-    θ has shape (N, P) everywhere and is checked: a wrong shape or a value that is not finite is
-    a ValueError. Half-precision θ is taken to float32 first.
+    θ has shape (N, P) everywhere, is floating point and is checked: another type is a TypeError, a
+    wrong shape or a value that is not finite a ValueError. Half-precision θ is taken to float32
+    first.
     """
 
     name: str
     neutral: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise TypeError(f"name must be a string, not {shown(self.name)}")
+        if not isinstance(self.neutral, tuple) or not all(map(_is_finite, self.neutral)):
+            raise ValueError(f"neutral must be a tuple of numbers, not {shown(self.neutral)}")
 
     @property
     def n_parameters(self) -> int:
@@ -55,7 +64,8 @@ class Family:
         raise ValueError(f"family {self.name} cannot be made from a matrix")
 
     def check(self, theta: Tensor) -> Tensor:
-        """Return θ in at least float32, or raise ValueError."""
+        """Return θ in at least float32, or raise TypeError or ValueError."""
+        check_tensor("theta", theta)
         if theta.ndim != 2 or theta.shape[1] != self.n_parameters:
             raise ValueError(
                 f"theta must have shape (N, {self.n_parameters}) for family {self.name}, "
@@ -92,6 +102,8 @@ class PlanarFamily(Family):
             raise ValueError("matrix must have a last entry other than 0")
         matrix = matrix / matrix[:, 2:, 2:]  # a multiple of a matrix is the same transform
         theta = matrix.flatten(1)[:, list(self.positions)]
+        if not len(matrix):
+            return theta
         error = (self.matrix(theta) - matrix).abs().amax()
         if error > 100 * torch.finfo(matrix.dtype).eps * matrix.abs().amax():
             raise ValueError(f"matrix must be of family {self.name}, is off by {float(error):.2g}")
@@ -134,10 +146,17 @@ def bounded(family: Family, limit: float | Sequence[float]) -> BoundedFamily:
     θ ↦ identity + limit · tanh((θ - identity) / limit): the same identity and, near it, the same
     θ and the same step sizes; far from it, no gradient. ValueError if a limit is not positive.
     """
-    single = isinstance(limit, int | float)
-    limits = (float(limit),) * family.n_parameters if single else tuple(limit)
-    if len(limits) != family.n_parameters or not all(0 < n < float("inf") for n in limits):
+    if not isinstance(family, Family):
+        raise TypeError(f"family must be a Family, as of stnlib.transforms, not {shown(family)}")
+    limits = tuple(limit) if isinstance(limit, list | tuple) else (limit,) * family.n_parameters
+    positive = all(_is_finite(n) and n > 0 for n in limits)
+    if len(limits) != family.n_parameters or not positive:
         raise ValueError(
-            f"limit must be a positive number or {family.n_parameters} of them, not {limit!r}"
+            f"limit must be a positive number or {family.n_parameters} of them, not {shown(limit)}"
         )
+    limits = tuple(map(float, limits))
     return BoundedFamily(f"bounded {family.name}", family.neutral, family, limits)
+
+
+def _is_finite(value: object) -> bool:
+    return number()(value) is None

@@ -6,8 +6,16 @@ y down, -1 and 1 at the centres (``align_corners=True``) or the outer edges (Fal
 pixels.
 """
 
+import sys
+from collections.abc import Sequence
+from numbers import Integral
+from typing import Any
+
 import torch
 from torch import Tensor
+
+from stnlib.arguments import FLOATS, check_flag, check_same, check_tensor
+from stnlib.rules import shown
 
 __all__ = ["apply", "base_grid", "compose", "invert", "matrix_grid"]
 
@@ -24,9 +32,14 @@ def base_grid(
 ) -> Tensor:
     """Centres of the output's pixels: (H, W, 2), the identity's grid.
 
-    Raises ValueError if the size is not two positive whole numbers.
+    Raises ValueError if the size is not two positive whole numbers, or another argument not one
+    of the allowed.
     """
     check_size(size)
+    check_flag("align_corners", align_corners)
+    if dtype is not None and (not isinstance(dtype, torch.dtype) or dtype not in FLOATS):
+        raise ValueError(f"dtype must be a floating-point torch.dtype, not {shown(dtype)}")
+    _check_device(device)
     y, x = (_axis(n, align_corners, dtype=dtype, device=device) for n in size)
     return torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
 
@@ -41,6 +54,9 @@ def _axis(n: int, align_corners: bool, **kind) -> Tensor:
 def apply(matrix: Tensor, points: Tensor) -> Tensor:
     """Map points (..., 2) by each of the matrices (N, 3, 3): (N, ..., 2)."""
     check_matrix(matrix, "matrix")
+    check_tensor("points", points)
+    if points.ndim < 1 or points.shape[-1] != 2:
+        raise ValueError(f"points must have shape (..., 2), not {tuple(points.shape)}")
     m = matrix.reshape(-1, *[1] * (points.ndim - 1), 3, 3)
     x, y = points[..., 0], points[..., 1]
     return _divide(*(m[..., i, 0] * x + m[..., i, 1] * y + m[..., i, 2] for i in range(3)))
@@ -57,6 +73,8 @@ def matrix_grid(
     """
     check_matrix(matrix, "matrix")
     check_size(size)
+    check_flag("align_corners", align_corners)
+    check_flag("affine", affine)
     y, x = (_axis(n, align_corners, dtype=matrix.dtype, device=matrix.device) for n in size)
     columns = matrix[:, :, 0, None] * x
     rows = matrix[:, :, 1, None] * y + matrix[:, :, 2, None]
@@ -77,6 +95,7 @@ def compose(first: Tensor, second: Tensor) -> Tensor:
     """
     check_matrix(first, "first")
     check_matrix(second, "second")
+    check_same(first=first, second=second)
     if first.shape[0] != second.shape[0] and 1 not in (first.shape[0], second.shape[0]):
         raise ValueError(
             f"first and second must have one batch size, not {first.shape[0]} and {second.shape[0]}"
@@ -87,7 +106,9 @@ def compose(first: Tensor, second: Tensor) -> Tensor:
 def invert(matrix: Tensor) -> Tensor:
     """The matrices that undo these: (N, 3, 3). ValueError if one of them is singular."""
     check_matrix(matrix, "matrix")
-    inverse, info = torch.linalg.inv_ex(matrix)
+    wide = matrix if matrix.dtype in (torch.float32, torch.float64) else matrix.float()
+    inverse, info = torch.linalg.inv_ex(wide)
+    inverse = inverse.to(matrix.dtype)
     # A rounded singular matrix has a huge inverse instead of none.
     condition = torch.linalg.matrix_norm(matrix) * torch.linalg.matrix_norm(inverse)
     singular = (info != 0) | ~(condition * torch.finfo(matrix.dtype).eps < 1)
@@ -97,11 +118,27 @@ def invert(matrix: Tensor) -> Tensor:
     return inverse
 
 
-def check_size(size: tuple[int, int]) -> None:
-    if len(size) != 2 or not all(isinstance(n, int) and n > 0 for n in size):
-        raise ValueError(f"size must be two positive whole numbers (H, W), not {tuple(size)}")
+def check_size(size: tuple[int, int], name: str = "size") -> None:
+    """Raise a ValueError unless `size` is two positive whole numbers."""
+    if not isinstance(size, Sequence) or len(size) != 2 or not all(map(_is_side, size)):
+        raise ValueError(f"{name} must be two positive whole numbers (H, W), not {shown(size)}")
+
+
+def _is_side(n: Any) -> bool:
+    return isinstance(n, Integral) and not isinstance(n, bool) and 0 < n <= sys.maxsize
+
+
+def _check_device(device: torch.device | str | None) -> None:
+    if device is None or isinstance(device, torch.device):
+        return
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, TypeError, ValueError):
+        raise ValueError(f"device must be one that PyTorch has, not {shown(device)}") from None
 
 
 def check_matrix(matrix: Tensor, name: str) -> None:
+    """Raise unless `matrix` is (N, 3, 3), floating point."""
+    check_tensor(name, matrix)
     if matrix.ndim != 3 or matrix.shape[1:] != (3, 3):
         raise ValueError(f"{name} must have shape (N, 3, 3), not {tuple(matrix.shape)}")

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from stnlib.rules import require, whole
 from stnlib.transforms import matrices
 from stnlib.transforms.families import Family
 
@@ -33,11 +34,10 @@ class SplineFamily(Family):
 
     def grid(self, theta: Tensor, size: tuple[int, int], align_corners: bool = True) -> Tensor:
         theta = self.constrain(theta)
-        matrices.check_size(size)
         base = matrices.base_grid(size, align_corners, dtype=theta.dtype, device=theta.device)
         influence = _influence(self.points, tuple(size), align_corners).to(theta)
         with torch.autocast(theta.device.type, enabled=False):  # bfloat16 would move the points
-            shift = influence @ theta.reshape(len(theta), -1, 2)
+            shift = influence @ theta.unflatten(1, (-1, 2))
         return base + shift.reshape(-1, *size, 2)
 
     def from_matrix(self, matrix: Tensor) -> Tensor:
@@ -51,8 +51,8 @@ class SplineFamily(Family):
 
 def spline_family(rows: int = 4, columns: int = 4, name: str = "tps") -> SplineFamily:
     """A thin-plate-spline family with rows × columns control points, at least 2 × 2."""
-    if rows < 2 or columns < 2:
-        raise ValueError(f"rows and columns must be at least 2, not {rows} and {columns}")
+    require("rows", rows, whole(2))
+    require("columns", columns, whole(2))
     return SplineFamily(name, (0.0,) * (2 * rows * columns), (rows, columns))
 
 

@@ -85,7 +85,7 @@ class Keras(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         theta = self.theta(self.locnet(images)).view(-1, 2, 3)
         grid = (theta @ self.base).mT.unflatten(1, (CANVAS, CANVAS))
-        return self.classifier(sampled(grid, sample_clipped(images, grid)))
+        return self.classifier(sampled(grid, sample_clipped(images, grid), images))
 
 
 class Tanh(nn.Module):

@@ -1,0 +1,64 @@
+"""What to do about a collapse, in lines of PyTorch that run as they are printed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from torch import nn
+
+__all__ = ["BOOK", "PAGES", "advice"]
+
+# Titles, because who installs the package has no book beside it.
+BOOK = "Spatial Transformer Networks, reproduced"
+PAGES = ("Collapse: why the images go black", "Learning rates, schedules and other remedies")
+
+
+def advice(model: nn.Module, localisation: Iterable[nn.Parameter], rollback: bool) -> str:
+    """Advice for a model of any names, as several lines.
+
+    Parameters
+    ----------
+    model : whose names the lines use. They need `torch`, `model` and `lr`, the present rate.
+    localisation : the parameters that θ depends on; without any there are no such lines.
+    rollback : whether to name ``on_collapse="rollback"``, too.
+    """
+    lines = [
+        "Begin again from before this step, with a tenth of the learning rate for the localisation "
+        "network and a warm-up:"
+    ]
+    names = _names(model, localisation)
+    if names:
+        starts = ", ".join(repr(name) for name in names)
+        lines += [
+            f"    names = ({starts},)",
+            "    groups = {True: [], False: []}",
+            "    for name, parameter in model.named_parameters():",
+            '        groups[f"{name}.".startswith(names)].append(parameter)',
+            "    optimizer = torch.optim.Adam(  # or the one that you use",
+            '        [{"params": groups[False]}, {"params": groups[True], "lr": 0.1 * lr}], lr=lr',
+            "    )",
+            "    warmup = torch.optim.lr_scheduler.LinearLR(optimizer, 1e-3, total_iters=500)",
+            "    # and warmup.step() after each optimizer.step()",
+        ]
+    if rollback:
+        lines += [
+            "Or let the monitor go back and slow the localisation network down by itself:",
+            '    monitor = CollapseMonitor(model, optimizer, on_collapse="rollback")',
+        ]
+    pages = " and ".join(f'"{page}"' for page in PAGES)
+    lines += [f'Why, and what each remedy did: {pages} in the book "{BOOK}".']
+    return "\n".join(lines)
+
+
+def _names(model: nn.Module, localisation: Iterable[nn.Parameter]) -> list[str]:
+    """Modules and parameters, each with a full stop behind it, that are `localisation` together."""
+    inside = {id(parameter) for parameter in localisation}
+    named = {f"{name}.": id(p) in inside for name, p in model.named_parameters()}
+    others = [name for name, mine in named.items() if not mine]
+    starts: list[str] = []
+    for name in (name for name, mine in named.items() if mine):
+        if not name.startswith(tuple(starts)):
+            parts = name.split(".")
+            above = (".".join(parts[:n]) + "." for n in range(1, len(parts)))
+            starts.append(next(m for m in above if not any(o.startswith(m) for o in others)))
+    return starts
