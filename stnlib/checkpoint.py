@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
@@ -17,14 +15,9 @@ from stnlib.config import RunConfig
 from stnlib.data import DataSet
 from stnlib.diagnostics import CollapseMonitor
 from stnlib.files import write_whole
+from stnlib.paths import checkpoint_folder
 
 __all__ = ["checkpoint_folder", "load_checkpoint", "run_key", "save_checkpoint"]
-
-
-def checkpoint_folder() -> Path:
-    """Where unfinished runs lie: `STNLIB_CHECKPOINTS`, else the platform's cache folder."""
-    named = os.environ.get("STNLIB_CHECKPOINTS")
-    return Path(named) if named else Path(platformdirs.user_cache_dir("stnlib")) / "checkpoints"
 
 
 def run_key(config: RunConfig, data: DataSet) -> str:

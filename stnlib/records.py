@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
-import platformdirs
+from typing import TYPE_CHECKING, Any
 
 from stnlib.config import ConfigError, RunConfig
 from stnlib.errors import StnlibError
 from stnlib.files import write_whole
+from stnlib.paths import BOOK, own_records
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "SCHEMA",
@@ -40,7 +40,6 @@ __all__ = [
 SCHEMA = 1
 Record = dict[str, Any]
 _PARTS = ("schema", "study", "key", "config", "history", "result", "provenance")
-_BOOK = Path(__file__).resolve().parent.parent / "book" / "records"
 
 
 class RecordError(StnlibError, RuntimeError):
@@ -50,12 +49,10 @@ class RecordError(StnlibError, RuntimeError):
 def folders() -> list[Path]:
     """Where records lie: the book's (in a checkout), then the reader's own.
 
-    The reader's own folder, which new records go to, is `STNLIB_RECORDS` where that is
-    set, else `records` in the platform's folder for user data.
+    The reader's own folder, which new records go to: see `stnlib.paths.own_records`.
     """
-    usual = platformdirs.user_data_path("stnlib") / "records"
-    own = Path(os.environ.get("STNLIB_RECORDS") or usual)
-    return [_BOOK, own] if _BOOK.is_dir() else [own]
+    book = BOOK / "records"
+    return [book, own_records()] if book.is_dir() else [own_records()]
 
 
 def write(
@@ -212,6 +209,8 @@ def table(records: Iterable[Record]) -> pd.DataFrame:
     `val_accuracy` and `val_loss` after the last epoch, `state`, `data_fingerprint`, `threads`,
     `date`.
     """
+    import pandas as pd  # late: half a second, for tables alone
+
     return pd.DataFrame([_row(record) for record in records])
 
 
@@ -234,6 +233,8 @@ def histories(records: Iterable[Record]) -> pd.DataFrame:
     -------
     Columns: `key`, every field of the configuration, and those of the history.
     """
+    import pandas as pd
+
     rows = []
     for record in records:
         same = {"key": record["key"], **record["config"].to_dict()}

@@ -44,12 +44,14 @@ def optional(rule: Rule) -> Rule:
     return either
 
 
-def whole(least: int) -> Rule:
-    """Rule for a whole number of at least `least`."""
+def whole(least: int, most: int | None = None) -> Rule:
+    """Rule for a whole number of at least `least`, and at most `most`."""
+    allowed = f"a whole number >= {least}" + (f" and <= {most}" if most else "")
 
     def rule(value: Any) -> str | None:
-        ok = isinstance(value, int) and not isinstance(value, bool) and value >= least
-        return None if ok else f"a whole number >= {least}"
+        ok = isinstance(value, int) and not isinstance(value, bool)
+        ok = ok and least <= value <= (2**63 - 1 if most is None else most)  # no huge ones
+        return None if ok else allowed
 
     return rule
 

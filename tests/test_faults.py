@@ -18,7 +18,8 @@ from stnlib import records, study
 from stnlib.cluster import connect, resources_of
 from stnlib.config import RunConfig
 from stnlib.files import ClaimedError, claim
-from stnlib.sweep import Job, sweep
+from stnlib.jobs import Job
+from stnlib.sweep import sweep
 
 ROOT = Path(__file__).parents[1]
 STN = [sys.executable, "-c", "from stnlib.cli import main; main()"]  # the command stn
@@ -56,14 +57,14 @@ if records.write.__name__ == "write":  # Dask loads this more than once
 # What a worker loads first that has no data.
 WITHOUT_DATA = """
 import pathlib
-from stnlib import sweep
+from stnlib import work
 from stnlib.data import DataError
 
 def load(name, **options):
     pathlib.Path({asked!r}).touch()
     raise DataError(name + " is missing")
 
-sweep.load = load
+work.load = load
 """
 
 
@@ -276,7 +277,7 @@ def test_ctrl_c_stops_the_workers_and_leaves_everything_resumable(cluster, tmp_p
         os.killpg(child.pid, signal.SIGINT)  # as a terminal does: to the workers as well
         said = child.stderr.read()  # ends when the last process that can write there has ended
         assert child.wait() == 130
-    assert "interrupted: the same command goes on from the last epochs" in said
+    assert "interrupted: the same command goes on from the last epoch" in said
     assert "Traceback" not in said and "Warning" not in said
     assert run([job(**LONG)], tmp_path, client) == {}
     assert outcome(tmp_path, job(**LONG).config) == undisturbed
@@ -292,7 +293,7 @@ def refused(*command):
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nonsense"])
 def test_a_scheduler_that_does_not_answer_is_one_line_and_nothing_is_made(tmp_path, address):
     file = tmp_path / "a.toml"
-    file.write_text("", encoding="utf-8")
+    file.write_text('[base]\ndata = "digits"\n', encoding="utf-8")
     places = ["--records", str(tmp_path / "r"), "--checkpoints", str(tmp_path / "c")]
     (line,) = refused("sweep", str(file), "--scheduler", address, *places)
     assert line.startswith(f"error: no scheduler answers at {address}: ")
@@ -313,7 +314,7 @@ def odd(tmp_path_factory):
 
 def test_a_worker_of_several_threads_is_refused_with_the_remedy(odd, tmp_path):
     file = tmp_path / "a.toml"
-    file.write_text("", encoding="utf-8")
+    file.write_text('[base]\ndata = "digits"\n', encoding="utf-8")
     (line,) = refused("sweep", str(file), "--scheduler", odd[1], "--records", str(tmp_path))
     assert "has 2 threads" in line and "start them with --nthreads 1" in line
 

@@ -26,6 +26,8 @@ LAYERS = [
     *(
         "cli",
         "sweep",
+        "work",
+        "jobs",
         "cluster",
         "figures",
         "parameters",
@@ -49,7 +51,21 @@ LAYERS = [
         "evaluation",
     ),
     *("parameters", "studyfile", "config", "rules", "schedules", "paper", "statistics"),
-    *("toy", "diagnostics", "data", "models", "transforms", "sampler", "files", "memory", "errors"),
+    *(
+        "toy",
+        "diagnostics",
+        "data",
+        "models",
+        "transforms",
+        "sampler",
+        "progress",
+        "sources",
+        "machine",
+        "files",
+        "memory",
+        "paths",
+        "errors",
+    ),
 ]
 
 

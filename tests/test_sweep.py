@@ -13,7 +13,8 @@ import torch
 from stnlib import cluster, records, study
 from stnlib.cluster import connect
 from stnlib.config import ConfigError, RunConfig
-from stnlib.sweep import Job, jobs_of, sweep
+from stnlib.jobs import Job, Outcome, jobs_of
+from stnlib.sweep import sweep
 
 SMALL = {"data": "digits", "n_train": 128, "epochs": 1}
 
@@ -60,7 +61,7 @@ class PretendCluster:
         self.given.append(job)
         self.running.append(job)
         self.most = max(self.most, len(self.running))
-        done = SimpleNamespace(state="recorded", reason=None)
+        done = Outcome("recorded")
         is_last = lambda: self.running[-1:] == [job]  # noqa: E731
         take = lambda: self.running.remove(job) or done  # noqa: E731
         return PretendFuture(is_last, take)
