@@ -165,7 +165,8 @@ def run(
     keep_weights: Annotated[bool, typer.Option(help="Store the localisation network.")] = False,
 ) -> None:
     config = RunConfig.from_dict(parse_settings(settings or []))
-    studyfile.check_name(study_name or "own")
+    name = "own" if study_name is None else study_name
+    studyfile.check_name(name)
     place, unfinished = _folder(folder), _folder(checkpoints)
     path = records.locate(config, [place] if place else None)
     if path:
@@ -178,7 +179,7 @@ def run(
         with _resumable():
             path = _trained(
                 config,
-                study_name or "own",
+                name,
                 place or paths.own_records(),
                 checkpoints=unfinished,
                 device=device,

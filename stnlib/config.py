@@ -316,7 +316,9 @@ def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
         name, equals, text = setting.partition("=")
         if not equals or name not in _FIELDS:
             known = ", ".join(_FIELDS)
-            raise ConfigError(f"{setting!r} is no setting: write NAME=VALUE with one of {known}")
+            raise ConfigError(
+                f"{setting[:80]!r} is no setting: write NAME=VALUE with one of {known}"
+            )
         if name in values:
             raise ConfigError(f"{name} is set twice: {setting!r} is the second")
         values[name] = _parsed(name, text)

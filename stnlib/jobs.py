@@ -114,7 +114,7 @@ def check_size(config: RunConfig, n: int | None = None) -> None:
         )
 
 
-def check(jobs: Iterable[Job], here: bool) -> None:
+def check(jobs: Sequence[Job], here: bool) -> None:
     """Find out what stops any of the jobs, before the first one is begun.
 
     Parameters
@@ -126,14 +126,17 @@ def check(jobs: Iterable[Job], here: bool) -> None:
     ConfigError, stnlib.data.DataError
         One line that names the run.
     """
-    for name in dict.fromkeys(job.config.data for job in jobs):
-        n = _n_train(name) if here else sources.n_train(name)
-        for job in jobs:
-            if job.config.data == name:
-                try:
-                    check_size(job.config, n)
-                except ConfigError as error:
-                    raise ConfigError(f"{job.name}: {error}") from None
+    _check_sizes(jobs, {})
+    if here:
+        _check_sizes(jobs, {name: _n_train(name) for name in {job.config.data for job in jobs}})
+
+
+def _check_sizes(jobs: Iterable[Job], sizes: dict[str, int]) -> None:
+    for job in jobs:
+        try:
+            check_size(job.config, sizes.get(job.config.data))
+        except ConfigError as error:
+            raise ConfigError(f"{job.name}: {error}") from None
 
 
 def _n_train(name: str) -> int:

@@ -37,11 +37,11 @@ def error_of(done):
 def own_process(*arguments):
     """What `stn` did in a process of its own, its peak memory in MB, and what it imported."""
     program = (
-        "import json, resource, sys\n"
+        "import json, sys\n"
         "from stnlib.cli import app\n"
         "try: app(sys.argv[1:])\n"
         "finally:\n"
-        "    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
+        "    peak = int(open('/proc/self/status').read().split('VmHWM:')[1].split()[0]) / 1024\n"
         "    print(json.dumps([peak, sorted(sys.modules)]), file=sys.stderr)\n"
     )
     done = subprocess.run(
@@ -152,8 +152,10 @@ def test_an_unknown_device_is_refused(device):
 
 def test_a_gpu_that_is_not_there_is_refused():
     count = torch.cuda.device_count()
-    message = error_of(stn("run", *SMALL, "--device", f"cuda:{count}"))
-    assert message == f"device cuda:{count} is not there: this machine has {count} CUDA devices"
+    for number in (count, 128, 255, 256, 999, 10**12):  # torch keeps it in 8 bits
+        message = error_of(stn("run", *SMALL, "--device", f"cuda:{number}"))
+        there = f"this machine has {count} CUDA devices"
+        assert message == f"device cuda:{number} is not there: {there}"
 
 
 def test_a_closed_folder_of_records_is_reported(tmp_path):
@@ -205,7 +207,7 @@ def test_the_doctor_names_what_is_wrong(places, tmp_path, monkeypatch):
 HEAVY = {"torch", "pandas", "numpy", "dask", "distributed", "rich", "mlxtend", "pooch"}
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows does not tell the peak of memory so")
+@pytest.mark.skipif(sys.platform != "linux", reason="others do not tell the peak of memory so")
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -318,7 +320,9 @@ def test_the_size_of_an_image_folder_is_found_before_any_run(places, tmp_path, m
             for i in range(2):
                 Image.new("RGB", (32, 32)).save(places["data"] / part / name / f"{i}.png")
     file = toml(tmp_path, 'seeds = [0, 1]\n[base]\ndata = "c10"\nbatch_size = 19\n')
-    message = error_of(stn("sweep", str(file)))
+    done = stn("sweep", str(file))
+    assert done.exit_code == 2
+    message = done.stderr.splitlines()[-1]  # after the bar of the decoding
     assert message.endswith("batch_size must be at most the 18 training images, not 19")
 
 
@@ -336,17 +340,15 @@ def test_a_run_that_any_study_has_recorded_is_not_made_again(places, few, tmp_pa
     book = ROOT / "book" / "records" / "cm-size"
     recorded = toml(tmp_path, (ROOT / "book" / "studies" / "cm-size.toml").read_text("utf-8"))
     assert stn("sweep", str(recorded)).exit_code == 0 and any(book.glob("*.json"))
-    empty = stn("sweep", str(recorded), "--records", str(tmp_path / "empty"), "--scheduler", "no")
-    assert "no scheduler answers at no" in error_of(empty)
+    elsewhere = stn("sweep", str(recorded), "--records", str(tmp_path / "empty"))
+    assert elsewhere.exit_code == 2  # it would make them, and has not the data
 
 
 def test_a_run_that_another_study_has_recorded_says_where(places, few):
     config = RunConfig.from_dict(parse_settings(SMALL))
     path = study.run(config, "mine", places["records"], data=few, progress=False)
-    for options in (["--study", "other"], ["--keep-weights", "--study", "mine"]):
+    for options in (["--study", "other"], ["--study", "mine", "--keep-weights"]):
         done = stn("run", *SMALL, *options)
-        if options[0] == "--keep-weights" and not config.has_transformer:
-            continue
         assert done.exit_code == 0
         assert done.stderr == f"recorded already, and not made again: {path}\n"
     assert stn("run", *SMALL, "--study", "mine").stderr == ""
@@ -426,7 +428,7 @@ def test_missing_cifar_may_come_as_a_folder_too(places):
 
 
 def test_a_run_into_a_file_writes_a_line_a_minute():
-    done = stn("run", *SMALL[:-2], "epochs=6", "n_train=2000", "seed=987")
+    done = stn("run", "data=digits", "model=baseline", "n_train=2000", "epochs=4", "seed=987")
     assert done.exit_code == 0
     assert 1 <= len(done.stderr.replace("\r", "\n").strip().splitlines()) <= 3
 

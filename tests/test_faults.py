@@ -24,6 +24,14 @@ from stnlib.sweep import sweep
 ROOT = Path(__file__).parents[1]
 STN = [sys.executable, "-c", "from stnlib.cli import main; main()"]  # the command stn
 
+# A process that claims a file and holds the claim until it dies.
+CLAIM = [
+    sys.executable,
+    "-c",
+    "import sys, time; from pathlib import Path; from stnlib.files import claim\n"
+    "with claim(Path(sys.argv[1])): print('claimed', flush=True); time.sleep(600)",
+]
+
 SMALL = {"data": "digits", "model": "baseline", "n_train": 128, "epochs": 1}
 LONG = {"n_train": 1024, "epochs": 6}
 
@@ -181,6 +189,39 @@ def test_two_sweeps_on_one_folder_lose_no_record_and_write_none_twice(cluster, t
     assert not list(tmp_path.rglob("*.claim"))
 
 
+def test_a_run_whose_maker_dies_is_made_by_the_sweep_that_met_its_claim(cluster, tmp_path):
+    client, _ = cluster
+    todo = job(seed=11)
+    path = tmp_path / f"{todo.config.key}.json"
+    said = []
+    sweeping = threading.Thread(target=lambda: said.append(run([todo], tmp_path, client)))
+    with subprocess.Popen([*CLAIM, str(path)], stdout=subprocess.PIPE, text=True) as rival:
+        assert rival.stdout.readline() == "claimed\n"
+        sweeping.start()
+        sweeping.join(6)  # time for the claim to be met more than once
+        assert sweeping.is_alive() and not records.find(todo.config, [tmp_path])
+        rival.kill()
+        rival.wait()
+    sweeping.join(120)
+    assert said == [{}]
+    assert records.find(todo.config, [tmp_path])["study"] == "test"
+
+
+def test_two_studies_that_sweep_one_configuration_at_once_record_it_once(cluster, tmp_path):
+    client, _ = cluster
+    todo = [Job(study, RunConfig(**SMALL, seed=12)) for study in ("one", "two")]
+    said = []
+    sweeps = [
+        threading.Thread(target=lambda j=j: said.append(run([j], tmp_path, client))) for j in todo
+    ]
+    for thread in sweeps:
+        thread.start()
+    for thread in sweeps:
+        thread.join()
+    assert said == [{}, {}]
+    assert len(list(tmp_path.glob("*/*.json"))) == 1
+
+
 def test_a_full_disk_costs_an_epoch_and_no_record(cluster, tmp_path, undisturbed):
     client, notes = cluster
     todo = job(**LONG)
@@ -326,10 +367,7 @@ def test_runs_ask_for_a_gpu_where_a_worker_offers_one(odd, cluster):
 
 def test_a_claim_keeps_others_away_until_its_process_ends_however_it_ends(tmp_path):
     path = tmp_path / "a.json"
-    code = "import sys, time; from pathlib import Path; from stnlib.files import claim\n"
-    code += "with claim(Path(sys.argv[1])): print('claimed', flush=True); time.sleep(600)"
-    command = [sys.executable, "-c", code, str(path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+    with subprocess.Popen([*CLAIM, str(path)], stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout.readline() == "claimed\n"
         with pytest.raises(ClaimedError, match="is being made by another process"), claim(path):
             pass
