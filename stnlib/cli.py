@@ -42,6 +42,10 @@ def _line(error: BaseException) -> str:
     text = str(error)
     if isinstance(error, OSError) and error.strerror and error.filename:
         text = f"{error.filename}: {error.strerror}"
+    return _short(text)
+
+
+def _short(text: str) -> str:
     text = " ".join(text.split())
     return text if len(text) <= 1000 else f"{text[:600]} … {text[-300:]}"
 
@@ -198,9 +202,11 @@ def _trained(
 
     from stnlib import study
     from stnlib.evaluation import pick_device
+    from stnlib.memory import keep_freed_memory
 
     if threads:
         torch.set_num_threads(threads)
+    keep_freed_memory()
     return study.run(config, name, place, device=pick_device(device), **options)
 
 
@@ -319,23 +325,21 @@ def table(
         raise ConfigError(f"there are no records in {' and '.join(map(str, where))}")
     if study_name is not None and study_name not in known:
         raise ConfigError(f"there is no study {study_name!r}: there are {', '.join(known)}")
-    found, bad = [], []
-    for path in records.paths(study_name or "*", where):
-        try:
-            found.append(records.read(path))
-        except records.RecordError as error:
-            bad.append(_line(error))
+    found, bad = records.read_each(study_name, where)
+    if not found and not bad:
+        raise ConfigError(f"the study {study_name!r} has no records yet")
     if found:
         records.table(found).to_csv(sys.stdout, index=False)
     for line in bad:
-        typer.echo(f"skipped: {line}", err=True)
+        typer.echo(f"skipped: {_short(line)}", err=True)
     if bad:
         raise typer.Exit(1)
 
 
 def _studies(where: list[Path]) -> list[str]:
-    """The names of the studies that have records in the folders."""
-    return sorted({path.parent.name for folder in where for path in folder.glob("*/*.json")})
+    """The names of the studies that have records in the folders, or a file beside the first."""
+    made = {path.parent.name for folder in where for path in folder.glob("*/*.json")}
+    return sorted(made | {path.stem for path in where[0].parent.glob("studies/*.toml") if made})
 
 
 @app.command()
@@ -360,7 +364,7 @@ def doctor() -> None:
     count, bad = records.examine()
     typer.echo(f"{'records':12} {count} readable")
     for problem in problems + bad:
-        typer.echo(f"problem: {problem}", err=True)
+        typer.echo(f"problem: {_short(problem)}", err=True)
     if problems or bad:
         raise typer.Exit(1)
 

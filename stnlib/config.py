@@ -42,6 +42,7 @@ _DISTORTED = ("c10d", "shapes10d")
 _CIFAR_LIKE = ("c10", "c10d", "shapes10", "shapes10d")
 _SCATTERED = ("mnist", "c10", "shapes10")
 _DISTORTED_ONLY = ("oracle", "crop")
+_SIDES = dict(cm=40, digits=40, mnist=28, c10=32, c10d=64, shapes10=32, shapes10d=64)
 _LOCNETS = ("paper", "x4", "x16", "relu", "groupnorm", "deep", "shared", "bounded", "normalised")
 
 
@@ -62,8 +63,9 @@ class RunConfig:
         decouples the decay; `keras_adam` is Keras's, without decay: `stnlib.optim.KerasAdam`.
     loc_lr_factor : learning rate of the localisation network over that of the rest.
     loc_beta2 : decay of Adam's mean of squared gradients for the localisation network.
-    schedule, warmup : course of the learning rate and the share of all steps over which
-        it first rises linearly from 0; see `stnlib.schedules`.
+    schedule, warmup, warmup_of : course of the learning rate; the share of all steps over which
+        it first rises linearly from 0; and whether it does so for the localisation network, for
+        the classifier or for both; see `stnlib.schedules`.
     epochs, batch_size, shuffle : the last incomplete batch is used.
     augment : what is done to training images; see `stnlib.data.augment`.
     dropout : probability, before the classifier's last layer.
@@ -192,6 +194,11 @@ class RunConfig:
     hidden_scale: float = _decided(
         1.0, number(above=0), "factor on what the localisation network's first dense layer is given"
     )
+    warmup_of: str = _decided(
+        "both",
+        choice("both", "localisation", "classifier"),
+        "for which part of the network the rate rises from 0",
+    )
 
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):
@@ -215,6 +222,8 @@ class RunConfig:
             raise ConfigError(f"optimizer keras_adam has no weight_decay, not {self.weight_decay}")
         if self.schedule == "onecycle" and self.warmup:
             raise ConfigError(f"schedule onecycle has its own warm-up, not {self.warmup}")
+        if self.warmup_of != "both" and not self.warmup:
+            raise ConfigError(f"warmup_of {self.warmup_of} needs a warmup above 0")
         if self.scale_init != 1 and (self.bound or self.transform in ("translation", "tps")):
             raise ConfigError(
                 f"scale_init must be 1 with a bound, translations or splines, not {self.scale_init}"
@@ -241,6 +250,11 @@ class RunConfig:
     def distorted(self) -> bool:
         """Whether there is a distortion to undo, with the true θ known."""
         return self.data in _DISTORTED or self.distortion is not None
+
+    @property
+    def side(self) -> int:
+        """Height and width in pixels of the images that the network is given."""
+        return _SIDES[self.data] * (1 if self.distortion is None else 2)
 
     @property
     def classifier(self) -> str:
@@ -282,7 +296,7 @@ class RunConfig:
 _LOCNET = ("locnet", "bound", "theta_init", "scale_init", "hidden_scale")
 _TRANSFORMER = ("sampler", "padding", "transform", "output_size", *_LOCNET)
 _NETWORK = (*_TRANSFORMER, "dropout", "classifier")
-_LEARNING = ("loc_lr_factor", "loc_beta2", "loc_clip", "outside_penalty", "recovery")
+_LEARNING = ("loc_lr_factor", "loc_beta2", "loc_clip", "outside_penalty", "recovery", "warmup_of")
 _TRANSFORMER_ONLY = {*_TRANSFORMER, *_LEARNING}
 _FIELDS = {f.name: f for f in dataclasses.fields(RunConfig)}
 

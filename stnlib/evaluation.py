@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -16,11 +17,20 @@ from torch import Tensor, nn
 from stnlib.config import ConfigError
 from stnlib.data import Split
 from stnlib.data.distort import upright_points
-from stnlib.diagnostics import black_share, grid_coverage, pose_summary, theta_summary
-from stnlib.models import STN
+from stnlib.diagnostics import (
+    black_share,
+    corner_spread,
+    grid_coverage,
+    pose_summary,
+    theta_summary,
+    view_corners,
+    view_pixels,
+)
+from stnlib.models import STN, SpatialTransformer
 from stnlib.transforms import NonFiniteError
 
 __all__ = [
+    "accuracy_without_own_theta",
     "autocast",
     "device_of",
     "evaluate",
@@ -126,8 +136,9 @@ def evaluate(model: nn.Module, split: Split, precision: str = "float32") -> Row:
     Returns
     -------
     `loss` (mean cross-entropy in nats) and `accuracy` in [0, 1]; for an STN also
-    `coverage` and `black` (`grid_coverage` and `black_share` of `stnlib.diagnostics`) and, for
-    affine θ, its summary, and how far it is from the true θ where that is known.
+    `coverage` and `black` (`grid_coverage` and `black_share` of `stnlib.diagnostics`),
+    `corner_spread` and `view_pixels` (the median over images) in input pixels; and for affine θ
+    its summary, and how far it is from the true θ where that is known.
     When the network diverged, so that θ or the loss is not finite: nan for both.
     """
     try:
@@ -136,47 +147,130 @@ def evaluate(model: nn.Module, split: Split, precision: str = "float32") -> Row:
         return {"loss": math.nan, "accuracy": math.nan}
 
 
-_AT_ONCE = 100  # images, as in training: with more, validation would need more memory than a step
+def _at_once(device: torch.device) -> int:
+    """Images that are judged at a time.
+
+    On the CPU as many as in a step of training, or validation would need more memory than that; a
+    GPU has the memory, and waits for the host with fewer.
+    """
+    return 100 if device.type == "cpu" else 1000
 
 
 @torch.inference_mode()
 def _measure(model: nn.Module, split: Split, precision: str) -> Row:
     model.eval()
-    device = device_of(model)
     loss = correct = 0.0
-    thetas, parts = [], []
-    parts_of = (tensor.split(_AT_ONCE) for tensor in (split.images, split.labels))
-    for images, labels in zip(*parts_of, strict=True):
-        images = to_float(images)
-        with autocast(device, precision):
+    looks = []
+    for images, labels in _parts(split):
+        with autocast(images.device, precision):
             if isinstance(model, STN):
-                theta, grid = model.transformer.locate(images)
-                images = model.transformer.sample(images, grid)
-                thetas.append(theta)
-                parts.append((len(labels), grid_coverage(grid).mean(), black_share(images)))
-                logits = model.classifier(images).float()
+                seen, look = _looked(model.transformer, images)
+                looks.append(look)
+                logits = model.classifier(seen).float()
             else:
                 logits = model(images).float()
         loss += F.cross_entropy(logits, labels, reduction="sum").item()
         correct += (logits.argmax(1) == labels).sum().item()
     accuracy = correct / len(split) if math.isfinite(loss) else math.nan
     row = {"loss": loss / len(split), "accuracy": accuracy}
-    return row | (_transformer_row(torch.cat(thetas), parts, split) if thetas else {})
+    return row | (_transformer_row(looks, split) if looks else {})
 
 
-def _transformer_row(theta: Tensor, parts: list[tuple[int, Tensor, Tensor]], split: Split) -> Row:
-    n = len(theta)
+def _parts(split: Split) -> Iterator[tuple[Tensor, Tensor]]:
+    """Images as float32 and their labels, some at a time."""
+    n = _at_once(split.labels.device)
+    parts = (tensor.split(n) for tensor in (split.images, split.labels))
+    for images, labels in zip(*parts, strict=True):
+        yield to_float(images), labels
+
+
+class _Look(NamedTuple):
+    """What a transformer did with n images: means of the first two, n rows of the others."""
+
+    n: int
+    coverage: Tensor
+    black: Tensor
+    theta: Tensor
+    corners: Tensor
+    pixels: Tensor
+
+
+def _looked(transformer: SpatialTransformer, images: Tensor) -> tuple[Tensor, _Look]:
+    theta, grid = transformer.locate(images)
+    seen = transformer.sample(images, grid)
+    means = grid_coverage(grid).mean(), black_share(seen, images)
+    place = view_corners(grid), view_pixels(grid, images.shape[-2:])
+    return seen, _Look(len(images), *means, theta, *place)
+
+
+def _transformer_row(looks: list[_Look], split: Split) -> Row:
+    n, size = len(split), split.images.shape[-2:]
+    theta = torch.cat([look.theta for look in looks])
     row = {
-        "coverage": sum(k * c.item() for k, c, _ in parts) / n,
-        "black": sum(k * b.item() for k, _, b in parts) / n,
+        "coverage": sum(look.n * look.coverage.item() for look in looks) / n,
+        "black": sum(look.n * look.black.item() for look in looks) / n,
+        "corner_spread": corner_spread(torch.cat([look.corners for look in looks]), size),
+        "view_pixels": torch.cat([look.pixels for look in looks]).median().item(),
     }
     if theta.shape[1] != 6:
         return row
     row |= theta_summary(theta)
     if split.theta is not None:
-        size = split.images.shape[-1]
-        row |= pose_summary(theta, split.theta, upright_points(size).to(theta.device), size)
+        points = upright_points(size[-1]).to(theta.device)
+        row |= pose_summary(theta, split.theta, points, size[-1])
     return row
+
+
+N_PERMUTATIONS = 5
+
+
+@torch.inference_mode()
+def accuracy_without_own_theta(model: STN, split: Split, precision: str = "float32") -> Row:
+    """Accuracy where each image is seen with another θ than its own: is θ of any use?
+
+    Returns
+    -------
+    `permuted`, the mean accuracy over `N_PERMUTATIONS` fixed permutations of θ among the images;
+    `mean_theta`, where every image is seen with the images' mean θ; `identity`, with the
+    identity. Nothing where θ is not finite.
+    """
+    model.eval()
+    transformer = model.transformer
+    try:
+        with autocast(device_of(model), precision):
+            found = [transformer.localisation(images).float() for images, _ in _parts(split)]
+    except NonFiniteError:
+        return {}
+    theta = torch.cat(found)
+    if not theta.isfinite().all():
+        return {}
+
+    def accuracy(other: Tensor) -> float:
+        return _accuracy_with(model, split, other.expand(len(split), -1), precision)
+
+    permuted = [accuracy(theta[_permutation(len(split), k)]) for k in range(N_PERMUTATIONS)]
+    return {
+        "permuted": sum(permuted) / N_PERMUTATIONS,
+        "mean_theta": accuracy(theta.mean(dim=0)),
+        "identity": accuracy(transformer.family.identity().to(theta)),
+    }
+
+
+def _permutation(n: int, number: int) -> Tensor:
+    return torch.randperm(n, generator=torch.Generator().manual_seed(number))
+
+
+def _accuracy_with(model: STN, split: Split, theta: Tensor, precision: str) -> float:
+    """Accuracy where image i is seen with row i of `theta`."""
+    transformer, correct = model.transformer, 0
+    thetas = theta.split(_at_once(theta.device))
+    for (images, labels), part in zip(_parts(split), thetas, strict=True):
+        size = transformer.output_size or tuple(images.shape[-2:])
+        grid = transformer.family.grid(part, size, align_corners=transformer.align_corners)
+        with autocast(images.device, precision):
+            logits = model.classifier(transformer.sample(images, grid)).float()
+        correct += (logits.argmax(1) == labels).sum().item()
+    return correct / len(split)
 
 
 @torch.inference_mode()

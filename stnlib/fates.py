@@ -11,17 +11,15 @@ import pandas as pd
 
 from stnlib import records
 from stnlib.diagnostics import Trace
+from stnlib.outcome import AT_CHANCE, HALF_BLACK, in_a_word, lost
 from stnlib.statistics import Share, mean_share, wilson
 
 __all__ = [
-    "LEAST_LEARNT",
     "LEAST_SEEN",
-    "MOST_BLACK",
     "WINDOW",
     "Threshold",
     "ahead",
     "balanced_accuracy",
-    "blind",
     "death",
     "fall",
     "fates",
@@ -29,7 +27,6 @@ __all__ = [
     "forecast",
     "mixed",
     "onset",
-    "outcome",
     "running_mean",
     "spread",
     "told",
@@ -37,9 +34,7 @@ __all__ = [
 ]
 
 WINDOW = 10  # steps over which a transformer's state is judged
-MOST_BLACK, LEAST_SEEN = 0.5, 0.05  # beyond, in the mean of a window, a transformer is dead
-LEAST_LEARNT = 0.2  # accuracy, twice a guess among ten classes; below, nothing is learnt
-SAME = 1e-5  # standard deviation of θ over images below which they are all seen alike
+LEAST_SEEN = 0.05  # coverage; below, in the mean of a window, a transformer is dead
 
 
 def running_mean(values: Sequence[float], window: int) -> np.ndarray:
@@ -53,7 +48,7 @@ def death(frame: pd.DataFrame) -> int | None:
     Dead: in the mean of `WINDOW` steps more than half of the outputs are black, or less than
     0.05 of the image is seen.
     """
-    black = running_mean(frame["black"], WINDOW) > MOST_BLACK
+    black = running_mean(frame["black"], WINDOW) > HALF_BLACK
     dead = black | (running_mean(frame["coverage"], WINDOW) < LEAST_SEEN)
     return _for_good(dead, frame.index)
 
@@ -68,7 +63,7 @@ def onset(frame: pd.DataFrame) -> int | None:
     if end is None:
         return None
     until = frame[frame.index <= end]
-    gone = (until["black"] > MOST_BLACK) | (until["coverage"] < LEAST_SEEN)
+    gone = (until["black"] > HALF_BLACK) | (until["coverage"] < LEAST_SEEN)
     return _for_good(gone, until.index) or end
 
 
@@ -79,7 +74,7 @@ def _for_good(so: Sequence[bool], steps: pd.Index) -> int | None:
     return int(steps[first]) if first < len(steps) else None
 
 
-def fall(accuracy: pd.Series, window: int = 20, least: float = LEAST_LEARNT) -> int | None:
+def fall(accuracy: pd.Series, window: int = 20, least: float = AT_CHANCE) -> int | None:
     """The step at which a training's accuracy falls for good; None where it does not.
 
     It falls where the mean of `window` batches is below half of the best one before, and stays
@@ -88,28 +83,6 @@ def fall(accuracy: pd.Series, window: int = 20, least: float = LEAST_LEARNT) -> 
     mean = running_mean(accuracy, window)
     best = np.fmax.accumulate(mean)
     return _for_good((mean < best / 2) & (best >= least), accuracy.index)
-
-
-def outcome(record: records.Record) -> str:
-    """What became of a training: `stnlib.records.state`, `at chance` or `blind`.
-
-    A network is at chance, with a transformer that is alive or without one, where its last
-    validation accuracy is below `LEAST_LEARNT`. One that has learnt is `blind` where its
-    transformer is, and otherwise `alive`.
-    """
-    state = records.state(record) or "alive"
-    if state == "alive" and record["history"][-1]["val_accuracy"] < LEAST_LEARNT:
-        return "at chance"
-    return "blind" if state == "alive" and blind(record) else state
-
-
-def blind(record: records.Record) -> bool:
-    """Whether a transformer has the same θ for all of the images whose θ its record keeps.
-
-    Such a transformer does not look at its images any more, whatever its accuracy.
-    """
-    thetas = np.array(record["history"][-1].get("thetas") or np.empty((0, 6)))
-    return len(thetas) > 1 and bool(thetas.std(axis=0).max() < SAME)
 
 
 def spread(row: dict) -> float:
@@ -126,7 +99,7 @@ def traces(
     """The records that have a trace, each with it; a training of several studies comes once."""
     found: dict[str, tuple[records.Record, Trace]] = {}
     for study in studies:
-        for path in records.paths(study, where):
+        for path in records.paths_of_study(study, where):
             if path.stem not in found and records.trace_path(path).exists():
                 found[path.stem] = records.read(path), Trace.load(records.trace_path(path))
     return list(found.values())
@@ -137,30 +110,27 @@ def fates(pairs: Iterable[tuple[records.Record, Trace]]) -> pd.DataFrame:
 
     Returns
     -------
-    Columns: `key`, every field of the configuration, `state` (by the last validation, see
-    `stnlib.records.state`), `outcome` (the function), `death`, `onset`, `fall` and `warning`
-    (steps, nan for none), `kind` of the warning, `steps` in all, `blind` (θ is the same for all
-    images at the end), and `reach` (lr · loc_lr_factor · (1 + ‖φ‖₁) at the first step: how far
-    a step of Adam's can move θ).
+    Columns: `key`, every field of the configuration, `outcome` (see `stnlib.outcome.in_a_word`),
+    `lost`, `death`, `onset`, `fall` and `warning` (steps, nan for none), `kind` of the warning,
+    `steps` in all, and `reach` (lr · loc_lr_factor · (1 + ‖φ‖₁) at the first step: how far a step
+    of Adam's can move θ).
     """
     return pd.DataFrame([_fate(record, trace) for record, trace in pairs])
 
 
 def _fate(record: records.Record, trace: Trace) -> dict:
     config, frame = record["config"], trace.to_frame()
-    spread = [frame[name].iloc[-1] for name in frame if name.startswith("theta_std")]
     warning, kind = trace.events[0] if trace.events else (np.nan, None)
     at = {"death": death(frame), "onset": onset(frame), "fall": fall(frame["accuracy"])}
     return {
         "key": record["key"],
         **config.to_dict(),
-        "state": records.state(record),
-        "outcome": outcome(record),
+        "outcome": in_a_word(record),
+        "lost": lost(record),
         **{name: np.nan if step is None else step for name, step in at.items()},
         "warning": warning,
         "kind": kind,
         "steps": int(frame.index[-1]),
-        "blind": bool(max(spread, default=1.0) < 1e-6),
         "reach": config.lr * config.loc_lr_factor * (1 + frame["phi"].iloc[0]),
     }
 

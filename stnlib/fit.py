@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from stnlib.capture import CapturedStep, capturable
 from stnlib.checkpoint import load_checkpoint, run_key, save_checkpoint
 from stnlib.config import RunConfig
 from stnlib.data import DataSet, Split
 from stnlib.data.distort import upright_points
 from stnlib.diagnostics import CollapseMonitor, CollapseWarning, through
 from stnlib.evaluation import evaluate, thetas
-from stnlib.memory import keep_freed_memory
 from stnlib.models import STN, build
 from stnlib.progress import bar as progress_bar
 from stnlib.recovery import recover, snapshot
@@ -44,6 +44,9 @@ def fit(
 ) -> list[dict[str, Any]]:
     """Train `model` as `config` says, from its last checkpoint if there is one.
 
+    On a CPU, a process that does nothing else trains faster after
+    `stnlib.memory.keep_freed_memory`, which changes the whole process and is not called here.
+
     Parameters
     ----------
     trace : where to write what a `Tracer` saw of an STN, as .npz.
@@ -55,12 +58,12 @@ def fit(
     (nothing can change any more), or when θ or the loss is not finite. A row with
     `recovered` says how things stand after the recovery.
     """
-    keep_freed_memory()
     optimizer = make_optimizer(model, config)
     tracer = Tracer(model, optimizer) if trace else None
+    take_step = CapturedStep() if capturable(model, config) and not tracer else None
     own = model, optimizer, run_key(config, data)
     watch = tracer and tracer.monitor
-    history = load_checkpoint(checkpoint, *own, watch) if checkpoint else []
+    history = load_checkpoint(checkpoint, *own, watch, config.epochs) if checkpoint else []
     steps = -(-len(data.train) // config.batch_size)
     with progress_bar(
         total=config.epochs * steps,
@@ -79,12 +82,14 @@ def fit(
             if stopped(history):
                 break
             before = snapshot(model, optimizer, config)
-            row = train_epoch(model, optimizer, data.train, config, epoch, on_step, history)
+            row = train_epoch(
+                model, optimizer, data.train, config, epoch, on_step, history, take_step
+            )
             row |= _validated(model, data, config)
             if recover(model, optimizer, config, before, row):
                 row |= {"recovered": True} | _validated(model, data, config)
             history.append({"epoch": epoch} | row)
-            bar.set_postfix(epoch=epoch, val=f"{row['val_accuracy']:.3f}")
+            bar.set_postfix(epoch=epoch, val=f"{row['val_accuracy']:.3f}", refresh=False)
             if checkpoint:
                 save_checkpoint(checkpoint, *own, history, watch)
     if tracer:

@@ -21,8 +21,9 @@ from stnlib import observations, study
 from stnlib.config import ConfigError, RunConfig
 from stnlib.data import DataSet
 from stnlib.evaluation import resolved
-from stnlib.fates import LEAST_SEEN, MOST_BLACK, WINDOW
+from stnlib.fates import LEAST_SEEN, WINDOW
 from stnlib.interventions import INTERVENTIONS
+from stnlib.outcome import HALF_BLACK
 from stnlib.progress import bar as progress_bar
 from stnlib.provenance import provenance
 from stnlib.rules import whole
@@ -62,7 +63,7 @@ def dead(rows: list[dict[str, float]] | deque[dict[str, float]]) -> bool:
         return False
     black = statistics.fmean(row["black"] for row in last)
     seen = statistics.fmean(row["coverage"] for row in last)
-    return black > MOST_BLACK or seen < LEAST_SEEN
+    return black > HALF_BLACK or seen < LEAST_SEEN
 
 
 def fork(walk: Walk, change: str, n: int) -> Row:

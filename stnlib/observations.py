@@ -10,11 +10,12 @@ from typing import Any
 
 from stnlib import records
 from stnlib.files import write_whole
-from stnlib.records import RecordError, dump
+from stnlib.schema import check_observed, check_origin, check_study
+from stnlib.sealed import RecordError, check_parts, dump, seal, unseal
 
-__all__ = ["BOOK", "SCHEMA", "folders", "place", "read", "read_all", "write"]
+__all__ = ["BOOK", "SCHEMA", "check", "folders", "place", "read", "read_all", "write"]
 
-SCHEMA = 1
+SCHEMA = 2
 BOOK = Path(__file__).resolve().parent.parent / "book" / "observations"
 _PARTS = ("schema", "study", "key", "what", "rows", "provenance")
 
@@ -55,32 +56,44 @@ def write(
     """
     path = place(folder, study, what)
     head = {"schema": SCHEMA, "study": study, "key": path.stem}
-    lines = [f'"{name}": {json.dumps(value)}' for name, value in (head | {"what": what}).items()]
-    lines += ['"rows": [\n  ' + ",\n  ".join(map(dump, rows)) + "\n ]"]
-    lines += [f'"provenance": {dump(origin)}']
-    write_whole(path, ("{\n " + ",\n ".join(lines) + "\n}\n").encode())
+    lines = {name: json.dumps(value) for name, value in (head | {"what": what}).items()}
+    lines["rows"] = "[\n  " + ",\n  ".join(map(dump, rows)) + "\n ]"
+    write_whole(path, seal(lines | {"provenance": dump(origin)}))
     return path
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read one observation and check it against its schema and its key.
+    """Read one observation.
 
     Raises
     ------
     RecordError
-        When it is no JSON, of another schema, lacks a part, or `what` was edited.
+        When it is no JSON, of another schema, was edited so that its digest no longer fits,
+        or does not stand `check`.
     """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RecordError(f"{path} cannot be read: {error}") from None
-    if not isinstance(found, dict) or found.get("schema") != SCHEMA:
-        raise RecordError(f"{path} is no observation of schema {SCHEMA}")
-    missing = [part for part in _PARTS if part not in found]
-    if missing:
-        raise RecordError(f"{path} lacks {', '.join(missing)}")
+    return check(unseal(path, SCHEMA), path)
+
+
+def check(found: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Check the content of the file `path`, and return it.
+
+    Raises
+    ------
+    RecordError
+        One line: a part is missing, `what` was edited, or a value has a type or range that no
+        experiment gives.
+    """
+    check_parts(found, _PARTS, path)
+    if not isinstance(found["what"], dict):
+        raise RecordError(f"{path} cannot be true: what must have names and values")
     if not _key(found["what"]) == found["key"] == path.stem:
         raise RecordError(f"{path} was edited: what was done has the key {_key(found['what'])}")
+    try:
+        check_study(found["study"])
+        check_observed(found["rows"])
+        check_origin(found["provenance"])
+    except ValueError as error:
+        raise RecordError(f"{path} cannot be true: {error}") from None
     return found
 
 

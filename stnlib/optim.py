@@ -78,10 +78,15 @@ def make_optimizer(model: nn.Module, config: RunConfig) -> torch.optim.Optimizer
     """The optimiser that `config` names; eps 1e-8, inside the bias correction but for Keras's."""
     kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "keras_adam": KerasAdam}
     groups = param_groups(model, config.lr, config.loc_lr_factor)
+    device = next(model.parameters()).device
+    capturable = device.type == "cuda" and config.optimizer != "keras_adam"
     for group in groups:
         if group["localisation"]:
             group["betas"] = (0.9, config.loc_beta2)
-    return kinds[config.optimizer](groups, weight_decay=config.weight_decay, fused=True)
+        if capturable:  # a CUDA graph reads its rate from where the schedule writes it
+            group["lr"] = torch.tensor(group["lr"], device=device)
+    options = {"weight_decay": config.weight_decay, "fused": True, "capturable": capturable}
+    return kinds[config.optimizer](groups, **options)
 
 
 def set_rates(
@@ -97,9 +102,14 @@ def set_rates(
     progress : share of all steps that is done, in [0, 1].
     history : rows of the epochs so far, with their `val_loss` and `recovered`.
     """
-    factor = schedule(config.schedule, progress, config.warmup)
-    if config.schedule == "plateau":
-        factor *= plateau([row["val_loss"] for row in history])
+    losses = [row["val_loss"] for row in history] if config.schedule == "plateau" else []
     fallen = sum("recovered" in row for row in history) if config.recovery == "rollback" else 0
     for group in optimizer.param_groups:
-        group["lr"] = group["base_lr"] * factor * (0.1**fallen if group["localisation"] else 1)
+        part = "localisation" if group["localisation"] else "classifier"
+        warmup = config.warmup if config.warmup_of in ("both", part) else 0.0
+        factor = schedule(config.schedule, progress, warmup) * plateau(losses)
+        lr = group["base_lr"] * factor * (0.1**fallen if group["localisation"] else 1)
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].fill_(lr)
+        else:
+            group["lr"] = lr

@@ -9,8 +9,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import platformdirs
-
 from stnlib.errors import ConfigError
 
 __all__ = ["BOOK", "checkpoint_folder", "data_dir", "expanded", "own_records"]
@@ -37,18 +35,24 @@ def expanded(name: str | Path) -> Path:
 
 def data_dir() -> Path:
     """The data folder: `STNLIB_DATA`, else the platform's cache folder."""
-    return _named("STNLIB_DATA") or platformdirs.user_cache_path("stnlib").absolute()
+    return _named("STNLIB_DATA") or _usual("cache")
 
 
 def own_records() -> Path:
     """The reader's own records: `STNLIB_RECORDS`, else in the platform's folder for user data."""
-    return _named("STNLIB_RECORDS") or platformdirs.user_data_path("stnlib").absolute() / "records"
+    return _named("STNLIB_RECORDS") or _usual("data") / "records"
 
 
 def checkpoint_folder() -> Path:
     """Where unfinished runs lie: `STNLIB_CHECKPOINTS`, else in the platform's cache folder."""
-    usual = platformdirs.user_cache_path("stnlib").absolute() / "checkpoints"
-    return _named("STNLIB_CHECKPOINTS") or usual
+    return _named("STNLIB_CHECKPOINTS") or _usual("cache") / "checkpoints"
+
+
+def _usual(kind: str) -> Path:
+    import platformdirs  # late: a machine that only trains need not have it
+
+    place = {"cache": platformdirs.user_cache_path, "data": platformdirs.user_data_path}[kind]
+    return place("stnlib").absolute()
 
 
 def _named(variable: str) -> Path | None:

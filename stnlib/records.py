@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stnlib import outcome
 from stnlib.config import ConfigError, RunConfig
-from stnlib.errors import StnlibError
 from stnlib.files import write_whole
 from stnlib.paths import BOOK, own_records
+from stnlib.schema import check_history, check_origin, check_result, check_study
+from stnlib.sealed import RecordError, check_parts, dump, seal, unseal
+from stnlib.studyfile import configurations
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,31 +22,30 @@ if TYPE_CHECKING:
 __all__ = [
     "SCHEMA",
     "RecordError",
-    "dump",
+    "check",
     "examine",
     "find",
     "folders",
     "histories",
     "locate",
     "of_any_seed",
+    "of_study",
     "paths",
+    "paths_of_study",
     "place",
     "read",
     "read_all",
-    "state",
+    "read_each",
     "table",
     "trace_path",
     "weights_path",
     "write",
 ]
 
-SCHEMA = 1
+SCHEMA = 2
 Record = dict[str, Any]
 _PARTS = ("schema", "study", "key", "config", "history", "result", "provenance")
-
-
-class RecordError(StnlibError, RuntimeError):
-    """A record that cannot be trusted; one line that names the file and the reason."""
+_ORIGIN = ("data", "device", "threads", "versions", "system", "source", "date")
 
 
 def folders() -> list[Path]:
@@ -67,7 +69,7 @@ def write(
     values = (SCHEMA, study, config.key, config.to_dict(), history, result, origin)
     record = dict(zip(_PARTS, values, strict=True))
     path = place(folder, study, config)
-    write_whole(path, _format(record).encode())
+    write_whole(path, _format(record))
     return path
 
 
@@ -76,70 +78,73 @@ def place(folder: Path, study: str, config: RunConfig) -> Path:
     return folder / study / f"{config.key}.json"
 
 
-def _format(record: Record) -> str:
-    """JSON with one line an epoch, so that a person and a diff can read it."""
+def _format(record: Record) -> bytes:
+    """JSON with one line an epoch, so that a person and a diff can read it, and its digest."""
     lines = {part: dump(value) for part, value in record.items()}
     lines["config"] = json.dumps(record["config"])  # unrounded: its key is of every digit
     rows = ",\n  ".join(dump(row) for row in record["history"])
     lines["history"] = f"[\n  {rows}\n ]"
-    return "{\n " + ",\n ".join(f'"{part}": {line}' for part, line in lines.items()) + "\n}\n"
-
-
-def dump(value: Any) -> str:
-    """A line of JSON, floats with the digits that float32 has."""
-    return json.dumps(_rounded(value), allow_nan=False, ensure_ascii=False)
-
-
-def _rounded(value: Any) -> Any:
-    """Floats with 7 significant digits, which is what float32 has; null for nan and inf."""
-    if isinstance(value, float):
-        return float(f"{value:.7g}") if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {k: _rounded(v) for k, v in value.items()}
-    return [_rounded(v) for v in value] if isinstance(value, list | tuple) else value
+    return seal(lines)
 
 
 def read(path: Path) -> Record:
-    """Read one record and check it against its schema and its key.
-
-    Returns
-    -------
-    The file's contents, `config` as a `RunConfig`, and nan for what was not finite.
+    """Read one record; for what is returned see `check`.
 
     Raises
     ------
     RecordError
-        When it is no JSON, of another schema, lacks a part, or its configuration was
-        edited so that the key no longer fits.
+        When it is no JSON, of another schema, was edited so that its digest no longer fits,
+        or does not stand `check`.
     """
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RecordError(f"{path} cannot be read: {error}") from None
-    if not isinstance(record, dict) or record.get("schema") != SCHEMA:
-        found = record.get("schema") if isinstance(record, dict) else None
-        raise RecordError(f"{path} has schema {found!r}: this version reads {SCHEMA}")
-    missing = [part for part in _PARTS if part not in record]
-    missing += [part for part in ("history", "result") if record.get(part) in ([], {})]
-    if missing:
-        raise RecordError(f"{path} lacks {', '.join(missing)}")
+    return check(unseal(path, SCHEMA), path)
+
+
+def check(record: Record, path: Path) -> Record:
+    """Check the content of the file `path`: its key, and what each part holds.
+
+    Returns
+    -------
+    The same, `config` as a `RunConfig`, and nan for what was not finite.
+
+    Raises
+    ------
+    RecordError
+        One line: a part that is missing, an impossible configuration, a key that does not fit
+        it, or a type, name or range of a value that no training gives.
+    """
+    check_parts(record, _PARTS, path)
     try:
         config = RunConfig.from_dict(record["config"])
-    except (ConfigError, TypeError) as error:
+    except (ConfigError, TypeError, RecursionError) as error:
         raise RecordError(f"{path} holds an impossible configuration: {error}") from None
     if not config.key == record["key"] == path.stem:
         raise RecordError(f"{path} was edited: its configuration has the key {config.key}")
-    history = [_numbers(row) for row in record["history"]]
-    return record | {"config": config, "history": history, "result": _numbers(record["result"])}
+    try:
+        check_study(record["study"])
+        check_history(record["history"], config.epochs, config.has_transformer)
+        check_result(record["result"])
+        check_origin(record["provenance"], _ORIGIN)
+    except ValueError as error:
+        raise RecordError(f"{path} cannot be true: {error}") from None
+    measured = {part: _numbers(record[part]) for part in ("history", "result")}
+    return record | {"config": config} | measured
 
 
-def _numbers(row: dict[str, Any]) -> dict[str, Any]:
-    """A row with nan where JSON, which has none, holds null."""
-    return {name: math.nan if value is None else value for name, value in row.items()}
+def _numbers(value: Any) -> Any:
+    """The same with nan where JSON, which has none, holds null."""
+    if isinstance(value, dict):
+        return {name: _numbers(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_numbers(one) for one in value]
+    return math.nan if value is None else value
 
 
 def paths(study: str = "*", where: Iterable[Path] | None = None, key: str = "*") -> list[Path]:
-    """Where the records of a study are, or of all, in the order of keys; the first folder's win."""
+    """The records in a study's folder, or in all, in the order of keys; the first folder's win.
+
+    A training may belong to several studies, and its record lies in the folder of one: for all
+    runs of a study see `of_study`.
+    """
     found: dict[str, Path] = {}
     for folder in folders() if where is None else where:
         for path in sorted(folder.glob(f"{study}/{key}.json")):
@@ -147,9 +152,50 @@ def paths(study: str = "*", where: Iterable[Path] | None = None, key: str = "*")
     return [found[key] for key in sorted(found)]
 
 
-def read_all(study: str = "*", where: Iterable[Path] | None = None) -> list[Record]:
-    """The records of a study, or all, as `paths` finds them."""
-    return [read(path) for path in paths(study, where)]
+def read_all(where: Iterable[Path] | None = None) -> list[Record]:
+    """All records, in the order of keys.
+
+    Raises
+    ------
+    RecordError
+        For the first that cannot be read; `read_each` leaves such out and says so.
+    """
+    return [read(path) for path in paths(where=where)]
+
+
+def paths_of_study(study: str, where: Sequence[Path] | None = None) -> list[Path]:
+    """Where the records of a study's runs are.
+
+    The book's study file says which runs these are, and in which order; a record counts in
+    whichever study it was made, for one training may belong to several. A study that the book
+    has no file of has the records in its folder, in the order of keys.
+
+    Parameters
+    ----------
+    study : name of the file in the book's `studies`, without its ending, or of a folder.
+    where : folders of records; the book's and the reader's own by default.
+
+    Raises
+    ------
+    ConfigError
+        One line, where there is no such study or its file is not sound.
+    """
+    where = folders() if where is None else where
+    file = where[0].parent / "studies" / f"{study}.toml"
+    if not file.is_file():
+        known = {path.parent.name for folder in where for path in folder.glob("*/*.json")}
+        if study not in known:
+            names = ", ".join(sorted(known)) or "none"
+            raise ConfigError(f"there are no records of a study {study!r}: there are {names}")
+        return paths(study, where)
+    made = {path.stem: path for path in paths(where=where)}
+    wanted = dict.fromkeys(config.key for config in configurations(file))
+    return [made[key] for key in wanted if key in made]
+
+
+def of_study(study: str, where: Sequence[Path] | None = None) -> list[Record]:
+    """The records of a study's runs; see `paths_of_study`."""
+    return [read(path) for path in paths_of_study(study, where)]
 
 
 def locate(config: RunConfig, where: Iterable[Path] | None = None) -> Path | None:
@@ -168,36 +214,28 @@ def of_any_seed(config: RunConfig, where: Iterable[Path] | None = None) -> list[
     return sorted(same, key=lambda record: record["config"].seed)
 
 
+def read_each(
+    study: str | None = None, where: Sequence[Path] | None = None
+) -> tuple[list[Record], list[str]]:
+    """The records of a study, or all, that can be read, and a line for each that cannot."""
+    return _each(paths_of_study(study, where) if study else paths(where=where))
+
+
 def examine(where: Iterable[Path] | None = None) -> tuple[int, list[str]]:
     """Number of readable records, and a line for each that is not."""
-    count, problems = 0, []
-    for folder in folders() if where is None else where:
-        for path in sorted(folder.glob("*/*.json")):
-            try:
-                read(path)
-                count += 1
-            except RecordError as error:
-                problems.append(str(error))
-    return count, problems
+    every = folders() if where is None else where
+    found, problems = _each(path for folder in every for path in sorted(folder.glob("*/*.json")))
+    return len(found), problems
 
 
-def state(record: Record) -> str | None:
-    """What became of an STN's transformer, by its last validation; None for other networks.
-
-    Returns
-    -------
-    `diverged` where θ or the loss is not finite; `black` where at least 0.99 of the outputs
-    are all black; `shrunken` where less than half of the sampling points lie within the
-    image; else `alive`.
-    """
-    last = record["history"][-1]
-    if not record["config"].has_transformer:
-        return None
-    if "black" not in last or record["result"].get("stopped") == "diverged":
-        return "diverged"
-    if last["black"] >= 0.99:
-        return "black"
-    return "shrunken" if last["coverage"] < 0.5 else "alive"
+def _each(files: Iterable[Path]) -> tuple[list[Record], list[str]]:
+    found, problems = [], []
+    for path in files:
+        try:
+            found.append(read(path))
+        except RecordError as error:
+            problems.append(str(error))
+    return found, problems
 
 
 def table(records: Iterable[Record]) -> pd.DataFrame:
@@ -206,7 +244,8 @@ def table(records: Iterable[Record]) -> pd.DataFrame:
     Returns
     -------
     Columns: `study`, `key`, every field of the configuration, everything in the result,
-    `val_accuracy` and `val_loss` after the last epoch, `state`, `data_fingerprint`, `threads`,
+    `val_accuracy` and `val_loss` after the last epoch; `outcome`, `corner_spread` (in input
+    pixels), `diverged` and `at_chance` (see `stnlib.outcome`); `data_fingerprint`, `threads`,
     `date`.
     """
     import pandas as pd  # late: half a second, for tables alone
@@ -220,9 +259,19 @@ def _row(record: Record) -> Record:
         **record["config"].to_dict(),
         **record["result"],
         **{name: record["history"][-1][name] for name in ("val_accuracy", "val_loss")},
-        "state": state(record),
+        **_verdict(record),
         "data_fingerprint": record["provenance"]["data"],
         **{name: record["provenance"][name] for name in ("threads", "date")},
+    }
+
+
+def _verdict(record: Record) -> Record:
+    found = outcome.outcome(record)
+    return {
+        "outcome": found,
+        "corner_spread": outcome.corner_spread(record) if found else math.nan,
+        "diverged": outcome.diverged(record),
+        "at_chance": outcome.at_chance(record),
     }
 
 

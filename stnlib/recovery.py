@@ -9,12 +9,9 @@ import torch
 from torch import nn
 
 from stnlib.config import RunConfig
+from stnlib.outcome import HALF_BLACK
 
-__all__ = ["BLACK", "recover", "snapshot"]
-
-# Share of all-black outputs from which on an epoch counts as black. Dead transformers have been
-# seen to leave a few per cent of their outputs a glimmer.
-BLACK = 0.5
+__all__ = ["recover", "snapshot"]
 
 State = tuple[dict[str, Any], dict[str, Any]]
 
@@ -50,7 +47,7 @@ def recover(
     -------
     Whether there was something to do.
     """
-    if config.recovery == "none" or row.get("black", 0) < BLACK:
+    if config.recovery == "none" or row.get("black", 0) < HALF_BLACK:
         return False
     if config.recovery == "rollback":
         model.load_state_dict(before[0])

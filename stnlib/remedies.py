@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from stnlib.config import RunConfig
-from stnlib.fates import outcome
+from stnlib.outcome import in_a_word, lost
 from stnlib.records import Record
 from stnlib.statistics import Contrast, Share, share_contrast, share_difference, wilson
 
@@ -91,17 +91,17 @@ def table(records: Iterable[Record]) -> pd.DataFrame:
     Returns
     -------
     Columns: `kind` and `remedy` (see `named`), `transformer` (whether it has one), `lr`, `data`,
-    `seed`, `outcome` (see `stnlib.fates.outcome`), `lost` (it is not alive) and
+    `seed`, `outcome` and `lost` (see `stnlib.outcome`: `in_a_word` and `lost`), and
     `val_accuracy` after the last epoch.
     """
     rows = []
     for record in records:
         config = record["config"]
         kind, remedy = named(config)
-        what = outcome(record)
         row = {"kind": kind, "remedy": remedy, "transformer": config.has_transformer}
-        row |= {"lr": config.lr, "data": config.data, "seed": config.seed, "outcome": what}
-        row |= {"lost": what != "alive", "val_accuracy": record["history"][-1]["val_accuracy"]}
+        row |= {"lr": config.lr, "data": config.data, "seed": config.seed}
+        row |= {"outcome": in_a_word(record), "lost": lost(record)}
+        row |= {"val_accuracy": record["history"][-1]["val_accuracy"]}
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -11,8 +11,16 @@ from torch import nn
 from stnlib import records
 from stnlib.checkpoint import checkpoint_folder
 from stnlib.config import ConfigError, RunConfig
+from stnlib.crashes import keeping_traceback
 from stnlib.data import VIEWS, DataSet, altered, load
-from stnlib.evaluation import evaluate, exact_float32, has_bfloat16, pick_device, resolved
+from stnlib.evaluation import (
+    accuracy_without_own_theta,
+    evaluate,
+    exact_float32,
+    has_bfloat16,
+    pick_device,
+    resolved,
+)
 from stnlib.files import check_writable, claim, write_whole
 from stnlib.fit import N_THETAS, fit, make_model, stopped
 from stnlib.models import STN, count_parameters
@@ -28,7 +36,6 @@ __all__ = [
     "make_model",
     "options",
     "prepare",
-    "recorded",
     "result",
     "results",
     "run",
@@ -60,7 +67,9 @@ def run(
     study, folder : the record becomes ``folder/study/<key>.json``, unless another study of
         the folder has made it.
     data : when it is loaded already.
-    checkpoints : folder for the state after each epoch, which is removed at the end.
+    checkpoints : folder for the state after each epoch, which is removed at the end. The
+        traceback of an error of the program stays there, as ``<key>.traceback.txt``, until the
+        run succeeds.
     test : evaluate on the test images; False for a search, which must not see them.
     keep_weights : store an STN's localisation network beside the record.
     trace : store what an STN's transformer did at each step beside the record.
@@ -80,7 +89,8 @@ def run(
     check_writable(checkpoints)
     path = records.place(folder, study, config)
     rest = keep_weights, trace, progress
-    with claim(folder / path.name):  # one record of a key, whichever study makes it
+    kept = keeping_traceback(checkpoints / f"{config.key}.traceback.txt")
+    with claim(folder / path.name), kept:  # one record of a key, whichever study makes it
         made = path if path.exists() else records.locate(config, [folder])
         if made:
             records.read(made)
@@ -125,18 +135,18 @@ def _make(
     traced = records.trace_path(path) if trace and isinstance(model, STN) else None
     with exact_float32():
         history = fit(model, data, config, checkpoint, progress, traced)
-        final = _tested(model, data, config.precision) if test else {}
-    outcome = final | {
+        final = _judged(model, data, config.precision, test)
+    final |= {
         "n_test": len(data.test) if test else 0,
         "parameters": count_parameters(model),
         "seconds": sum(row["seconds"] for row in history),
     }
     if stopped(history):
-        outcome["stopped"] = stopped(history)
+        final["stopped"] = stopped(history)
     if keep_weights and isinstance(model, STN):
         write_whole(records.weights_path(path), localisation_weights(model))
     origin = provenance(device, data.fingerprint, resolved(device, config.precision))
-    records.write(path.parent.parent, path.parent.name, config, history, outcome, origin)
+    records.write(path.parent.parent, path.parent.name, config, history, final, origin)
     checkpoint.unlink(missing_ok=True)
 
 
@@ -156,6 +166,21 @@ def _check(config: RunConfig, data: DataSet, device: torch.device) -> None:
         raise ConfigError(
             f"precision must be float32 or auto: {device} does not compute in bfloat16"
         )
+
+
+def _judged(model: nn.Module, data: DataSet, precision: str, test: bool) -> dict[str, Any]:
+    """What is measured once, at the end, on the images to validate and, with `test`, to test.
+
+    On either an STN's accuracy where images are not seen with their own θ, as `val_permuted`,
+    `test_permuted` and so on; what `evaluate` says of the test images; and the accuracy on the
+    set's probes.
+    """
+    splits = {"val": data.val} | ({"test": data.test} if test else {})
+    row: dict[str, Any] = {}
+    for name, split in splits.items() if isinstance(model, STN) else ():
+        found = accuracy_without_own_theta(model, split, precision)
+        row |= {f"{name}_{kind}": accuracy for kind, accuracy in found.items()}
+    return row | (_tested(model, data, precision) if test else {})
 
 
 def _tested(model: nn.Module, data: DataSet, precision: str) -> dict[str, Any]:
@@ -193,21 +218,3 @@ def results(config: RunConfig, n_seeds: int, train: bool = True) -> list[records
         for seed in range(n_seeds):
             result(config.replace(seed=seed))
     return records.of_any_seed(config)
-
-
-def recorded(study: str) -> list[records.Record]:
-    """The records of the runs that one of the book's study files names, in the file's order.
-
-    In whichever study they were made: one training may belong to several.
-
-    Parameters
-    ----------
-    study : name of the file in the book's `studies`, without its ending.
-
-    Raises
-    ------
-    ConfigError
-        One line, where there is no such file or it is not sound.
-    """
-    path = records.folders()[0].parent / "studies" / f"{study}.toml"
-    return [record for config in configurations(path) if (record := records.find(config))]

@@ -144,7 +144,9 @@ class _Queue:
 
 
 def _line(error: BaseException) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    """What went wrong, and where the traceback is, if it was kept."""
+    first = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return "; ".join([first, *getattr(error, "__notes__", ())])
 
 
 def _train(job: Job, folder: str, checkpoints: str) -> Outcome:

@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 Row = dict[str, Any]
+Step = Callable[..., tuple[Tensor, Tensor, Tensor]]  # with the arguments of `train_step`
 
 
 def derive_seed(*parts: int | str) -> int:
@@ -52,6 +53,7 @@ def train_epoch(
     epoch: int,
     on_step: Callable[[Split, Tensor, Tensor], Any] = lambda *_: None,
     history: Sequence[Row] = (),
+    take_step: Step | None = None,
 ) -> Row:
     """Train for one epoch and say how it went.
 
@@ -63,6 +65,7 @@ def train_epoch(
     on_step : called after each step, with the batch, its mean loss and its number of right
         answers before the step.
     history : rows of the epochs before, for rates that go by them: see `set_rates`.
+    take_step : what takes a step; `train_step` by default.
 
     Returns
     -------
@@ -71,6 +74,7 @@ def train_epoch(
     When θ ceases to be finite the epoch ends there, with nan for loss and accuracy.
     """
     start = time.perf_counter()
+    take_step = take_step or train_step
     device, n = device_of(model), len(split)
     torch.manual_seed(derive_seed(config.seed, "dropout", epoch))
     generator = torch.Generator(device).manual_seed(derive_seed(config.seed, "augment", epoch))
@@ -84,7 +88,7 @@ def train_epoch(
         images, labels = to_float(batch.images), batch.labels
         images = augment.apply(config.augment, images, generator)
         try:
-            loss, correct, norm = train_step(model, optimizer, images, labels, config)
+            loss, correct, norm = take_step(model, optimizer, images, labels, config)
         except NonFiniteError:
             total.fill_(math.nan)
             break
@@ -159,11 +163,11 @@ def batches(
     Parameters
     ----------
     at_once : how many are made at a time, which changes nothing in them. By default one on the
-        CPU, ten on a GPU: what makes a batch of C10D is many small operations, and a GPU waits for
-        the host, to which each costs the same whatever its size.
+        CPU, fifty on a GPU: what makes a batch of C10D is many small operations, and a GPU waits
+        for the host, to which each costs the same whatever its size.
     """
     device, size = split.labels.device, config.batch_size
-    at_once = at_once or (1 if device.type == "cpu" else 10)
+    at_once = at_once or (1 if device.type == "cpu" else 50)
     for index in order(len(split), config, epoch).to(device).split(size * at_once):
         made = split.batch(index, config.seed, epoch)
         for start in range(0, len(made), size):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import safetensors.torch
+from torch import Tensor, nn
 
 from stnlib import records
 from stnlib.config import RunConfig
@@ -13,9 +16,12 @@ __all__ = ["localisation_weights", "transformer"]
 
 def localisation_weights(model: STN) -> bytes:
     """The localisation network's state, with the layers that it shares, as safetensors."""
-    localisation = model.transformer.localisation
-    state = localisation.state_dict() | localisation.shared.state_dict(prefix="shared.")
+    state = _state(model.transformer.localisation)
     return safetensors.torch.save({name: value.cpu().contiguous() for name, value in state.items()})
+
+
+def _state(localisation: nn.Module) -> dict[str, Tensor]:
+    return localisation.state_dict() | localisation.shared.state_dict(prefix="shared.")
 
 
 def transformer(config: RunConfig, channels: int, size: int) -> SpatialTransformer:
@@ -28,15 +34,30 @@ def transformer(config: RunConfig, channels: int, size: int) -> SpatialTransform
     Raises
     ------
     RecordError
-        When no weights were kept for this configuration.
+        When no weights were kept for this configuration, or they cannot be read or are not
+        those of its network.
     """
     path = records.locate(config)
     weights = records.weights_path(path) if path else None
     if weights is None or not weights.is_file():
         raise records.RecordError(f"no weights are kept for {config.changed()}: train it anew")
     model = build(config.model, channels, size, 10, **config.network)
-    localisation, state = model.transformer.localisation, safetensors.torch.load_file(weights)
+    _load(model.transformer.localisation, weights)
+    return model.transformer.eval()
+
+
+def _load(localisation: nn.Module, path: Path) -> None:
+    """Give a localisation network what `localisation_weights` stored; the error is one line."""
+    try:
+        state = safetensors.torch.load_file(path)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise records.RecordError(f"{path} cannot be read: {error}") from None
+    if _kinds(state) != _kinds(_state(localisation)):
+        raise records.RecordError(f"{path} does not have the weights of its record's network")
     shared = {name: state.pop(f"shared.{name}") for name in localisation.shared.state_dict()}
     localisation.load_state_dict(state)
     localisation.shared.load_state_dict(shared)
-    return model.transformer.eval()
+
+
+def _kinds(state: dict[str, Tensor]) -> dict[str, tuple]:
+    return {name: (value.dtype, value.shape) for name, value in state.items()}

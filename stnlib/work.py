@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import threading
 import time
-import traceback
 from pathlib import Path
 
 import torch
@@ -14,10 +12,10 @@ from tqdm.auto import tqdm
 
 from stnlib import study
 from stnlib.data import DataError, DataSet, load
-from stnlib.errors import StnlibError
 from stnlib.evaluation import pick_device
-from stnlib.files import ClaimedError, write_whole
+from stnlib.files import ClaimedError
 from stnlib.jobs import Job, Outcome
+from stnlib.memory import keep_freed_memory
 
 __all__ = ["make", "make_patiently"]
 
@@ -34,10 +32,10 @@ def make(
 ) -> Outcome:
     """Make one run, on one thread or one GPU, and say what became of it.
 
-    Errors are told, not raised: Dask cannot pass all of them on, and would wait forever. The
-    traceback of one that no user has caused is kept beside the run's checkpoint.
+    Errors are told, not raised: Dask cannot pass all of them on, and would wait forever.
     """
     torch.set_num_threads(1)
+    keep_freed_memory()
     tqdm.set_lock(_bars)
     places = {"folder": folder, "checkpoints": checkpoints, "device": device}
     options = {"progress": progress, **dict(job.options)}
@@ -50,10 +48,8 @@ def make(
         return Outcome("claimed", _line(error))
     except DataError as error:
         return Outcome("lacks data", _line(error))
-    except (StnlibError, OSError) as error:
-        return Outcome("failed", _line(error))
     except Exception as error:
-        return Outcome("failed", f"{type(error).__name__}: {_line(error)}{_kept(job, checkpoints)}")
+        return Outcome("failed", _line(error))
     return Outcome("recorded")
 
 
@@ -71,16 +67,9 @@ def make_patiently(job: Job, folder: Path, checkpoints: Path) -> dict[str, str]:
 
 
 def _line(error: BaseException) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
-
-
-def _kept(job: Job, checkpoints: Path) -> str:
-    """Keep the traceback of the error at hand, and say where."""
-    path = checkpoints / f"{job.config.key}.traceback"
-    with contextlib.suppress(OSError):
-        write_whole(path, traceback.format_exc().encode())
-        return f" (its traceback is in {path})"
-    return ""
+    """What went wrong, and where the traceback is, if it was kept."""
+    first = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return "; ".join([first, *getattr(error, "__notes__", ())])
 
 
 @functools.lru_cache(maxsize=4)

@@ -257,11 +257,11 @@ def test_a_single_run_needs_no_cluster_and_equals_that_of_a_run(places, tmp_path
         torch.set_num_threads(threads)
     assert done.exit_code == 0, done.output
     assert done.stdout.startswith("1 of 1 runs are recorded in ")
-    (found,) = records.read_all("few", [places["records"]])
+    (found,) = records.of_study("few", [places["records"]])
     assert found["provenance"]["threads"] == 1
     again = stn("run", *SMALL, "--records", str(tmp_path / "again"), "--threads", "1")
     assert again.exit_code == 0
-    (same,) = records.read_all("own", [tmp_path / "again"])
+    (same,) = records.of_study("own", [tmp_path / "again"])
     assert same["result"]["test_accuracy"] == found["result"]["test_accuracy"]
     assert same["history"][0]["val_loss"] == found["history"][0]["val_loss"]
 

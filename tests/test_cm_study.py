@@ -13,7 +13,7 @@ STUDIES = ("cm", "cm-controls", "cm-size", "cm-search", "cm-better")
 
 
 def runs(name):
-    return records.table(records.read_all(name, [BOOK / "records"]))
+    return records.table(records.of_study(name, [BOOK / "records"]))
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -35,7 +35,7 @@ def test_the_papers_table_iv_is_reproduced_over_ten_seeds():
 
 
 def test_the_search_for_a_better_recipe_never_saw_the_test_images():
-    for record in records.read_all("cm-search", [BOOK / "records"]):
+    for record in records.of_study("cm-search", [BOOK / "records"]):
         assert record["result"]["n_test"] == 0
         assert not [name for name in record["result"] if name.startswith("test_")]
 

@@ -125,8 +125,10 @@ def test_a_field_that_differs_changes_the_key(field):
         "distortion": 0.5,
         "loc_beta2": 0.5,
         "hidden_scale": 0.5,
+        "warmup_of": "classifier",
     }
-    base = RunConfig(data="c10" if field.name == "distortion" else "cm")
+    needed = {"distortion": {"data": "c10"}, "warmup_of": {"warmup": 0.1}}
+    base = RunConfig(**needed.get(field.name, {}))
     other = others.get(field.name, 7)
     assert base.replace(**{field.name: other}).key != base.key
 

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
-from stnlib import fates, remedies
+from stnlib import remedies
 from stnlib.config import RunConfig, defaults
 from stnlib.figures import remedies as figures
 from stnlib.models import LOCNETS
@@ -12,7 +12,8 @@ from stnlib.schedules import schedule
 from stnlib.statistics import share_difference, wilson
 
 HEALTHY = {"coverage": 0.9, "black": 0.0, "val_accuracy": 0.9}
-BLACK = {"coverage": 0.0, "black": 1.0, "val_accuracy": 0.1}
+HEALTHY |= {"corner_spread": 3.0, "view_pixels": 30.0}
+BLACK = HEALTHY | {"coverage": 0.0, "black": 1.0, "val_accuracy": 0.1}
 
 
 def record(last, **config):
@@ -23,41 +24,6 @@ def record(last, **config):
 def closed():
     yield
     plt.close("all")
-
-
-# Outcomes
-
-
-@pytest.mark.parametrize(
-    ("last", "found"),
-    [
-        (HEALTHY, "alive"),
-        (BLACK, "black"),
-        (HEALTHY | {"coverage": 0.4}, "shrunken"),
-        (HEALTHY | {"val_accuracy": 0.19}, "at chance"),
-        (HEALTHY | {"val_accuracy": 0.2}, "alive"),
-        (BLACK | {"black": 0.5}, "shrunken"),  # the transformer is named first
-        ({"val_accuracy": 0.1}, "diverged"),
-    ],
-)
-def test_an_outcome_is_the_transformers_state_or_chance(last, found):
-    assert fates.outcome(record(last)) == found
-
-
-def test_a_network_without_a_transformer_is_alive_or_at_chance():
-    last = {"val_accuracy": 0.8}
-    assert fates.outcome(record(last, model="baseline")) == "alive"
-    assert fates.outcome(record({"val_accuracy": 0.1}, model="baseline")) == "at chance"
-
-
-def test_a_transformer_is_blind_where_its_theta_is_the_same_for_all_images():
-    same, other = [1.1, 0, 0, 0, 1.1, 0], [1.1, 0, 0.01, 0, 1.1, 0]
-    assert fates.blind(record(HEALTHY | {"thetas": [same] * 8}))
-    assert fates.outcome(record(HEALTHY | {"thetas": [same] * 8})) == "blind"
-    assert fates.outcome(record(BLACK | {"thetas": [same] * 8})) == "black"
-    assert not fates.blind(record(HEALTHY | {"thetas": [same] * 7 + [other]}))
-    assert not fates.blind(record(HEALTHY | {"thetas": []}))  # θ was not finite
-    assert not fates.blind(record({"val_accuracy": 0.8}, model="baseline"))
 
 
 # Names
@@ -86,7 +52,7 @@ CHANGES = {
     "precision": "auto",
 }
 NO_REMEDY = {"data", "model", "n_train", "lr", "epochs", "seed", "distortion"}
-NO_REMEDY |= {"augment", "dropout", "weight_decay"}
+NO_REMEDY |= {"augment", "dropout", "weight_decay", "warmup_of"}
 
 
 def test_every_field_that_may_be_a_remedy_has_a_name():

@@ -178,23 +178,56 @@ def test_coverage_refuses_a_projective_transform():
 # Black images
 
 
-def test_an_image_is_black_when_no_pixel_reaches_one_part_in_255():
-    images = torch.zeros(4, 1, 3, 3)
-    images[1, 0, 2, 2] = 0.5
-    images[2, 0, 0, 0] = -0.5
-    images[3] = 0.003
-    assert black_share(images).item() == 0.5
-    assert black_share(images, threshold=0.002).item() == 0.25
+def test_an_output_is_black_when_no_pixel_reaches_one_part_in_100():
+    output = torch.zeros(6, 1, 3, 3)
+    output[1, 0, 2, 2] = 0.5
+    output[2, 0, 0, 0] = -0.5
+    output[3] = 0.0099
+    output[4] = 0.0101
+    output[5] = -0.0099
+    assert black_share(output).item() == 0.5
+    images = torch.zeros(6, 1, 5, 5)
+    images[:, 0, 0, 0] = 1
+    assert black_share(output, images).item() == 0.5
 
 
-def test_an_image_of_nan_is_not_black():
-    assert black_share(torch.full((1, 1, 2, 2), math.nan)).item() == 0
+@pytest.mark.parametrize("unit, start", [(1, 0), (1e-3, 0), (255, 0), (4.0, -0.4), (1e-6, 5e-6)])
+def test_black_goes_by_the_range_of_the_image_and_its_darkest_value(unit, start):
+    images = start + unit * torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    images[:, :, 0, 0], images[:, :, 0, 1] = start, start + unit
+    same = images[:, :, 2:5, 2:5]
+    assert black_share(same, images) == 0
+    darkest = torch.full_like(same, start)
+    assert black_share(darkest + 0.009 * unit, images) == 1
+    assert black_share(darkest + 0.011 * unit, images) == 0
+    assert black_share(torch.zeros_like(same), images) == 1  # what lies outside
+
+
+def test_an_image_without_contrast_has_nothing_to_lose():
+    for value in (0.0, 0.3, -2.0):
+        images = torch.full((2, 3, 4, 4), value)
+        assert black_share(images, images) == 0
+        assert black_share(torch.zeros_like(images), images) == 0
+
+
+def test_a_photograph_as_dark_as_its_corner_is_no_black_output():
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(4, 3, 16, 16, generator=generator)  # normalised, as many people do
+    night = images[:, :, :4, :4] = -1 - 0.2 * torch.rand(4, 3, 4, 4, generator=generator)
+    assert black_share(night, images) == 0
+
+
+def test_an_output_of_nan_is_not_black():
+    nothing = torch.full((1, 1, 2, 2), math.nan)
+    assert black_share(nothing).item() == 0
+    assert black_share(nothing, torch.rand(1, 1, 4, 4)).item() == 0
 
 
 def test_one_bright_channel_is_enough():
-    images = torch.zeros(1, 3, 2, 2)
-    images[0, 2, 1, 1] = 1
-    assert black_share(images).item() == 0
+    output = torch.zeros(1, 3, 2, 2)
+    output[0, 2, 1, 1] = 1
+    assert black_share(output).item() == 0
+    assert black_share(output, output).item() == 0
 
 
 # Decomposition

@@ -82,9 +82,9 @@ def test_a_table_of_fates_has_a_row_a_traced_run(few, tmp_path):
     table = fates.fates(fates.traces("s", where=[tmp_path])).set_index("lr")
     assert sorted(table.index) == [1e-4, 0.1]
     lives, dies = table.loc[1e-4], table.loc[0.1]
-    assert np.isnan(lives["death"]) and lives["state"] == "alive" and lives["steps"] == 36
-    assert lives["outcome"] in ("alive", "at chance", "blind") and dies["outcome"] == dies["state"]
-    assert dies["warning"] <= dies["death"] <= 36 and dies["state"] in ("black", "shrunken")
+    assert np.isnan(lives["death"]) and not lives["lost"] and lives["steps"] == 36
+    assert lives["outcome"] in ("idle", "looks", "at chance") and dies["lost"]
+    assert dies["warning"] <= dies["death"] <= 36 and dies["outcome"] in ("black", "shrunken")
     assert dies["reach"] == pytest.approx(1000 * lives["reach"])
     assert dies["onset"] <= dies["death"] < dies["onset"] + fates.WINDOW
     pairs = fates.traces("s", where=[tmp_path])

@@ -264,8 +264,8 @@ def test_runs_of_a_host_without_the_data_are_made_on_another(cluster, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema": 0}, "has schema 0: this version reads 1"),
-        ({"config": SMALL | {"lr": 0.5}}, "was edited: its configuration has the key"),
+        ({"schema": 0}, "has schema 0: this version reads 2"),
+        ({"digest": "0" * 16}, "was edited: its content has the digest"),
     ],
 )
 def test_a_record_that_cannot_be_trusted_is_named_and_kept_and_the_rest_made(
@@ -275,7 +275,7 @@ def test_a_record_that_cannot_be_trusted_is_named_and_kept_and_the_rest_made(
     bad, good = job(seed=1), job(seed=2)
     path = records.place(tmp_path, "test", bad.config)
     parts = {"study": "test", "key": bad.config.key, "history": [{}], "result": {"n_test": 0}}
-    parts |= {"schema": 1, "config": bad.config.to_dict(), "provenance": {}} | change
+    parts |= {"schema": 2, "config": bad.config.to_dict(), "provenance": {}} | change
     path.parent.mkdir()
     path.write_text(json.dumps(parts), encoding="utf-8")
     failures = run([bad, good], tmp_path, client)

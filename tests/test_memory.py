@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from stnlib import fit, memory
+from stnlib.config import RunConfig
 from stnlib.memory import keep_freed_memory
 
 FAULTS = """
@@ -35,3 +37,12 @@ def test_large_tensors_are_no_longer_mapped_anew_at_every_step():
 
 def test_asking_again_changes_nothing():
     assert keep_freed_memory() is keep_freed_memory()
+
+
+def test_a_training_in_a_program_of_ones_own_leaves_its_memory_alone(few, monkeypatch):
+    settings = []
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: settings.append(name))
+    keep_freed_memory.cache_clear()
+    config = RunConfig(data="digits", model="baseline", n_train=96, batch_size=96, epochs=1)
+    fit.fit(fit.make_model(config, few), few, config, progress=False)
+    assert settings == []

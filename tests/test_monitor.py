@@ -634,10 +634,12 @@ def test_a_view_that_loses_only_the_object_is_reported():
 
 
 def test_black_outputs_are_reported_though_the_view_is_inside():
-    model = Scripted()
+    images = torch.zeros(2, 1, SIZE, SIZE)
+    images[..., 0, 0] = 1
+    model = Scripted([0.5, 0, 0, 0, 0.5, 0])
     with CollapseMonitor(model) as monitor, pytest.warns(CollapseWarning, match="are black"):
         for _ in range(6):
-            model(torch.zeros(2, 1, SIZE, SIZE)).sum().backward()
+            model(images).sum().backward()
             monitor.step()
     assert monitor.collapse.kind == "black"
 

@@ -8,8 +8,8 @@ import pytest
 from stnlib import records
 from stnlib.config import RunConfig
 from stnlib.overview import linked, network, overview
+from stnlib.records import of_study
 from stnlib.statistics import summarize
-from stnlib.study import recorded
 
 BOOK = Path(__file__).parents[1] / "book"
 
@@ -20,7 +20,7 @@ def _book_alone(tmp_path, monkeypatch):
 
 
 def test_a_number_is_the_mean_of_the_records_that_it_links():
-    made = [r for r in recorded("cm") if r["config"].model == "stn"]
+    made = [r for r in of_study("cm") if r["config"].model == "stn"]
     said = linked(made)
     paths = [BOOK / link for link in re.findall(r"\]\((.*?)\)", said)]
     accuracies = [records.read(path)["result"]["test_accuracy"] for path in paths]
@@ -34,7 +34,7 @@ def test_a_record_outside_the_book_has_no_link(tmp_path):
 
 
 def test_the_page_has_a_row_a_data_set_and_network():
-    columns = {"as there": recorded("cm") + recorded("c10"), "recipe": recorded("cm-recipe")}
+    columns = {"as there": of_study("cm") + of_study("c10"), "recipe": of_study("cm-recipe")}
     head, rule, *rows = overview(columns).splitlines()
     assert head == "| data | network | paper | as there | recipe |" and set(rule) <= set("| -")
     assert [row.split(" | ")[:3] for row in rows[:2]] == [
@@ -46,7 +46,7 @@ def test_the_page_has_a_row_a_data_set_and_network():
 
 
 def test_runs_that_differ_in_more_than_their_seeds_are_not_averaged():
-    made = recorded("c10") + recorded("c10d-bounds")
+    made = of_study("c10") + of_study("c10d-bounds")
     rows = [row for row in overview({"as there": made}).splitlines() if "| C10 | no tr" in row]
     assert [row.split(" | ")[1] for row in rows] == [
         "no transformer",

@@ -25,6 +25,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LAYERS = [
     *(
         "cli",
+        "queue",
         "sweep",
         "work",
         "jobs",
@@ -40,6 +41,7 @@ LAYERS = [
         "walk",
         "study",
         "fit",
+        "capture",
         "weights",
         "observations",
         "records",
@@ -50,22 +52,9 @@ LAYERS = [
         "checkpoint",
         "evaluation",
     ),
-    *("parameters", "studyfile", "config", "rules", "schedules", "paper", "statistics"),
-    *(
-        "toy",
-        "diagnostics",
-        "data",
-        "models",
-        "transforms",
-        "sampler",
-        "progress",
-        "sources",
-        "machine",
-        "files",
-        "memory",
-        "paths",
-        "errors",
-    ),
+    *("parameters", "studyfile", "config", "schema", "rules", "schedules", "paper", "statistics"),
+    *("toy", "diagnostics", "data", "models", "transforms", "sampler", "progress", "sources"),
+    *("machine", "crashes", "files", "memory", "sealed", "outcome", "paths", "errors"),
 ]
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import hashlib
 import importlib.util
 import inspect
 import json
@@ -14,7 +15,7 @@ from typing import NamedTuple
 import pytest
 import torch
 
-from stnlib import checkpoint, fit, records, study
+from stnlib import checkpoint, fit, records, sealed, study
 from stnlib.config import RunConfig
 from stnlib.diagnostics import Trace
 from stnlib.files import check_writable, write_whole
@@ -24,12 +25,17 @@ from stnlib.train import make_optimizer
 
 BOOK = Path(__file__).parents[1] / "book" / "records"
 COMMITTED = sorted(BOOK.glob("*/*.json"))
+SEEN = {"seconds": 1.5, "coverage": 1.0, "black": 0.0}
 HISTORY = [
-    {"epoch": 1, "train_loss": 2.3, "val_loss": 2.2, "val_accuracy": 0.125, "seconds": 1.5},
-    {"epoch": 2, "train_loss": 1.9, "val_loss": 2.1, "val_accuracy": 0.25, "seconds": 1.5},
+    {"epoch": 1, "train_loss": 2.3, "train_accuracy": 0.1, "val_loss": 2.2, "val_accuracy": 0.125},
+    {"epoch": 2, "train_loss": 1.9, "train_accuracy": 0.2, "val_loss": 2.1, "val_accuracy": 0.25},
 ]
+HISTORY = [row | SEEN for row in HISTORY]
 RESULT = {"test_loss": 2.0, "test_accuracy": 0.5, "n_test": 50, "parameters": 7, "seconds": 3.0}
-ORIGIN = {"data": "0" * 16, "threads": 1, "date": "2018-01-31T12:00:00Z"}
+ORIGIN = {
+    **{"data": "0" * 16, "device": "cpu", "threads": 1, "versions": {"torch": "2.9.0"}},
+    **{"system": "Linux x86_64", "source": "unknown", "date": "2018-01-31T12:00:00Z"},
+}
 
 
 def write(folder, study="test", history=HISTORY, result=RESULT, **fields):
@@ -99,9 +105,12 @@ def refused(path):
     return message
 
 
-def edit(path, change):
+def edit(path, change, digest=True):
+    """Change a record; with a digest that fits, only its content can betray it."""
     record = json.loads(path.read_text(encoding="utf-8"))
     change(record)
+    if digest:
+        record["digest"] = sealed.digest(record)
     path.write_text(json.dumps(record), encoding="utf-8")
     return path
 
@@ -123,10 +132,10 @@ def test_an_impossible_configuration_is_refused_with_its_reason(tmp_path):
     assert "impossible configuration" in refused(path)
 
 
-@pytest.mark.parametrize("schema", [0, 2, "1", None])
+@pytest.mark.parametrize("schema", [0, 1, 3, "2", 2.0, True, None])
 def test_another_schema_is_refused(tmp_path, schema):
     path = edit(write(tmp_path), lambda record: record.update(schema=schema))
-    assert f"has schema {schema!r}: this version reads 1" in refused(path)
+    assert f"has schema {schema!r}: this version reads 2" in refused(path)
 
 
 @pytest.mark.parametrize("part", ["study", "key", "config", "history", "result", "provenance"])
@@ -135,17 +144,165 @@ def test_a_missing_part_is_named(tmp_path, part):
     assert refused(path).endswith(f"lacks {part}")
 
 
-@pytest.mark.parametrize("part", ["history", "result"])
-def test_an_empty_part_counts_as_missing(tmp_path, part):
-    path = edit(write(tmp_path), lambda record: record[part].clear())
-    assert refused(path).endswith(f"lacks {part}")
+def test_a_digest_is_of_the_content_alone_and_always_the_same(tmp_path):
+    path = write(tmp_path, seed=3)
+    record = json.loads(path.read_text(encoding="utf-8"))
+    del record["digest"]
+    canonical = json.dumps(record, sort_keys=True, separators=(",", ":")).encode()
+    stored = json.loads(path.read_text(encoding="utf-8"))["digest"]
+    assert stored == hashlib.sha256(canonical).hexdigest()[:16]
+    assert sealed.digest({"b": [0.1, None], "a": "θ", "digest": "x"}) == "61c53fee5105a770"
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff\xfe\x00", b"1e999"])
+def edits():
+    """Changes of one value in each part of a record, each one that might be true."""
+    yield "study", lambda record: record.update(study="another")
+    yield "history", lambda record: record["history"][0].update(val_accuracy=0.126)
+    yield "epochs", lambda record: record["history"].pop()
+    yield "result", lambda record: record["result"].update(test_accuracy=0.999)
+    yield "no test", lambda record: record["result"].update(n_test=51)
+    yield "provenance", lambda record: record["provenance"].update(threads=2)
+    yield "a new part", lambda record: record.update(note="better")
+    yield "digest", lambda record: record.update(digest="0" * 16)
+    yield "no digest", lambda record: record.pop("digest")
+
+
+@pytest.mark.parametrize(("part", "change"), list(edits()), ids=[part for part, _ in edits()])
+def test_an_edit_of_any_part_is_noticed(tmp_path, part, change):
+    path = edit(write(tmp_path), change, digest=False)
+    assert "was edited: its content has the digest" in refused(path)
+
+
+def test_what_is_only_laid_out_otherwise_is_the_same_record(tmp_path):
+    path = write(tmp_path)
+    whole = records.read(path)
+    assert records.read(edit(path, lambda record: None, digest=False)) == whole
+
+
+IMPOSSIBLE = [
+    ("history", [], "history must be a list of 1 to 10 rows, not []"),
+    ("history", {}, "history must be a list of 1 to 10 rows, not {}"),
+    ("history", "x", "history must be a list of 1 to 10 rows, not 'x'"),
+    ("history", [HISTORY[0]] * 11, "history must be a list of 1 to 10 rows"),
+    ("history", [1], "history row 1 must have names and values, not be 1"),
+    ("history", HISTORY[::-1], "history row 1: epoch must be 1, not 2"),
+    ("history", [HISTORY[0] | {"epoch": True}], "history row 1: epoch must be 1, not True"),
+    ("history", [HISTORY[0] | {"<b>": 1}], "history row 1 has a name that is none: '<b>'"),
+    ("result", {}, "result lacks n_test, parameters, seconds"),
+    ("result", [], "result must have names and values, not be []"),
+    ("provenance", 5, "provenance must have names and values, not be 5"),
+    ("provenance", {}, "provenance lacks data, device"),
+    ("study", 5, "study must be a name of letters"),
+    ("study", "../x", "study must be a name of letters"),
+]
+
+
+@pytest.mark.parametrize(("part", "value", "message"), IMPOSSIBLE)
+def test_a_part_of_another_kind_is_refused_under_whatever_digest(tmp_path, part, value, message):
+    path = edit(write(tmp_path), lambda record: record.update({part: value}))
+    assert f"cannot be true: {message}" in refused(path)
+
+
+VALUES = [
+    ("history", "val_accuracy", 1.5, "a number >= 0 and <= 1, not 1.5"),
+    ("history", "val_loss", -1, "a number >= 0, not -1"),
+    ("history", "train_accuracy", "0.5", "a number >= 0 and <= 1, not '0.5'"),
+    ("history", "seconds", None, "a number >= 0, not None"),
+    ("history", "coverage", 7, "a number >= 0 and <= 1, not 7"),
+    ("history", "scale_mean", True, "a number, not True"),
+    ("history", "scale_mean", 10**400, "a number, not 1000"),
+    ("history", "recovered", 1, "true, not 1"),
+    ("history", "thetas", [[1.0, 0.0], [1.0]], "lists of numbers, all of one length, not"),
+    ("history", "thetas", [1.0], "lists of numbers, all of one length, not [1.0]"),
+    ("result", "n_test", -1, "a whole number >= 0, not -1"),
+    ("result", "n_test", 50.0, "a whole number >= 0, not 50.0"),
+    ("result", "n_test", True, "a whole number >= 0, not True"),
+    ("result", "parameters", None, "a whole number >= 0, not None"),
+    ("result", "seconds", -3.0, "a number >= 0, not -3.0"),
+    ("result", "test_accuracy", 7, "a number >= 0 and <= 1, not 7"),
+    ("result", "stopped", "<script>", "a word in small letters, not '<script>'"),
+    ("provenance", "data", "x" * 16, "16 hex digits, not 'xxxx"),
+    ("provenance", "threads", 0, "a whole number >= 1, not 0"),
+    ("provenance", "date", "yesterday", "such as 2018-01-31T12:00:00Z, not 'yesterday'"),
+    ("provenance", "device", ["cpu"], "a line of text, not ['cpu']"),
+    ("provenance", "source", "a\nb", "a line of text, not 'a\\nb'"),
+    ("provenance", "versions", {"torch": 2.9}, "names and versions, not {'torch': 2.9}"),
+    ("provenance", "precision", "float8", "one of float32, bfloat16, not 'float8'"),
+]
+
+
+@pytest.mark.parametrize(("part", "name", "value", "allowed"), VALUES)
+def test_a_value_that_no_training_gives_is_refused_by_name(tmp_path, part, name, value, allowed):
+    def change(record):
+        (record[part][-1] if part == "history" else record[part])[name] = value
+
+    where = "history row 2" if part == "history" else part
+    path = edit(write(tmp_path), change)
+    assert f"cannot be true: {where}: {name} must be {allowed}" in refused(path)
+
+
+@pytest.mark.parametrize("name", ["train_loss", "train_accuracy", "val_loss", "val_accuracy"])
+def test_a_row_without_one_of_its_numbers_is_refused(tmp_path, name):
+    path = edit(write(tmp_path), lambda record: record["history"][1].pop(name))
+    assert refused(path).endswith(f"cannot be true: history row 2 lacks {name}")
+
+
+@pytest.mark.parametrize("name", ["coverage", "black"])
+def test_an_stn_says_what_it_sees_unless_it_diverged(tmp_path, name):
+    def change(record):
+        del record["history"][1][name]
+
+    path = edit(write(tmp_path), change)
+    assert refused(path).endswith("history row 2 lacks the transformer's coverage and black")
+    assert records.read(edit(write(tmp_path, model="baseline"), change))
+    path = edit(path, lambda record: record["history"][1].update(val_loss=None))
+    assert records.read(path)["history"][1].keys() == HISTORY[1].keys() - {name}
+
+
+def test_a_test_accuracy_is_there_just_where_there_was_a_test(tmp_path):
+    expected = "cannot be true: result: test_accuracy must be there just where n_test is above 0"
+    path = edit(write(tmp_path), lambda record: record["result"].update(n_test=0))
+    assert refused(path).endswith(expected)
+    path = edit(write(tmp_path), lambda record: record["result"].pop("test_accuracy"))
+    assert refused(path).endswith(expected)
+
+
+def test_thetas_that_were_not_finite_are_nan_when_read(tmp_path):
+    thetas = [[1.0, math.inf], [math.nan, 0.0]]
+    path = write(tmp_path, history=[HISTORY[0], HISTORY[1] | {"thetas": thetas}])
+    ((one, lost), (also_lost, none)) = records.read(path)["history"][1]["thetas"]
+    assert (one, none) == (1.0, 0.0) and math.isnan(lost) and math.isnan(also_lost)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"", b"{", b"[]", b"null", b"\xff\xfe\x00", b"1e999", b"[" * 100_000, b'{"a":' * 100_000),
+        *(b'{"schema": 2, "schema": 2}', b'{"x": NaN}', b'{"x": -Infinity}', b'{"x": 1e999}'),
+        b'{"x": ' + b"9" * 10_000 + b"}",
+    ],
+    ids=lambda content: content[:20],
+)
 def test_what_is_no_record_is_refused(tmp_path, content):
     path = tmp_path / "x.json"
     path.write_bytes(content)
-    refused(path)
+    assert "x.json cannot be read: " in refused(path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such files")
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo, lambda path: os.symlink("/dev/zero", path)])
+def test_what_is_no_regular_file_is_refused_and_not_waited_for(tmp_path, make):
+    (tmp_path / "test").mkdir()
+    path = tmp_path / "test" / "x.json"
+    make(path)
+    assert refused(path).endswith("x.json cannot be read: it is no regular file")
+    write(tmp_path)
+    count, problems = records.examine([tmp_path])
+    assert count == 1 and len(problems) == 1
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path):
+    assert "No such file" in refused(tmp_path / "x.json")
 
 
 @pytest.mark.parametrize("share", [0.2, 0.6, 0.99])
@@ -189,11 +346,11 @@ def test_a_full_disk_leaves_the_previous_checkpoint(tmp_path, full):
     config, path = RunConfig(model="baseline"), tmp_path / "c.safetensors"
     model = CMNet()
     optimizer = make_optimizer(model, config)
-    checkpoint.save_checkpoint(path, model, optimizer, config.key, [{"epoch": 1}])
+    checkpoint.save_checkpoint(path, model, optimizer, config.key, HISTORY[:1])
     with full(), pytest.raises(OSError, match=r"could not write .*c\.safetensors: No"):
-        checkpoint.save_checkpoint(path, model, optimizer, config.key, [{"epoch": 2}])
+        checkpoint.save_checkpoint(path, model, optimizer, config.key, HISTORY)
     assert leftovers(tmp_path) == [path]
-    assert checkpoint.load_checkpoint(path, model, optimizer, config.key) == [{"epoch": 1}]
+    assert checkpoint.load_checkpoint(path, model, optimizer, config.key) == HISTORY[:1]
 
 
 def test_a_run_that_could_not_write_its_record_goes_on_to_write_it(
@@ -278,8 +435,13 @@ def test_a_record_is_found_in_any_study_of_any_folder_the_first_folder_first(tmp
     assert records.find(config, where) is None
     assert records.find(config.replace(seed=1), where)["study"] == "one"
     assert records.find(config.replace(seed=2), where)["result"]["test_accuracy"] == 0.9
-    assert len(records.read_all("*", where)) == 2
-    assert [record["study"] for record in records.read_all("two", where)] == ["two"]
+    assert len(records.read_all(where)) == 2
+    assert [record["study"] for record in records.of_study("two", where)] == ["two"]
+
+
+def test_no_key_of_the_book_has_two_records():
+    keys = [path.stem for path in BOOK.glob("*/*.json")]
+    assert len(keys) == len(set(keys)) > 1000
 
 
 def test_the_readers_own_records_come_after_the_books(places):
@@ -294,10 +456,21 @@ def test_records_are_examined_one_by_one(tmp_path):
     assert len(problems) == 1 and "cannot be read" in problems[0]
 
 
+def test_a_bad_record_leaves_the_others_in_the_table_and_is_named(tmp_path):
+    bad = write(tmp_path, seed=2)
+    edit(bad, lambda record: record["result"].update(test_accuracy=0.999), digest=False)
+    write(tmp_path, seed=1), write(tmp_path, study="another", seed=3)
+    found, problems = records.read_each("test", [tmp_path])
+    assert records.table(found)["seed"].tolist() == [1]
+    assert len(problems) == 1 and problems[0].startswith(f"{bad} was edited")
+    with pytest.raises(records.RecordError, match="was edited"):
+        records.read_all("test", [tmp_path])
+
+
 def test_the_table_has_a_row_for_each_run_with_all_that_was_decided_and_measured(tmp_path):
     for seed in (2, 1):
         write(tmp_path, seed=seed, model="baseline")
-    table = records.table(records.read_all("test", [tmp_path]))
+    table = records.table(records.of_study("test", [tmp_path]))
     assert sorted(table["seed"]) == [1, 2]
     origin = ["data_fingerprint", "threads", "date"]
     wanted = ["study", "key", *RunConfig().to_dict(), *RESULT, "val_accuracy", *origin]
@@ -309,7 +482,7 @@ def test_the_table_has_a_row_for_each_run_with_all_that_was_decided_and_measured
 def test_the_histories_have_a_row_for_each_epoch_of_each_run(tmp_path):
     for seed in (1, 2):
         write(tmp_path, seed=seed)
-    table = records.histories(records.read_all("test", [tmp_path]))
+    table = records.histories(records.of_study("test", [tmp_path]))
     assert len(table) == 4
     assert {"key", "model", "seed", "epoch", "val_accuracy"} <= set(table.columns)
     assert table.query("seed == 1")["epoch"].tolist() == [1, 2]
@@ -319,7 +492,7 @@ def test_tables_of_diverged_runs_hold_numbers(tmp_path):
     lost = {"train_loss": math.nan, "val_loss": math.nan, "val_accuracy": math.nan}
     result = RESULT | {"test_accuracy": math.nan, "stopped": "diverged"}
     write(tmp_path, history=[HISTORY[0] | lost], result=result)
-    runs = records.read_all("test", [tmp_path])
+    runs = records.of_study("test", [tmp_path])
     table, histories = records.table(runs), records.histories(runs)
     for column in (table["test_accuracy"], table["val_accuracy"], histories["train_loss"]):
         assert column.dtype == float and column.isna().all()
@@ -335,23 +508,6 @@ def test_a_diverged_run_is_recorded_as_such(few, tmp_path):
     assert len(record["history"]) < 5 and math.isnan(record["history"][-1]["val_loss"])
 
 
-@pytest.mark.parametrize(
-    ("row", "state"),
-    [
-        ({"black": 0.0, "coverage": 0.9}, "alive"),
-        ({"black": 0.98, "coverage": 0.5}, "alive"),
-        ({"black": 0.2, "coverage": 0.49}, "shrunken"),
-        ({"black": 0.99, "coverage": 0.0}, "black"),
-        ({}, "diverged"),
-    ],
-)
-def test_the_state_of_a_transformer_follows_from_its_last_validation(row, state):
-    config, rows = RunConfig(epochs=2), [{"epoch": 1, "black": 0.0, "coverage": 1.0}, row]
-    for model, expected in (("stn", state), ("baseline", None)):
-        record = {"config": config.replace(model=model), "history": rows, "result": {}}
-        assert records.state(record) == expected
-
-
 def test_records_of_any_seed_are_those_that_differ_in_nothing_else(tmp_path):
     for fields in ({"seed": 7}, {"seed": 0}, {"lr": 0.1}, {"model": "baseline"}):
         write(tmp_path, **fields)
@@ -361,8 +517,26 @@ def test_records_of_any_seed_are_those_that_differ_in_nothing_else(tmp_path):
 
 
 def test_no_record_makes_an_empty_table(tmp_path):
-    assert records.table(records.read_all("test", [tmp_path])).empty
+    assert records.table(records.read_all([tmp_path])).empty
     assert records.histories([]).empty
+
+
+# Weights
+
+
+def test_weights_that_are_damaged_or_anothers_are_a_one_line_error(few, tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "folders", lambda: [tmp_path])
+    config = RunConfig(data="digits", n_train=96, batch_size=96, epochs=1)
+    where = {"data": few, "checkpoints": tmp_path / "c", "keep_weights": True, "progress": False}
+    path = records.weights_path(study.run(config, "s", tmp_path, **where))
+    whole = path.read_bytes()
+    assert study.transformer(config, 1, 40)
+    other = study.run(config.replace(locnet="x4"), "s", tmp_path, **where)
+    for content in (b"", whole[:-1], whole[:100], records.weights_path(other).read_bytes()):
+        path.write_bytes(content)
+        with pytest.raises(records.RecordError) as caught:
+            study.transformer(config, 1, 40)
+        assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
 
 
 # Provenance

@@ -8,7 +8,7 @@ from runs import continued, fresh, numbers
 
 from stnlib import evaluation, fit, models, study, train
 from stnlib.config import RunConfig
-from stnlib.recovery import BLACK
+from stnlib.outcome import HALF_BLACK
 from stnlib.transforms import FAMILIES
 
 
@@ -120,7 +120,7 @@ def test_a_run_that_recovered_and_was_interrupted_equals_one_that_was_not(
     history = study.fit(whole, few, config, progress=False)
     recovered = [row["epoch"] for row in history if row.get("recovered")]
     assert recovered and len(history) == config.epochs
-    assert all(row["black"] < BLACK for row in history)  # each says how it stands afterwards
+    assert all(row["black"] < HALF_BLACK for row in history)  # each says how it stands afterwards
     for after in (recovered[0], 4):
         path = tmp_path / f"after-{after}"
         model, resumed = continued(config, few, path, after, monkeypatch)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from stnlib import evaluation, fit, provenance, records, study, train
+from stnlib import crashes, evaluation, fit, provenance, records, study, train
 from stnlib.cli import app
 from stnlib.config import ConfigError, RunConfig
 
@@ -129,10 +129,14 @@ def test_a_missing_study_file_is_one_line_that_names_it(tmp_path):
 def test_a_study_of_the_book_has_no_run_twice_and_its_records_belong_to_it(path):
     keys = [config.key for config in study.configurations(path)]
     assert len(keys) == len(set(keys)) > 0
-    recorded = records.read_all(path.stem, [BOOK / "records"])
-    assert {record["key"] for record in recorded} <= set(keys)
+    own = [records.read(record) for record in records.paths(path.stem, [BOOK / "records"])]
+    assert {record["key"] for record in own} <= set(keys)
+    recorded = records.of_study(path.stem, [BOOK / "records"])
+    assert [record["key"] for record in recorded] == [
+        key for key in keys if records.paths(key=key, where=[BOOK / "records"])
+    ]
     tested = study.options(path).get("test", True)
-    assert all((record["result"]["n_test"] > 0) == tested for record in recorded)
+    assert all((record["result"]["n_test"] > 0) == tested for record in own)
 
 
 def test_every_folder_of_records_has_its_study():
@@ -302,6 +306,62 @@ def test_a_run_that_was_killed_goes_on_and_ends_as_if_undisturbed(
     assert not checkpoint.exists()
 
 
+# Failed
+
+
+def failing(error, monkeypatch):
+    """Make each training end in its second epoch by an error."""
+    real = fit.train_epoch
+
+    def train_epoch(*arguments):
+        if arguments[4] == 2:
+            raise error
+        return real(*arguments)
+
+    monkeypatch.setattr(fit, "train_epoch", train_epoch)
+
+
+def test_the_traceback_of_a_failed_run_lies_beside_its_checkpoint_until_it_succeeds(
+    few, tmp_path, monkeypatch
+):
+    config = RunConfig(**SMALL)
+    where = {"folder": tmp_path / "r", "checkpoints": tmp_path / "c", "data": few}
+    kept = tmp_path / "c" / f"{config.key}.traceback.txt"
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError) as caught:
+        failing(ZeroDivisionError("by θ\nof 0"), patch)
+        study.run(config, "s", progress=False, **where)
+    assert caught.value.__notes__ == [f"traceback: {kept}"]
+    lines = kept.read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "Traceback (most recent call last):"
+    assert lines[-2:] == ["ZeroDivisionError: by θ", "of 0"]
+    assert any("in train_epoch" in line for line in lines)
+    study.run(config, "s", progress=False, **where)
+    assert list((tmp_path / "c").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "error", [OSError("disk"), ConfigError("lr"), records.RecordError("x"), KeyboardInterrupt()]
+)
+def test_what_a_user_can_cause_leaves_no_traceback(error, few, tmp_path, monkeypatch):
+    failing(error, monkeypatch)
+    where = {"folder": tmp_path / "r", "checkpoints": tmp_path / "c", "data": few}
+    with pytest.raises(type(error)):
+        study.run(RunConfig(**SMALL), "s", progress=False, **where)
+    assert [path.suffix for path in (tmp_path / "c").iterdir()] == [".safetensors"]
+
+
+def test_a_full_disk_does_not_hide_the_error_of_a_failed_run(few, tmp_path, monkeypatch):
+    failing(ZeroDivisionError("by 0"), monkeypatch)
+    monkeypatch.setattr(crashes, "write_whole", full)
+    where = {"folder": tmp_path / "r", "checkpoints": tmp_path / "c", "data": few}
+    with pytest.raises(ZeroDivisionError, match="by 0"):
+        study.run(RunConfig(**SMALL), "s", progress=False, **where)
+
+
+def full(path, content):
+    raise OSError(f"could not write {path}: No space left on device")
+
+
 def test_a_batch_larger_than_the_training_set_is_refused_before_any_work(few, tmp_path):
     config = RunConfig(data="digits", n_train=96, batch_size=97)
     with pytest.raises(ConfigError, match="batch_size must be at most the 96 training images"):
@@ -331,11 +391,11 @@ def test_results_are_every_seed_that_is_recorded_and_those_that_are_missing(
 
 def test_records_of_a_study_are_found_wherever_they_were_made(places, monkeypatch):
     monkeypatch.setattr(records, "BOOK", BOOK)
-    made = study.recorded("cm-recipe")
+    made = records.of_study("cm-recipe")
     wanted = study.configurations(BOOK / "studies" / "cm-recipe.toml")
     assert [record["config"] for record in made] == [c for c in wanted if records.find(c)]
-    with pytest.raises(ConfigError, match=r"no-such\.toml cannot be read"):
-        study.recorded("no-such")
+    with pytest.raises(ConfigError, match="there are no records of a study 'no-such': there are"):
+        records.of_study("no-such")
 
 
 def test_a_record_names_the_source_that_trained_it_and_not_what_lies_there_at_the_end(

@@ -43,10 +43,10 @@ def outcome(folder, config):
 def test_a_sweep_makes_every_run_once_and_a_second_sweep_none(client, tmp_path):
     todo = jobs({"model": "baseline"}, {"model": "stn"}, {"model": "stn", "seed": 1})
     assert sweep(todo, tmp_path, client, tmp_path / "checkpoints", progress=False) == {}
-    dates = {record["key"]: record["provenance"] for record in records.read_all("test", [tmp_path])}
+    dates = {record["key"]: record["provenance"] for record in records.of_study("test", [tmp_path])}
     assert set(dates) == {job.config.key for job in todo}
     assert sweep(todo, tmp_path, client, tmp_path / "checkpoints", progress=False) == {}
-    again = {record["key"]: record["provenance"] for record in records.read_all("test", [tmp_path])}
+    again = {record["key"]: record["provenance"] for record in records.of_study("test", [tmp_path])}
     assert again == dates
 
 
@@ -149,23 +149,6 @@ def test_a_single_run_waits_for_the_process_that_makes_it_and_makes_it_if_that_d
     assert len(met) == 2 and records.find(job.config, [place])
 
 
-def test_a_traceback_that_no_user_has_caused_is_kept_beside_the_checkpoint(tmp_path, monkeypatch):
-    (job,) = jobs({"model": "baseline", "n_train": 129})  # of nobody else: data is kept
-
-    def broken(*_, **__):
-        raise ValueError("a slip")
-
-    monkeypatch.setattr(work, "load", broken)
-    threads = torch.get_num_threads()
-    try:
-        (line,) = work.make_patiently(job, tmp_path / "r", tmp_path / "c").values()
-    finally:
-        torch.set_num_threads(threads)
-    (kept,) = (tmp_path / "c").iterdir()
-    assert line.endswith(f"ValueError: a slip (its traceback is in {kept})")
-    assert "in broken" in kept.read_text(encoding="utf-8")
-
-
 def test_one_configuration_of_two_studies_is_one_run_that_does_what_either_asks(tmp_path):
     first, second = tmp_path / "a.toml", tmp_path / "b.toml"
     base = '[base]\ndata = "digits"\n'
@@ -185,6 +168,28 @@ def test_a_failing_run_is_reported_in_one_line_and_the_rest_completes(client, tm
     assert "n_train must be a whole number from 1 to 4000" in failures[bad.name]
     assert "\n" not in failures[bad.name]
     assert records.find(good.config, [tmp_path])
+
+
+def test_the_line_of_a_failed_run_names_the_file_that_has_its_traceback(client, tmp_path):
+    def broken(real=None):
+        from stnlib import fit
+
+        def train_epoch(*arguments):
+            raise ZeroDivisionError("by 0\nor less")
+
+        fit.train_epoch, whole = real or train_epoch, fit.train_epoch
+        return whole
+
+    (todo,), (whole, *_) = jobs({"model": "baseline"}), client.run(broken).values()
+    try:
+        failures = sweep([todo], tmp_path, client, tmp_path / "c", progress=False)
+    finally:
+        client.run(broken, whole)
+    kept = tmp_path / "c" / f"{todo.config.key}.traceback.txt"
+    assert failures[todo.name].endswith(f": by 0; traceback: {kept}")
+    assert "ZeroDivisionError: by 0" in kept.read_text(encoding="utf-8")
+    assert sweep([todo], tmp_path, client, tmp_path / "c", progress=False) == {}
+    assert list((tmp_path / "c").iterdir()) == []
 
 
 def test_a_run_whose_worker_is_killed_goes_on_and_ends_as_if_undisturbed(client, tmp_path):

@@ -1,5 +1,8 @@
 """Traces: what a transformer does at each step of a run, beside the run's record."""
 
+import os
+import random
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +11,7 @@ from runs import fresh, numbers
 from stnlib import data, fit, records, study
 from stnlib.config import RunConfig
 from stnlib.diagnostics import Trace, object_coverage
+from stnlib.diagnostics.measures import QUANTITIES
 
 SMALL = RunConfig(data="shapes10d", n_train=40, batch_size=20, epochs=2)
 
@@ -90,3 +94,64 @@ def test_a_checkpoint_without_a_trace_is_no_beginning_for_a_traced_run(shapes, t
     interrupt(lambda: run(tmp_path, shapes))
     trace = Trace.load(records.trace_path(run(tmp_path, shapes, trace=True)))
     assert trace.columns["step_number"] == [1, 2, 3, 4]
+
+
+def test_a_trace_that_is_damaged_is_refused_in_one_line_and_never_believed(tmp_path):
+    trace, path, draw = Trace(), tmp_path / "t.npz", random.Random(0)
+    for step in range(1, 40):
+        trace.append(step, [draw.random() for _ in (*QUANTITIES, *range(12))])
+    trace.events = [(3, "black")]
+    trace.save(path)
+    whole, content = vars(Trace.load(path)), path.read_bytes()
+    junk = [b"", b"x", content + content[:30], *(content[: draw.randrange(len(content))],) * 3]
+    for _ in range(60):
+        flipped = bytearray(content)
+        flipped[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
+        junk.append(bytes(flipped))
+    refused = 0
+    for one in junk:
+        path.write_bytes(one)
+        try:
+            assert vars(Trace.load(path)) == whole  # such as a bit of a date
+        except ValueError as error:
+            assert str(error).startswith(f"{path} is not a trace") and "\n" not in str(error)
+            refused += 1
+    assert refused > 50
+
+
+def columns(**changed):
+    events = np.array([(1, "black")], dtype=[("step", "i8"), ("kind", "U16")])
+    return {
+        "events_": events,
+        "step_number": np.float32([1, 2]),
+        "loss": np.float32([3, 4]),
+    } | changed
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"loss": np.float32([3])},
+        {"loss": np.float32([[3, 4]])},
+        {"loss": np.array(["x", "y"])},
+        {"loss": np.array([{}, {}], dtype=object)},
+        {"events_": np.float32([1, 2])},
+    ],
+)
+def test_columns_that_no_monitor_has_are_refused(changed, tmp_path):
+    np.savez(tmp_path / "t.npz", **columns())
+    assert len(Trace.load(tmp_path / "t.npz")) == 2
+    np.savez(tmp_path / "t.npz", **columns(**changed))
+    with pytest.raises(ValueError, match="is not a trace of CollapseMonitor") as caught:
+        Trace.load(tmp_path / "t.npz")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such files")
+def test_a_trace_is_read_from_a_regular_file_alone(tmp_path):
+    for make in (os.mkdir, os.mkfifo):
+        make(tmp_path / make.__name__)
+        with pytest.raises(ValueError, match="is no regular file"):
+            Trace.load(tmp_path / make.__name__)
+    with pytest.raises(FileNotFoundError):
+        Trace.load(tmp_path / "t.npz")

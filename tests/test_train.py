@@ -1,6 +1,5 @@
 """Training: an epoch against a plain loop, and resuming against not being interrupted."""
 
-import dataclasses
 import math
 
 import numpy as np
@@ -8,7 +7,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from runs import continued, fresh, numbers
-from safetensors.torch import save_file
 
 from stnlib import checkpoint, data, evaluation, fit, models, study, train
 from stnlib.config import RunConfig
@@ -65,71 +63,6 @@ def test_a_run_resumed_after_any_epoch_equals_one_never_interrupted(
             ends.append(state(optimiser))
         assert len(ends[0]) == len(ends[1]) > 0
         assert all(map(torch.equal, *ends))
-
-
-def test_a_checkpoint_gives_the_optimizer_its_state_in_the_weights_layout(config, few, tmp_path):
-    model, optimizer = fresh(config, few)
-    train.train_epoch(model, optimizer, few.train, config, 1)
-    checkpoint.save_checkpoint(tmp_path / "c", model, optimizer, config.key, [{"epoch": 1}])
-    other, restored = fresh(config.replace(seed=7), few)
-    history = checkpoint.load_checkpoint(tmp_path / "c", other, restored, config.key)
-    assert history == [{"epoch": 1}]
-    assert all(map(torch.equal, state(optimizer), state(restored)))
-    for parameter, slots in restored.state.items():
-        assert slots["exp_avg"].stride() == parameter.stride()
-
-
-def damage(kind, path, config, model, optimizer):
-    if kind == "missing":
-        return
-    checkpoint.save_checkpoint(path, model, optimizer, config.key, [{"epoch": 1}])
-    content = path.read_bytes()
-    if kind == "empty":
-        path.write_bytes(b"")
-    elif kind == "truncated":
-        path.write_bytes(content[: len(content) // 2])
-    elif kind == "damaged":
-        path.write_bytes(b"\xff" * 64 + content[64:])
-    elif kind == "another run's":
-        checkpoint.save_checkpoint(path, model, optimizer, "0" * 12, [{"epoch": 1}])
-    elif kind == "no checkpoint":
-        save_file({"x": torch.zeros(3)}, path)
-    elif kind == "a folder":
-        path.unlink()
-        path.mkdir()
-
-
-KINDS = ["missing", "empty", "truncated", "damaged", "another run's", "no checkpoint", "a folder"]
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_checkpoint_that_is_not_this_runs_or_not_whole_changes_nothing(
-    kind, config, few, tmp_path
-):
-    path = tmp_path / "c.safetensors"
-    damage(kind, path, config, *fresh(config.replace(seed=1), few))
-    model, optimizer = fresh(config, few)
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    assert checkpoint.load_checkpoint(path, model, optimizer, config.key) == []
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    assert state(optimizer) == []
-
-
-def test_a_training_that_began_on_other_images_begins_anew(config, few, tmp_path):
-    path, others = tmp_path / "c", dataclasses.replace(few, fingerprint="0" * 16)
-    key = checkpoint.run_key(config, others)
-    checkpoint.save_checkpoint(path, *fresh(config, others), key, [{"epoch": 1}])
-    assert checkpoint.load_checkpoint(path, *fresh(config, others), key) == [{"epoch": 1}]
-    rows = fit.fit(fresh(config, few)[0], few, config, path, progress=False)
-    whole = fit.fit(fresh(config, few)[0], few, config, progress=False)
-    assert numbers(rows) == numbers(whole) and len(rows) == config.epochs
-
-
-def test_a_checkpoint_holds_its_history_to_the_last_digit(config, few, tmp_path):
-    model, optimizer = fresh(config, few)
-    history = [{"epoch": 1, "train_loss": 0.1 + 0.2, "val_loss": float("inf")}]
-    checkpoint.save_checkpoint(tmp_path / "c", model, optimizer, config.key, history)
-    assert checkpoint.load_checkpoint(tmp_path / "c", model, optimizer, config.key) == history
 
 
 # One epoch
@@ -405,6 +338,21 @@ def test_the_schedule_runs_over_all_epochs_and_keeps_the_factor(config, few, mon
     expected = [0.1 * (1 + math.cos(math.pi * step / 9)) / 2 for step in range(9)]
     assert [rate for rate, _ in rates] == pytest.approx(expected)
     assert [rate for _, rate in rates] == pytest.approx([rate / 2 for rate in expected])
+
+
+@pytest.mark.parametrize(
+    ("part", "expected"),
+    [("both", (0, 0)), ("localisation", (0.1, 0)), ("classifier", (0, 0.05))],
+)
+def test_a_warm_up_is_for_the_part_that_it_names(config, few, part, expected):
+    config = config.replace(lr=0.1, loc_lr_factor=0.5, warmup=0.5, warmup_of=part)
+    _, optimizer = fresh(config, few)
+    for progress, done in ((0.0, 0.0), (0.25, 0.5), (0.5, 1.0), (0.9, 1.0)):
+        train.set_rates(optimizer, config, progress)
+        found = [group["lr"] for group in optimizer.param_groups]
+        whole = (0.1, 0.05)
+        wanted = [e or done * w for e, w in zip(expected, whole, strict=True)]
+        assert found == pytest.approx(wanted)
 
 
 def test_on_a_plateau_of_the_validation_loss_the_rates_fall_and_a_resumed_run_knows(

@@ -9,8 +9,6 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
-import pooch
-
 from stnlib.files import regular
 from stnlib.paths import data_dir
 from stnlib.sources import CM_FILE
@@ -81,6 +79,8 @@ def cm_file() -> Path:
     if os.path.exists(path):  # False, too, where the folder is closed to us
         return check(path, CM_SHA256)
     writable(path.parent)
+    import pooch
+
     download = pooch.HTTPDownloader(progressbar=True, timeout=30)
     try:
         with _quiet():
@@ -106,6 +106,8 @@ def _reason(error: Exception) -> str:
 @contextmanager
 def _quiet():
     """Keep pooch from logging what the progress bar shows."""
+    import pooch
+
     logger = pooch.get_logger()
     level = logger.level
     logger.setLevel(logging.ERROR)

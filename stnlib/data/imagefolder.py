@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 from tqdm.auto import tqdm
 
 from stnlib.files import regular
@@ -95,6 +94,8 @@ def _decoded(files: list[list[Path]], side: int, bar: tqdm) -> Decoded:
 
 def _image(path: Path, side: int) -> np.ndarray:
     """One image as (3, side, side) uint8, RGB whatever the file holds."""
+    from PIL import Image  # late: a machine that has the official data need not have it
+
     try:
         with Image.open(regular(path)) as file:
             size = file.size

@@ -16,6 +16,7 @@ from stnlib.diagnostics.pose import pose_summary, through
 from stnlib.diagnostics.reach import reach
 from stnlib.diagnostics.theta import decompose, theta_summary
 from stnlib.diagnostics.trace import Trace
+from stnlib.diagnostics.view import corner_spread, view_corners, view_pixels
 from stnlib.diagnostics.watch import sampled
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Criteria",
     "Trace",
     "black_share",
+    "corner_spread",
     "coverage",
     "decompose",
     "footprint",
@@ -36,4 +38,6 @@ __all__ = [
     "sampled",
     "theta_summary",
     "through",
+    "view_corners",
+    "view_pixels",
 ]

@@ -167,15 +167,27 @@ def footprint(grid: Tensor) -> Tensor:
     return torch.cat([top, right, bottom, left], dim=1)
 
 
-def black_share(images: Tensor, threshold: float = 1 / 255) -> Tensor:
-    """Share of images in which no pixel reaches `threshold`, as a scalar.
+def black_share(output: Tensor, images: Tensor | None = None) -> Tensor:
+    """Share of outputs that show nothing of their image, as a scalar.
 
-    The threshold is above zero because the clipped sampler's weights cancel only up
-    to rounding when θ is large.
+    Such an output is one flat colour: the 0 that a sampler pads with, or the darkest value of its
+    image, both up to 1 % of the image's range. It is above 0 because the clipped sampler's
+    weights cancel only up to rounding when θ is large. An image that is flat itself has nothing
+    to show, and its output does not count.
 
     Parameters
     ----------
-    images : (N, C, H, W) float, nominally in [0, 1].
+    output : (N, C, h, w) float, of a sampler.
+    images : (N, C, H, W) float, what it sampled, in any unit; None for images of the range [0, 1].
     """
-    high, low = images.amax(dim=(1, 2, 3)), images.amin(dim=(1, 2, 3))  # needs no copy, as abs does
-    return (torch.maximum(high, -low) < threshold).float().mean()
+    high, low = output.amax(dim=(1, 2, 3)), output.amin(dim=(1, 2, 3))  # needs no copy, as abs does
+    from_padding = torch.maximum(high, -low)
+    if images is None:
+        return (from_padding < FLAT).float().mean()
+    darkest = images.amin(dim=(1, 2, 3))
+    level = FLAT * (images.amax(dim=(1, 2, 3)) - darkest)
+    from_darkest = torch.maximum(high - darkest, darkest - low)
+    return (torch.minimum(from_padding, from_darkest) < level).float().mean()
+
+
+FLAT = 0.01  # share of an image's range

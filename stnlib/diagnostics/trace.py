@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import BinaryIO
 
 from stnlib.diagnostics.measures import QUANTITIES
 
@@ -67,15 +68,37 @@ class Trace:
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Trace:
-        """Read what `save` wrote."""
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        OSError, ValueError
+            One line that names the file: it is not there, or is not what was written.
+        """
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise ValueError(f"{os.fspath(path)} is no regular file")
+        with open(path, "rb") as file:
+            try:
+                return cls._read(file)
+            except Exception as error:  # of many kinds: NumPy's, zipfile's and zlib's
+                name, reason = os.fspath(path), str(error).partition("\n")[0]
+                raise ValueError(f"{name} is not a trace of CollapseMonitor: {reason}") from None
+
+    @classmethod
+    def _read(cls, file: BinaryIO) -> Trace:
         import numpy as np
 
         trace = cls()
-        with np.load(path, allow_pickle=False) as file:
-            if "events_" not in file:
-                raise ValueError(f"{os.fspath(path)} is not a trace of CollapseMonitor")
-            trace.events = [(int(step), str(kind)) for step, kind in file["events_"]]
-            trace.columns = {n: file[n].tolist() for n in file.files if n != "events_"}
+        with np.load(file, allow_pickle=False) as found:
+            trace.events = [(int(step), str(kind)) for step, kind in found["events_"]]
+            columns = {name: found[name] for name in found.files if name != "events_"}
+        if any(column.dtype != np.float32 or column.ndim != 1 for column in columns.values()):
+            raise ValueError("not every column is a row of numbers")
+        if columns and {len(column) for column in columns.values()} != {
+            len(columns["step_number"])
+        }:
+            raise ValueError("not every column has an entry for each step")
+        trace.columns = {name: column.tolist() for name, column in columns.items()}
         return trace
 
     def state_dict(self) -> dict:

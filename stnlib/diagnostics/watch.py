@@ -74,7 +74,8 @@ class _Calls(TorchFunctionMode):
         if func is F.affine_grid:
             self._made(args[0] if args else kwargs["theta"], result)
         elif func is F.grid_sample and result.ndim == 4:
-            self._sampled(args[1] if len(args) > 1 else kwargs["grid"], result)
+            images, grid = (*args, *(kwargs[name] for name in ("input", "grid")[len(args) :]))[:2]
+            self._sampled(grid, result, images.detach())
         elif func is sampled:
             self._sampled(args[0], result)
         return result
@@ -177,15 +178,16 @@ class Watch:
     def _made(self, theta: Tensor, grid: Tensor) -> None:
         self._theta, self._grid = theta, grid
 
-    def _sampled(self, grid: Tensor, output: Tensor) -> None:
+    def _sampled(self, grid: Tensor, output: Tensor, images: Tensor | None = None) -> None:
         self._left -= 1
         if self._left != -1:
             return
+        black = black_share(output.detach(), images)
         if self._grid is grid:  # made by affine_grid and by nothing else
             matrix = self._theta.detach()
-            look = Look(black_share(output.detach()), theta=matrix.flatten(1), matrix=matrix)
+            look = Look(black, theta=matrix.flatten(1), matrix=matrix)
         else:
-            look = Look(black_share(output.detach()), grid=grid.detach())
+            look = Look(black, grid=grid.detach())
         self._finish(look, grid)
 
     def _located(self, localisation: nn.Module, args: tuple, theta: Tensor) -> None:
@@ -193,7 +195,7 @@ class Watch:
 
     def _transformed(self, transformer: nn.Module, args: tuple, output: Tensor) -> None:
         theta = self._theta.detach().float()
-        look = Look(black_share(output.detach()), theta=theta)
+        look = Look(black_share(output.detach(), args[0].detach()), theta=theta)
         family = transformer.family
         if getattr(family, "name", None) == "affine":
             look.matrix = theta.reshape(-1, 2, 3)  # its rows, which need no check and no assembling

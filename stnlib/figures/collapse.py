@@ -11,13 +11,23 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from stnlib.figures.style import COLORS, PALETTE
+from stnlib.outcome import LIVING
 from stnlib.statistics import wilson
 
 __all__ = ["STATES", "death_rates", "fan", "foresight", "one_curve", "outcome_map", "samplers"]
 
-STATES = {"alive": PALETTE[0], "shrunken": PALETTE[1], "black": "black", "diverged": "0.6"}
-STATES["blind"] = PALETTE[4]  # alive, but θ is the same for every image
-STATES["at chance"] = "0.6"  # what a baseline comes to
+#: a colour for each word of `stnlib.outcome.in_a_word`
+STATES = {
+    "looks": PALETTE[0],
+    "learns": PALETTE[0],
+    "idle": PALETTE[9],
+    "shrunken": PALETTE[1],
+    "black": "black",
+    "point": PALETTE[3],
+    "diverged": "0.6",
+    "blind": PALETTE[4],
+    "at chance": "0.6",
+}
 
 
 def fan(rows: Sequence[Mapping], titles: Mapping[str, str], before: int = 150) -> Figure:
@@ -127,7 +137,7 @@ def _bar(axis: Axes, column: int, place: int, states: pd.Series) -> None:
         share = (states == state).mean() * width
         axis.barh(place, share, left=left, color=color, height=0.5, alpha=0.9)
         left += share
-    dead = int((states != "alive").sum())
+    dead = int((~states.isin(LIVING)).sum())
     axis.text(column, place + 0.37, f"{dead} of {len(states)}", ha="center", fontsize="x-small")
 
 
@@ -142,7 +152,7 @@ def one_curve(table: pd.DataFrame, x: str, label: str) -> Figure:
     factors = sorted(table["loc_lr_factor"].unique(), reverse=True)
     markers = dict(zip(factors, "osD^vP*X<>hd", strict=False))
     for (factor, _), runs in table.groupby(["loc_lr_factor", "lr"]):
-        share = wilson(int((runs["state"] != "alive").sum()), len(runs))
+        share = wilson(int((~runs["state"].isin(LIVING)).sum()), len(runs))
         where = float(np.exp(np.log(runs[x]).mean()))
         axis.plot([where, where], [share.low, share.high], color="0.75", lw=1, zorder=0)
         axis.plot(where, share.k / share.n, markers[factor], color=PALETTE[0], ms=7, alpha=0.8)

@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from stnlib.figures.collapse import STATES
 from stnlib.figures.style import PALETTE, label_line, spread_labels
+from stnlib.outcome import LIVING
 from stnlib.schedules import plateau, schedule
 
 __all__ = ["outcomes", "paces", "rates", "schedules", "settings", "steps", "undoing"]
@@ -100,14 +101,14 @@ def _marks(
     for outcome, part in runs.groupby("outcome"):
         apart = np.random.default_rng(0).uniform(-most, most, len(part))
         places = part[x] + apart * (not along), part[y] + apart * along
-        marker = "o" if outcome == "alive" else "X"
+        marker = "o" if outcome in LIVING else "X"
         axis.plot(*places, marker, color=STATES[outcome], ms=6, alpha=0.75, mew=0)
 
 
 def _legend(figure: Figure, axis: Axes, outcomes: pd.Series) -> None:
     for outcome, color in STATES.items():
         if (outcomes == outcome).any():
-            axis.plot([], [], "o" if outcome == "alive" else "X", color=color, label=outcome)
+            axis.plot([], [], "o" if outcome in LIVING else "X", color=color, label=outcome)
     place = dict(ncols=6, loc="outside upper center", handletextpad=0.3, columnspacing=1.2)
     figure.legend(*axis.get_legend_handles_labels(), **place)
 
@@ -150,14 +151,14 @@ def outcomes(verdicts: pd.DataFrame, runs: pd.DataFrame, kinds: Sequence[str]) -
 
 
 def _parts(axis: Axes, place: float, outcomes: pd.Series) -> None:
-    """A bar of the shares of outcomes, and how many are alive."""
+    """A bar of the shares of outcomes, and how many look or idle."""
     left = 0.0
     for outcome, color in STATES.items():
         share = (outcomes == outcome).mean()
         axis.barh(place, share, left=left, color=color, height=0.7)
         left += share
-    alive = f"{(outcomes == 'alive').sum()} of {len(outcomes)}"
-    axis.text(1.03, place, alive, va="center", fontsize="small")
+    living = f"{outcomes.isin(LIVING).sum()} of {len(outcomes)}"
+    axis.text(1.03, place, living, va="center", fontsize="small")
 
 
 def settings(runs: pd.DataFrame, names: Mapping[str, str]) -> Figure:

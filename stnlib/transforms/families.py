@@ -61,7 +61,9 @@ class Family:
                 f"theta must have shape (N, {self.n_parameters}) for family {self.name}, "
                 f"not {tuple(theta.shape)}"
             )
-        if not torch.isfinite(theta).all():
+        # While a CUDA graph is captured nothing can be asked of numbers: there are none yet.
+        capturing = theta.is_cuda and torch.cuda.is_current_stream_capturing()
+        if not capturing and not torch.isfinite(theta).all():
             raise NonFiniteError("theta must be finite, but has infinities or NaN")
         return theta.float() if theta.dtype in (torch.float16, torch.bfloat16) else theta
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from stnlib.diagnostics import CollapseMonitor, CollapseWarning
 from stnlib.fates import WINDOW, death, fall, running_mean
+from stnlib.outcome import BLACK, SEEN
 from stnlib.wild.images import Images
 from stnlib.wild.networks import NETWORKS
 
@@ -85,8 +86,8 @@ def _run(frame: pd.DataFrame, events: list[tuple[int, str]]) -> Row:
         "kind": "run",
         **{"warned": warned, "warning": warning},
         **{"died": death(frame), "fell": fall(frame["accuracy"])},
-        "blackened": _first(frame["black"] > 0.99),
-        "shrank": _for_good(running_mean(frame["coverage"], WINDOW) < 0.5),
+        "blackened": _first(frame["black"] > BLACK),
+        "shrank": _for_good(running_mean(frame["coverage"], WINDOW) < SEEN),
         "best": float(accuracy.rolling(20, min_periods=1).mean().max()),
         "at_warning": float(accuracy.tail(10).mean()) if warned else None,
         **_short(last),

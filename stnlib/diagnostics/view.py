@@ -1,0 +1,44 @@
+"""The view: the part of the image that a transformer's grid spans, in input pixels."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+__all__ = ["corner_spread", "view_corners", "view_pixels"]
+
+
+def view_corners(grid: Tensor) -> Tensor:
+    """The grid's corner points: (N, h, w, 2) to (N, 4, 2), row by row, normalised (x, y)."""
+    return grid[:, [0, 0, -1, -1], [0, -1, 0, -1]]
+
+
+def corner_spread(corners: Tensor, size: tuple[int, int]) -> float:
+    """How much views differ between images, in input pixels; 0 where all have one θ.
+
+    The largest standard deviation over images of a corner's x or y. Below 0.01 a transformer is
+    blind, below 0.5 idle: see `stnlib.outcome`.
+
+    Parameters
+    ----------
+    corners : (N, 4, 2) float, of `view_corners`, ±1 being the centres of the outermost pixels
+        (``align_corners=True``).
+    size : height and width of the input in pixels.
+    """
+    return (corners.double().std(dim=0, correction=0) * _half(corners, size)).max().item()
+
+
+def view_pixels(grid: Tensor, size: tuple[int, int]) -> Tensor:
+    """The larger side of the upright box around each view, in input pixels: (N,) float.
+
+    Parameters
+    ----------
+    grid : (N, h, w, 2) float, normalised (x, y), ``align_corners=True``.
+    size : height and width of the input in pixels.
+    """
+    points = grid.flatten(1, 2)
+    return ((points.amax(dim=1) - points.amin(dim=1)) * _half(grid, size)).amax(dim=1)
+
+
+def _half(like: Tensor, size: tuple[int, int]) -> Tensor:
+    height, width = size
+    return like.new_tensor([(width - 1) / 2, (height - 1) / 2])
