@@ -11,6 +11,11 @@ def pytest_addoption(parser):
     parser.addoption("--tiny", action="store_true", help="only see that they run")
 
 
+def pytest_benchmark_update_json(config, benchmarks, output_json):
+    """Say of a measurement of tiny sizes that it is one: nothing can be judged by it."""
+    output_json["tiny"] = config.getoption("--tiny")
+
+
 @pytest.fixture
 def tiny(request):
     return request.config.getoption("--tiny")

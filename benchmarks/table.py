@@ -2,6 +2,8 @@
 
 python benchmarks/table.py MEASURED.json [RATIOS.json]    prints it, and writes it with its machine
 
+Exit status 1 says that a bar was missed. Tiny sizes (``--tiny``) are held against none.
+
 Where only some things were measured, the others keep the rows that RATIOS.json has. A row names
 the source that it measured, and when and on what.
 """
@@ -182,15 +184,20 @@ def judgement(row):
 def main():
     """Print, and write where a second name is given."""
     measured, *target = map(Path, sys.argv[1:])
+    found = json.loads(measured.read_text(encoding="utf-8"))
+    if found["tiny"]:
+        print(*map(line, rows(found["benchmarks"])), "", "tiny sizes: not judged", sep="\n")
+        return
     origin = provenance(torch.device("cpu"), "")
     origin_of_row = {name: origin[name] for name in ("source", "date", "device")}
-    table = [row | origin_of_row for row in rows(json.loads(measured.read_text())["benchmarks"])]
+    table = [row | origin_of_row for row in rows(found["benchmarks"])]
     print(*map(line, table), "", *map(judgement, bars(table)), sep="\n")
     if target:
         old = json.loads(target[0].read_text())["rows"] if target[0].exists() else []
         table = renewed(old, table)
         content = {"machine": machine(origin, table), "bars": bars(table), "rows": table}
         target[0].write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    sys.exit(any(row["met"] is False for row in bars(table)))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ from stnlib import study
 from stnlib.cluster import connect
 from stnlib.config import RunConfig
 from stnlib.data import load
-from stnlib.sweep import Job, sweep
+from stnlib.jobs import Job
+from stnlib.sweep import sweep
 
 RUNS, ROUNDS = 8, 1  # of five seconds and more: a round takes as long as many of a shorter one
 

@@ -20,22 +20,13 @@ from stnlib.config import RunConfig
 from stnlib.data import DataSet
 from stnlib.diagnostics import CollapseMonitor
 from stnlib.files import write_whole
+from stnlib.paths import checkpoint_folder
 from stnlib.schema import check_history
 
 __all__ = ["checkpoint_folder", "load_checkpoint", "run_key", "save_checkpoint"]
 
 _log = logging.getLogger(__name__)
 _SLOTS = {"step", "exp_avg", "exp_avg_sq"}  # what every kind of Adam keeps of a parameter
-
-
-def checkpoint_folder() -> Path:
-    """Where unfinished runs lie: `STNLIB_CHECKPOINTS`, else the platform's cache folder."""
-    named = os.environ.get("STNLIB_CHECKPOINTS")
-    if named:
-        return Path(named)
-    import platformdirs  # late: a machine that only trains need not have it
-
-    return Path(platformdirs.user_cache_dir("stnlib")) / "checkpoints"
 
 
 def run_key(config: RunConfig, data: DataSet) -> str:

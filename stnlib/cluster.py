@@ -10,13 +10,16 @@ import contextlib
 import logging
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dask
-import torch
 from distributed import Client, LocalCluster, get_worker
 
 from stnlib.config import ConfigError
+from stnlib.machine import count_gpus
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["connect", "device_here", "resources_of"]
 
@@ -46,19 +49,22 @@ def connect(
     OSError
         When no scheduler answers there.
     """
-    with _remote(scheduler) if scheduler else _local(workers, per_gpu) as client:
+    with _remote(scheduler) if scheduler is not None else _local(workers, per_gpu) as client:
         yield client
 
 
 @contextlib.contextmanager
 def _local(workers: int | None, per_gpu: int) -> Iterator[Client]:
-    gpus = torch.cuda.device_count()
+    gpus = count_gpus()
     # A worker that dies takes all its tasks' good name with it; here each death is worth a retry.
     settings = {
         "distributed.scheduler.allowed-failures": 100,
         "distributed.worker.daemon": True,
         "distributed.worker.profile.enabled": False,  # it looks at the run a hundred times a second
         "distributed.worker.preload": [_END_AT_CTRL_C],
+        # Dask's servers cannot do without HTTP: nothing is served, and to this machine alone
+        "distributed.scheduler.http.routes": [],
+        "distributed.worker.http.routes": [],
     }
     with (
         dask.config.set(settings),
@@ -67,8 +73,10 @@ def _local(workers: int | None, per_gpu: int) -> Iterator[Client]:
             threads_per_worker=1,
             memory_limit=0,  # Dask's own would pause a worker whose training takes its share
             resources=_GPU if gpus else {},
+            host="127.0.0.1",
             dashboard_address=None,
-            scheduler_kwargs={"dashboard_address": ":0"},  # sweeps side by side: any free port
+            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # sweeps side by side: any port
+            worker_dashboard_address=None,
             silence_logs=logging.CRITICAL,  # failures are reported at the end, a line each
         ) as cluster,
         Client(cluster) as client,
@@ -78,6 +86,8 @@ def _local(workers: int | None, per_gpu: int) -> Iterator[Client]:
 
 @contextlib.contextmanager
 def _remote(scheduler: str) -> Iterator[Client]:
+    if not scheduler.strip():
+        raise ConfigError("scheduler must be an address such as tcp://host:8786, not nothing")
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what fails is said in a line
     try:
         client = Client(scheduler, timeout="10s")
@@ -109,6 +119,8 @@ def device_here() -> torch.device:
 
     Local workers take turns on the GPUs; others see those that CUDA_VISIBLE_DEVICES leaves them.
     """
+    import torch  # late: only workers need it
+
     gpus = torch.cuda.device_count()
     if not gpus:
         return torch.device("cpu")

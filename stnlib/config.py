@@ -6,13 +6,16 @@ stands in a record's provenance.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from stnlib.errors import StnlibError
+from stnlib.errors import ConfigError
 from stnlib.rules import Rule, choice, flag, number, optional, whole
 from stnlib.schedules import SCHEDULES
 
@@ -23,18 +26,16 @@ __all__ = [
     "check",
     "choice",
     "defaults",
+    "explained",
     "number",
     "optional",
+    "parse_settings",
     "whole",
 ]
 
 
-class ConfigError(StnlibError, ValueError):
-    """A parameter that is unknown or out of range; its message is one line."""
-
-
-def _decided(default: Any, rule: Rule) -> Any:
-    return field(default=default, metadata={"rule": rule})
+def _decided(default: Any, rule: Rule, meaning: str) -> Any:
+    return field(default=default, metadata={"rule": rule, "meaning": meaning})
 
 
 _DISTORTED = ("c10d", "shapes10d")
@@ -88,42 +89,116 @@ class RunConfig:
         Names the parameter, what it was and what is allowed.
     """
 
-    data: str = _decided("cm", choice("cm", "digits", "mnist", *_CIFAR_LIKE))
+    data: str = _decided("cm", choice("cm", "digits", "mnist", *_CIFAR_LIKE), "the data set")
     model: str = _decided(
-        "stn", choice("baseline", "baseline_wide", "stn", "stn_frozen", *_DISTORTED_ONLY)
+        "stn",
+        choice("baseline", "baseline_wide", "stn", "stn_frozen", *_DISTORTED_ONLY),
+        "the network; oracle and crop are baselines that see distorted images undone, or cut out",
     )
-    n_train: int | None = _decided(None, optional(whole(1)))
-    sampler: str = _decided("bilinear", choice("bilinear", "clipped"))
-    padding: str = _decided("zeros", choice("zeros", "border", "reflection"))
+    n_train: int | None = _decided(
+        None, optional(whole(1)), "number of training images, None for all"
+    )
+    sampler: str = _decided(
+        "bilinear",
+        choice("bilinear", "clipped"),
+        "the transformer's sampler; clipped is the paper's",
+    )
+    padding: str = _decided(
+        "zeros",
+        choice("zeros", "border", "reflection"),
+        "what the sampler sees outside of the image",
+    )
     transform: str = _decided(
-        "affine", choice("translation", "attention", "similarity", "affine", "projective", "tps")
+        "affine",
+        choice("translation", "attention", "similarity", "affine", "projective", "tps"),
+        "the family of transformations",
     )
-    output_size: int | None = _decided(None, optional(whole(1)))
-    optimizer: str = _decided("adam", choice("adam", "adamw", "keras_adam"))
-    lr: float = _decided(1e-3, number(above=0))
-    weight_decay: float = _decided(0.0, number(least=0))
-    loc_lr_factor: float = _decided(1.0, number(least=0))
-    schedule: str = _decided("constant", choice(*SCHEDULES))
-    warmup: float = _decided(0.0, number(least=0, below=1))
-    epochs: int = _decided(10, whole(1))
-    batch_size: int = _decided(128, whole(1))
-    shuffle: bool = _decided(True, flag)
-    augment: str = _decided("none", choice("none", "flip", "warp", "clutter", "warp+clutter"))
-    dropout: float = _decided(0.0, number(least=0, below=1))
-    precision: str = _decided("float32", choice("float32", "bfloat16", "auto"))
-    seed: int = _decided(0, whole(0))
-    locnet: str = _decided("paper", choice(*_LOCNETS))
-    bound: float | None = _decided(None, optional(number(above=0)))
-    theta_init: str = _decided("identity", choice("identity", "small_random", "glorot"))
-    loc_clip: float | None = _decided(None, optional(number(above=0)))
-    outside_penalty: float = _decided(0.0, number(least=0))
-    recovery: str = _decided("none", choice("none", "rollback", "reset"))
-    scale_init: float = _decided(1.0, number(above=0))
-    alter: str = _decided("none", choice("none", "standard", "frame1", "frame2", "inverted"))
-    distortion: float | None = _decided(None, optional(number(least=0, most=1)))
-    loc_beta2: float = _decided(0.999, number(least=0, below=1))
-    hidden_scale: float = _decided(1.0, number(above=0))
-    warmup_of: str = _decided("both", choice("both", "localisation", "classifier"))
+    output_size: int | None = _decided(
+        None,
+        optional(whole(1, 256)),
+        "height and width of the transformer's output in pixels, None for the input's",
+    )
+    optimizer: str = _decided(
+        "adam", choice("adam", "adamw", "keras_adam"), "Adam, with decoupled decay, or Keras's"
+    )
+    lr: float = _decided(1e-3, number(above=0), "learning rate")
+    weight_decay: float = _decided(0.0, number(least=0), "weight decay")
+    loc_lr_factor: float = _decided(
+        1.0, number(least=0), "learning rate of the localisation network over the rest's"
+    )
+    schedule: str = _decided("constant", choice(*SCHEDULES), "course of the learning rate")
+    warmup: float = _decided(
+        0.0, number(least=0, below=1), "share of all steps over which the rate first rises from 0"
+    )
+    epochs: int = _decided(10, whole(1), "passes over the training images")
+    batch_size: int = _decided(
+        128, whole(1), "images a step, at most as many as there are to train on"
+    )
+    shuffle: bool = _decided(True, flag, "new order of the images in each epoch")
+    augment: str = _decided(
+        "none",
+        choice("none", "flip", "warp", "clutter", "warp+clutter"),
+        "what is done to training images",
+    )
+    dropout: float = _decided(
+        0.0, number(least=0, below=1), "probability, before the classifier's last layer"
+    )
+    precision: str = _decided(
+        "float32",
+        choice("float32", "bfloat16", "auto"),
+        "of the arithmetic; auto is bfloat16 where the machine gains by it",
+    )
+    seed: int = _decided(0, whole(0), "of initial weights, order, dropout and augmentation")
+    locnet: str = _decided("paper", choice(*_LOCNETS), "the localisation network")
+    bound: float | None = _decided(
+        None,
+        optional(number(above=0)),
+        "largest change of θ that the localisation network can ask for, None for any",
+    )
+    theta_init: str = _decided(
+        "identity",
+        choice("identity", "small_random", "glorot"),
+        "how the last layer of the localisation network begins",
+    )
+    loc_clip: float | None = _decided(
+        None,
+        optional(number(above=0)),
+        "largest norm of the localisation network's gradient, None for any",
+    )
+    outside_penalty: float = _decided(
+        0.0,
+        number(least=0),
+        "weight of the grid's mean squared distance from the image in the loss",
+    )
+    recovery: str = _decided(
+        "none",
+        choice("none", "rollback", "reset"),
+        "what is done after an epoch whose outputs are black",
+    )
+    scale_init: float = _decided(1.0, number(above=0), "scale with which θ begins")
+    alter: str = _decided(
+        "none",
+        choice("none", "standard", "frame1", "frame2", "inverted"),
+        "what is done to all images, to train on or to judge by",
+    )
+    distortion: float | None = _decided(
+        None,
+        optional(number(least=0, most=1)),
+        "strength with which images are scattered over a canvas, None for not at all",
+    )
+    loc_beta2: float = _decided(
+        0.999,
+        number(least=0, below=1),
+        "decay of Adam's mean of squared gradients in the localisation network",
+    )
+    hidden_scale: float = _decided(
+        1.0, number(above=0), "factor on what the localisation network's first dense layer is given"
+    )
+    warmup_of: str = _decided(
+        "both",
+        choice("both", "localisation", "classifier"),
+        "for which part of the network the rate rises from 0",
+    )
 
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):
@@ -137,6 +212,12 @@ class RunConfig:
             allowed = {"output_size"} if self.model in _DISTORTED_ONLY else set()
             for name in sorted((_TRANSFORMER_ONLY - allowed) & set(self.changed())):
                 raise ConfigError(f"{name} is for models with a transformer, not {self.model!r}")
+        least, table = (22, "III") if self.classifier == "c10" else (10, "II")
+        if self.output_size is not None and self.output_size < least:
+            raise ConfigError(
+                f"output_size must be at least {least} pixels for Table {table}'s network, "
+                f"not {self.output_size}"
+            )
         if self.optimizer == "keras_adam" and self.weight_decay:
             raise ConfigError(f"optimizer keras_adam has no weight_decay, not {self.weight_decay}")
         if self.schedule == "onecycle" and self.warmup:
@@ -223,6 +304,56 @@ _FIELDS = {f.name: f for f in dataclasses.fields(RunConfig)}
 def defaults() -> dict[str, Any]:
     """Every field's name and default."""
     return {name: f.default for name, f in _FIELDS.items()}
+
+
+def explained() -> list[tuple[str, Any, str, str]]:
+    """Every field: its name, its default, what it means and what is allowed."""
+    return [
+        (name, f.default, f.metadata["meaning"], f.metadata["rule"](object()))
+        for name, f in _FIELDS.items()
+    ]
+
+
+def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
+    """Names and values of settings, ``["lr=1e-4", "model=stn"]``.
+
+    Of all that a text can be read as, it is what the field's rule allows: ``none`` is no clipping
+    for `loc_clip`, and a name for `augment`. What it allows in no reading, `RunConfig` refuses.
+
+    Raises
+    ------
+    ConfigError
+        One line, where a name is unknown or comes twice.
+    """
+    values: dict[str, Any] = {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals or name not in _FIELDS:
+            known = ", ".join(_FIELDS)
+            raise ConfigError(
+                f"{setting[:80]!r} is no setting: write NAME=VALUE with one of {known}"
+            )
+        if name in values:
+            raise ConfigError(f"{name} is set twice: {setting!r} is the second")
+        values[name] = _parsed(name, text)
+    return values
+
+
+def _parsed(name: str, text: str) -> Any:
+    readings = list(_readings(text))
+    allowed = (value for value in readings if not _FIELDS[name].metadata["rule"](value))
+    return next(allowed, readings[0])
+
+
+def _readings(text: str) -> Iterator[Any]:
+    words = {"none": None, "true": True, "false": False}
+    if text.lower() in words:
+        yield words[text.lower()]
+    if re.fullmatch(r"[\w.+-]+", text, re.ASCII) and "_" not in text:  # Python allows more
+        for kind in (int, float):
+            with contextlib.suppress(ValueError):
+                yield kind(text)
+    yield text
 
 
 def _known(name: str) -> None:

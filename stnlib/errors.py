@@ -5,7 +5,7 @@ Everything else is an error of the program and keeps its traceback.
 
 from __future__ import annotations
 
-__all__ = ["StnlibError"]
+__all__ = ["ConfigError", "StnlibError"]
 
 
 class StnlibError(Exception):
@@ -17,3 +17,7 @@ class StnlibError(Exception):
 
     def _render_traceback_(self) -> list[str]:
         return [f"{type(self).__name__}: {self}"]
+
+
+class ConfigError(StnlibError, ValueError):
+    """A parameter that is unknown or out of range; its message is one line."""

@@ -64,11 +64,11 @@ def pick_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
         raise ConfigError(f"device must be auto, cpu, cuda or cuda:N, not {name!r}")
-    device = torch.device(name)
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if device.type == "cuda" and (device.index or 0) >= count:
+    number = int(name.partition(":")[2] or 0)  # torch's own index wraps around at 128
+    if name != "cpu" and number >= count:
         raise ConfigError(f"device {name} is not there: this machine has {count} CUDA devices")
-    return device
+    return torch.device(name)
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:

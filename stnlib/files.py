@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import secrets
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from stnlib.errors import StnlibError
 
-__all__ = ["ClaimedError", "check_writable", "claim", "write_whole"]
+__all__ = ["ClaimedError", "check_writable", "claim", "regular", "write_whole"]
 
 
 class ClaimedError(StnlibError, RuntimeError):
@@ -32,6 +33,8 @@ def claim(path: Path) -> Iterator[None]:
     ClaimedError
         When another process, or thread, holds the claim; at once.
     """
+    from filelock import FileLock, Timeout  # late: who only reads need not wait for it
+
     mark = path.with_name(f".{path.name}.claim")
     lock = FileLock(mark, timeout=0)
     try:
@@ -56,20 +59,17 @@ def write_whole(path: Path, content: bytes) -> None:
     OSError
         One line that names the file and the reason, such as a full disk.
     """
-    temporary = None
+    temporary = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:  # unlike tempfile's, open to whom the umask allows
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp makes it private; a record is for everyone
         os.replace(temporary, path)
     except BaseException as error:
-        if temporary:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         if isinstance(error, OSError):
             raise OSError(f"could not write {path}: {error.strerror or error}") from None
         raise
@@ -86,3 +86,16 @@ def check_writable(folder: Path) -> None:
             pass
     except OSError as error:
         raise OSError(f"cannot write in {folder}: {error.strerror or error}") from None
+
+
+def regular(path: Path) -> Path:
+    """Return `path` if a regular file is there: one that ends, and does not keep us waiting.
+
+    Raises
+    ------
+    OSError
+        One line, where there is nothing, or a folder, a pipe, a device or a socket.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "no regular file", str(path))
+    return path

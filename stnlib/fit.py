@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from stnlib.capture import CapturedStep, capturable
 from stnlib.checkpoint import load_checkpoint, run_key, save_checkpoint
@@ -19,6 +18,7 @@ from stnlib.data.distort import upright_points
 from stnlib.diagnostics import CollapseMonitor, CollapseWarning, through
 from stnlib.evaluation import evaluate, thetas
 from stnlib.models import STN, build
+from stnlib.progress import bar as progress_bar
 from stnlib.recovery import recover, snapshot
 from stnlib.train import derive_seed, make_optimizer, train_epoch
 
@@ -65,13 +65,12 @@ def fit(
     watch = tracer and tracer.monitor
     history = load_checkpoint(checkpoint, *own, watch, config.epochs) if checkpoint else []
     steps = -(-len(data.train) // config.batch_size)
-    with tqdm(
+    with progress_bar(
         total=config.epochs * steps,
         initial=len(history) * steps,
         desc=f"{config.data} {config.model} seed {config.seed}",
         unit="step",
         disable=not progress,
-        dynamic_ncols=True,
     ) as bar:
 
         def on_step(*step: Any) -> None:
@@ -90,7 +89,7 @@ def fit(
             if recover(model, optimizer, config, before, row):
                 row |= {"recovered": True} | _validated(model, data, config)
             history.append({"epoch": epoch} | row)
-            bar.set_postfix(epoch=epoch, val=f"{row['val_accuracy']:.3f}")
+            bar.set_postfix(epoch=epoch, val=f"{row['val_accuracy']:.3f}", refresh=False)
             if checkpoint:
                 save_checkpoint(checkpoint, *own, history, watch)
     if tracer:

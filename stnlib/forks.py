@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm.auto import tqdm
 
 from stnlib import observations, study
 from stnlib.config import ConfigError, RunConfig
@@ -25,6 +24,7 @@ from stnlib.evaluation import resolved
 from stnlib.fates import LEAST_SEEN, WINDOW
 from stnlib.interventions import INTERVENTIONS
 from stnlib.outcome import HALF_BLACK
+from stnlib.progress import bar as progress_bar
 from stnlib.provenance import provenance
 from stnlib.rules import whole
 from stnlib.walk import State, Walk
@@ -43,10 +43,15 @@ def check_plan(plan: dict[str, Any]) -> dict[str, Any]:
     for name in names[:-1]:
         if wrong := whole(1)(plan[name]):
             raise ConfigError(f"[forks] {name} must be {wrong}, not {plan[name]!r}")
-    for change in plan["changes"]:
-        if change not in INTERVENTIONS:
+    changes = plan["changes"]
+    if not isinstance(changes, list) or not changes:
+        raise ConfigError(f"[forks] changes must be a list of at least one name, not {changes!r}")
+    for i, change in enumerate(changes):
+        if not isinstance(change, str) or change not in INTERVENTIONS:
             known = ", ".join(INTERVENTIONS)
             raise ConfigError(f"[forks] changes must be of {known}, not {change!r}")
+        if change in changes[:i]:
+            raise ConfigError(f"[forks] changes must name each once, not twice {change!r}")
     return plan
 
 
@@ -154,7 +159,8 @@ def autopsy(
         )
     rows = rows or [first]
     observations.write(folder, study, what, rows, origin)
-    for change, order_ in tqdm(missing if point else [], desc=f"seed {config.seed}", unit="fork"):
+    todo = missing if point else []
+    for change, order_ in progress_bar(iterable=todo, desc=f"seed {config.seed}", unit="fork"):
         walk = Walk(config, data, order=order_)
         walk.restore(point)
         rows.append(fork(walk, change, plan["steps"]))

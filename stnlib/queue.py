@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import collections
 import contextlib
-import functools
 import os
 import shutil
 import signal
@@ -25,31 +24,21 @@ import subprocess
 import sys
 import tarfile
 import time
-import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from multiprocessing import get_context
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tqdm.auto import tqdm
-
-from stnlib import records, studyfile
-from stnlib.config import ConfigError, RunConfig
+from stnlib import jobs, paths, records
 from stnlib.errors import StnlibError
 from stnlib.files import check_writable
+from stnlib.jobs import Job, Outcome
+from stnlib.progress import bar as progress_bar
 
-__all__ = ["Made", "Run", "main", "pack", "pending", "work_off"]
+__all__ = ["Made", "gpu_holds", "main", "pack", "work_off"]
 
 PART = 16 * 2**20 - 2**16  # bytes of an archive, at most: a little less than 16 MiB
-
-
-class Run(NamedTuple):
-    """One run to make: its study, its configuration, and what the study asks of it."""
-
-    study: str
-    config: RunConfig
-    options: dict[str, Any]
 
 
 class Made(NamedTuple):
@@ -60,30 +49,10 @@ class Made(NamedTuple):
     left: int
 
 
-def pending(files: Sequence[Path], where: Sequence[Path]) -> list[Run]:
-    """The runs of study files that no study has recorded in the folders `where`, each once.
-
-    Raises
-    ------
-    ConfigError
-        One line, before any work, when any of the files is wrong, or names no run.
-    """
-    runs: dict[str, Run] = {}
-    recorded = {path.stem for path in records.paths(where=where)}
-    for file in files:
-        if studyfile.forks(file):
-            raise ConfigError(f"{file} asks for forks: stn forks makes them")
-        options = studyfile.options(file)
-        for config in studyfile.configurations(file):
-            if config.key not in recorded:
-                runs.setdefault(config.key, Run(file.stem, config, options))
-    return list(runs.values())
-
-
 def work_off(
-    runs: Iterable[Run],
+    pending: Sequence[Job],
     folder: Path,
-    checkpoints: Path | None = None,
+    checkpoints: Path,
     *,
     at_once: int | None = None,
     minutes: float | None = None,
@@ -100,33 +69,25 @@ def work_off(
     minutes : after which what is unfinished ends; None for no limit.
     device : auto, cpu, cuda or cuda:N.
     """
-    waiting = collections.deque(runs)
-    limit = None if minutes is None else time.monotonic() + 60 * minutes
-    places = str(folder.absolute()), None if checkpoints is None else str(checkpoints.absolute())
+    limit = float("inf") if minutes is None else time.monotonic() + 60 * minutes
+    waiting = collections.deque(pending)
     made: list[Path] = []
     failures: dict[str, str] = {}
     n = min(at_once or _at_once(device), len(waiting))
-    bar = tqdm(
-        total=len(waiting),
-        unit="run",
-        smoothing=0,  # runs end in bursts, as many as are made at a time
-        mininterval=1 if sys.stderr.isatty() else 60,  # a log file gets a line a minute
-        disable=not progress,
-        dynamic_ncols=True,
-    )
+    bar = progress_bar(total=len(waiting), unit="run", smoothing=0, disable=not progress)
     with bar, _shared_gpu():
-        crew = _Crew(n, (*places, device))
+        crew = _Crew(n, (folder, checkpoints, device))
         try:
-            while (waiting or crew.busy) and (limit is None or time.monotonic() < limit):
+            while (waiting or crew.busy) and time.monotonic() < limit:
                 crew.give(waiting)
-                for run, said in crew.ended(seconds=1.0):
-                    if said.state == "claimed":  # another process makes it; or dies, and we do
-                        waiting.append(run)
+                for job, outcome in crew.ended(seconds=1.0):
+                    if outcome.state == "claimed":  # its maker may yet die, and then we make it
+                        waiting.append(job)
                         continue
-                    if said.state == "recorded":
-                        made.append(Path(said.words))
+                    if outcome.state == "recorded":
+                        made.append(records.place(folder, job.study, job.config))
                     else:
-                        failures[f"{run.study}/{run.config.key}"] = said.words
+                        failures[job.name] = f"{job.config.changed()}: {outcome.reason}"
                     bar.set_postfix_str(f"{len(failures)} failed", refresh=False)
                     bar.update()
                 bar.update(0)
@@ -136,21 +97,14 @@ def work_off(
     return Made(made, failures, left)
 
 
-class _Said(NamedTuple):
-    """What a process says of a run: `recorded` and where, `claimed`, or `failed` and why."""
-
-    state: str
-    words: str
-
-
 class _Crew:
     """Processes that make a run each, given to them by a pipe; one that dies is replaced."""
 
-    def __init__(self, size: int, places: tuple[str, str | None, str]) -> None:
+    def __init__(self, size: int, places: tuple[Path, Path, str]) -> None:
         self._context = get_context("spawn")
         self._places = places
         self._idle = [self._hired() for _ in range(size)]
-        self._busy: list[tuple[Any, Any, Run]] = []
+        self._busy: list[tuple[Any, Any, Job]] = []
 
     @property
     def busy(self) -> int:
@@ -163,28 +117,28 @@ class _Crew:
         theirs.close()
         return process, ours
 
-    def give(self, waiting: collections.deque[Run]) -> None:
+    def give(self, waiting: collections.deque[Job]) -> None:
         """Give every idle process its next run."""
         while self._idle and waiting:
             process, pipe = self._idle.pop()
-            run = waiting.popleft()
-            pipe.send(run)
-            self._busy.append((process, pipe, run))
+            job = waiting.popleft()
+            pipe.send(job)
+            self._busy.append((process, pipe, job))
 
-    def ended(self, seconds: float) -> list[tuple[Run, _Said]]:
+    def ended(self, seconds: float) -> list[tuple[Job, Outcome]]:
         """The runs that ended, waiting up to so many seconds for one."""
         found = []
         ready = wait([pipe for _, pipe, _ in self._busy], timeout=seconds)
-        for process, pipe, run in [entry for entry in self._busy if entry[1] in ready]:
-            self._busy.remove((process, pipe, run))
+        for process, pipe, job in [entry for entry in self._busy if entry[1] in ready]:
+            self._busy.remove((process, pipe, job))
             try:
-                said = pipe.recv()
+                outcome = pipe.recv()
             except EOFError:  # killed from outside, by want of memory for instance
                 process.join()
-                said = _Said("failed", f"its process ended with status {process.exitcode}")
+                outcome = Outcome("failed", f"its process ended with status {process.exitcode}")
                 process, pipe = self._hired()
             self._idle.append((process, pipe))
-            found.append((run, said))
+            found.append((job, outcome))
         return found
 
     def dismiss(self) -> None:
@@ -197,38 +151,15 @@ class _Crew:
             pipe.close()
 
 
-def _serve(pipe: Any, folder: str, checkpoints: str | None, device: str) -> None:
+def _serve(pipe: Any, folder: Path, checkpoints: Path, device: str) -> None:
     """What a process of the crew does: make the runs that it is given, one after the other."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to it as well
-    import torch
-
-    from stnlib import study
-    from stnlib.data import load
+    from stnlib import work
     from stnlib.evaluation import pick_device
-    from stnlib.files import ClaimedError
 
-    torch.set_num_threads(1)
-    data = functools.lru_cache(maxsize=2)(load)
-    places = {"folder": Path(folder), "checkpoints": Path(checkpoints) if checkpoints else None}
-    while True:
-        try:
-            run = pipe.recv()
-        except EOFError:
-            return
-        config = run.config
-        try:
-            images = data(config.data, n_train=config.n_train, distortion=config.distortion)
-            options = places | run.options | {"data": images, "device": pick_device(device)}
-            path = study.run(config, run.study, progress=False, **options)
-            pipe.send(_Said("recorded", str(path)))
-        except ClaimedError as error:
-            time.sleep(1)  # not to ask again at once, where nothing else is left to do
-            pipe.send(_Said("claimed", str(error)))
-        except (StnlibError, OSError) as error:
-            pipe.send(_Said("failed", str(error)))
-        except Exception as error:
-            traceback.print_exc()
-            pipe.send(_Said("failed", f"{type(error).__name__}: {error}"))
+    with contextlib.suppress(EOFError):  # the queue has ended
+        while True:
+            pipe.send(work.make(pipe.recv(), folder, checkpoints, pick_device(device)))
 
 
 def _at_once(device: str) -> int:
@@ -261,12 +192,12 @@ def gpu_holds(memory: int, cores: int) -> int:
     return max(1, min(cores, memory // 2**32))
 
 
-def pack(paths: Sequence[Path], folder: Path, into: Path) -> list[Path]:
+def pack(made: Sequence[Path], folder: Path, into: Path) -> list[Path]:
     """Put records, with the traces and weights beside them, into archives below 16 MiB.
 
     Parameters
     ----------
-    paths : of records in `folder`; names in the archives are relative to it.
+    made : records in `folder`; names in the archives are relative to it.
     into : folder of the archives, ``records-1.tar.gz`` and so on.
 
     Raises
@@ -276,7 +207,7 @@ def pack(paths: Sequence[Path], folder: Path, into: Path) -> list[Path]:
     """
     parts: list[list[Path]] = []
     room = 0
-    for path in paths:
+    for path in made:
         group = [path, records.trace_path(path), records.weights_path(path)]
         group = [member for member in group if member.exists()]
         needs = sum(member.stat().st_size + 1024 for member in group)  # unpacked, with headers
@@ -292,9 +223,9 @@ def pack(paths: Sequence[Path], folder: Path, into: Path) -> list[Path]:
     return [_archived(part, folder, name) for part, name in zip(parts, names, strict=True)]
 
 
-def _archived(paths: list[Path], folder: Path, archive: Path) -> Path:
+def _archived(members: list[Path], folder: Path, archive: Path) -> Path:
     with tarfile.open(archive, "w:gz") as file:
-        for path in paths:
+        for path in members:
             file.add(path, path.relative_to(folder))
     return archive
 
@@ -302,41 +233,40 @@ def _archived(paths: list[Path], folder: Path, archive: Path) -> Path:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status: 1 where a run failed, 2 for wrong arguments."""
     parser = argparse.ArgumentParser("python -m stnlib.queue", description=__doc__.splitlines()[0])
-    parser.add_argument("files", nargs="+", type=Path, help="study files, the most valuable first")
-    parser.add_argument("--records", type=Path, help="folder of records; default: your own")
-    parser.add_argument("--checkpoints", type=Path, help="of unfinished runs; default: the cache")
+    parser.add_argument("files", nargs="+", help="study files, the most valuable first")
+    parser.add_argument("--records", help="folder of records; default: your own")
+    parser.add_argument("--checkpoints", help="of unfinished runs; default: the cache")
     parser.add_argument("--minutes", type=_positive, help="limit of time; default: none")
     parser.add_argument("--at-once", type=_whole, help="runs at a time; default: what fits")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--pack", type=Path, help="folder of archives of the records made")
+    parser.add_argument("--pack", help="folder of archives of the records made")
     given = parser.parse_args(arguments)
-    folder = (given.records or records.folders()[-1]).expanduser().absolute()
     try:
-        where = [folder] if given.records else records.folders()
-        runs = pending(given.files, where)
-        check_writable(folder)
-        made = work_off(
-            runs,
-            folder,
-            given.checkpoints,
-            at_once=given.at_once,
-            minutes=given.minutes,
-            device=given.device,
-        )
-        parts = pack(made.paths, folder, given.pack) if given.pack else []
+        where = [paths.expanded(given.records)] if given.records else records.folders()
+        wanted = jobs.jobs_of([paths.expanded(file) for file in given.files])
+        pending, failures = jobs.without_record(wanted, where)
+        folder = where[-1]
+        checkpoints = paths.expanded(given.checkpoints or paths.checkpoint_folder())
+        for place in (folder, checkpoints):
+            check_writable(place)
+        jobs.check(pending, here=True)
+        limits = {"at_once": given.at_once, "minutes": given.minutes, "device": given.device}
+        made = work_off(pending, folder, checkpoints, **limits)
+        parts = pack(made.paths, folder, paths.expanded(given.pack)) if given.pack else []
     except KeyboardInterrupt:
         print("interrupted: the same command goes on from the last epochs", file=sys.stderr)
         return 130
     except (StnlibError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    for name, reason in made.failures.items():
+    failures |= made.failures
+    for name, reason in failures.items():
         print(f"failed: {name} {reason}", file=sys.stderr)
     for part in parts:
         print(part)
-    rest = f"{made.left} left, {len(made.failures)} failed"
+    rest = f"{made.left} left, {len(failures)} failed"
     print(f"{len(made.paths)} runs recorded in {folder}, {rest}")
-    return 1 if made.failures else 0
+    return 1 if failures else 0
 
 
 def _positive(text: str) -> float:

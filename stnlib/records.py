@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from stnlib import outcome
 from stnlib.config import ConfigError, RunConfig
 from stnlib.files import write_whole
+from stnlib.paths import BOOK, own_records
 from stnlib.schema import check_history, check_origin, check_result, check_study
 from stnlib.sealed import RecordError, check_parts, dump, seal, unseal
 from stnlib.studyfile import configurations
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "SCHEMA",
@@ -44,25 +45,16 @@ __all__ = [
 SCHEMA = 2
 Record = dict[str, Any]
 _PARTS = ("schema", "study", "key", "config", "history", "result", "provenance")
-_BOOK = Path(__file__).resolve().parent.parent / "book" / "records"
 _ORIGIN = ("data", "device", "threads", "versions", "system", "source", "date")
 
 
 def folders() -> list[Path]:
     """Where records lie: the book's (in a checkout), then the reader's own.
 
-    The reader's own folder, which new records go to, is `STNLIB_RECORDS` where that is
-    set, else `records` in the platform's folder for user data.
+    The reader's own folder, which new records go to: see `stnlib.paths.own_records`.
     """
-    named = os.environ.get("STNLIB_RECORDS")
-    own = Path(named) if named else _usual_folder()
-    return [_BOOK, own] if _BOOK.is_dir() else [own]
-
-
-def _usual_folder() -> Path:
-    import platformdirs  # late: a machine that only trains need not have it
-
-    return platformdirs.user_data_path("stnlib") / "records"
+    book = BOOK / "records"
+    return [book, own_records()] if book.is_dir() else [own_records()]
 
 
 def write(
@@ -256,6 +248,8 @@ def table(records: Iterable[Record]) -> pd.DataFrame:
     pixels), `diverged` and `at_chance` (see `stnlib.outcome`); `data_fingerprint`, `threads`,
     `date`.
     """
+    import pandas as pd  # late: half a second, for tables alone
+
     return pd.DataFrame([_row(record) for record in records])
 
 
@@ -288,6 +282,8 @@ def histories(records: Iterable[Record]) -> pd.DataFrame:
     -------
     Columns: `key`, every field of the configuration, and those of the history.
     """
+    import pandas as pd
+
     rows = []
     for record in records:
         same = {"key": record["key"], **record["config"].to_dict()}

@@ -47,13 +47,14 @@ def optional(rule: Rule) -> Rule:
     return either
 
 
-def whole(least: int) -> Rule:
-    """Rule for a whole number of at least `least`."""
+def whole(least: int, most: int | None = None) -> Rule:
+    """Rule for a whole number of at least `least`, and at most `most`."""
+    allowed = f"a whole number >= {least}" + (f" and <= {most}" if most else "")
+    limit = sys.maxsize if most is None else most  # what NumPy and PyTorch can count to
 
     def rule(value: Any) -> str | None:
         ok = isinstance(value, int) and not isinstance(value, bool)
-        ok = ok and least <= value <= sys.maxsize  # what NumPy and PyTorch can count to
-        return None if ok else f"a whole number >= {least}"
+        return None if ok and least <= value <= limit else allowed
 
     return rule
 

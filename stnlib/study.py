@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from stnlib.files import check_writable, claim, write_whole
 from stnlib.fit import N_THETAS, fit, make_model, stopped
 from stnlib.models import STN, count_parameters
 from stnlib.provenance import provenance, revision
-from stnlib.studyfile import configurations, options
+from stnlib.studyfile import check_name, configurations, options
 from stnlib.weights import kept, localisation_weights, transformer
 
 __all__ = [
@@ -65,7 +64,8 @@ def run(
 
     Parameters
     ----------
-    study, folder : the record becomes ``folder/study/<key>.json``.
+    study, folder : the record becomes ``folder/study/<key>.json``, unless another study of
+        the folder has made it.
     data : when it is loaded already.
     checkpoints : folder for the state after each epoch, which is removed at the end. The
         traceback of an error of the program stays there, as ``<key>.traceback.txt``, until the
@@ -83,22 +83,20 @@ def run(
     stnlib.records.RecordError
         When there is one that cannot be trusted.
     """
-    if not re.fullmatch(r"\w[\w.-]*", study):
-        raise ConfigError(
-            "study must be a name of letters, digits, '_', '.' and '-', the last two not at its "
-            f"beginning, not {study!r}"
-        )
+    check_name(study)
     checkpoints = checkpoints or checkpoint_folder()
     check_writable(folder / study)
     check_writable(checkpoints)
     path = records.place(folder, study, config)
     rest = keep_weights, trace, progress
-    with claim(path), keeping_traceback(checkpoints / f"{config.key}.traceback.txt"):
-        if path.exists():
-            records.read(path)
-        else:
-            data = prepare(config, torch.device(device), data)
-            _make(path, config, data, checkpoints, torch.device(device), test, *rest)
+    kept = keeping_traceback(checkpoints / f"{config.key}.traceback.txt")
+    with claim(folder / path.name), kept:  # one record of a key, whichever study makes it
+        made = path if path.exists() else records.locate(config, [folder])
+        if made:
+            records.read(made)
+            return made
+        data = prepare(config, torch.device(device), data)
+        _make(path, config, data, checkpoints, torch.device(device), test, *rest)
     return path
 
 

@@ -10,13 +10,18 @@ keeps the runs from the test images, `keep_weights = true` stores their transfor
 from __future__ import annotations
 
 import itertools
+import math
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
 
 from stnlib.config import ConfigError, RunConfig
+from stnlib.files import regular
 
-__all__ = ["configurations", "forks", "options"]
+__all__ = ["check_name", "configurations", "forks", "options"]
+
+MOST_RUNS = 100_000  # of one file: more are a slip, and would fill the memory
 
 
 def configurations(path: Path) -> list[RunConfig]:
@@ -27,12 +32,19 @@ def configurations(path: Path) -> list[RunConfig]:
     Raises
     ------
     ConfigError
-        One line, naming the file, for a part, name or value that is not allowed.
+        One line, naming the file, for a part, name or value that is not allowed; or where
+        the file names no runs.
     """
     parts = _read_study(path)
+    base, cells, seeds = parts.get("base", {}), parts.get("cells", [{}]), parts.get("seeds", [0])
+    if not base and not any(cells):
+        raise ConfigError(f"{path} names no runs: it needs a table [base], or [[cells]]")
     try:
-        cells = [c for cell in parts.get("cells", [{}]) for c in _multiplied(cell)]
-        base, seeds = parts.get("base", {}), parts.get("seeds", [0])
+        n = len(seeds) * sum(map(_count, cells))
+        if not 1 <= n <= MOST_RUNS:
+            many = f"{n}, more than {MOST_RUNS}," if n else "no"
+            raise ConfigError(f"names {many} runs, by its seeds and the lists of its cells")
+        cells = [c for cell in cells for c in _multiplied(cell)]
         return [RunConfig.from_dict({**base, **c, "seed": s}) for s in seeds for c in cells]
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
@@ -56,9 +68,11 @@ _PARTS = dict(title=str, forks=dict, base=dict, cells=list, seeds=list) | dict.f
 
 def _read_study(path: Path) -> dict[str, Any]:
     try:
-        parts = tomllib.loads(path.read_text(encoding="utf-8"))
+        parts = tomllib.loads(regular(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"{path} cannot be read: its values are nested too deeply") from None
     for name, value in parts.items():
         if name not in _PARTS:
             raise ConfigError(f"{path}: unknown part {name}: allowed are {', '.join(_PARTS)}")
@@ -69,6 +83,23 @@ def _read_study(path: Path) -> dict[str, Any]:
         if not isinstance(table, dict) or "seed" in table:
             raise ConfigError(f"{path}: base and [[cells]] must be tables without seed: {table!r}")
     return parts
+
+
+def check_name(study: str) -> None:
+    """Raise `ConfigError` unless a study may have this name, which is a folder's, too."""
+    if not re.fullmatch(r"\w[\w.-]*", study):
+        raise ConfigError(
+            "study must be a name of letters, digits, '_', '.' and '-', the last two not at its "
+            f"beginning, not {study!r}"
+        )
+
+
+def _count(cell: dict[str, Any]) -> int:
+    """How many runs a cell's lists come to, without making them."""
+    together = _zipped(cell)
+    lists = {name: v for name, v in cell.items() if isinstance(v, list) and name != "zip"}
+    n = math.prod(len(values) for name, values in lists.items() if name not in together)
+    return n * (len(lists[together[0]]) if together else 1)
 
 
 def _multiplied(cell: dict[str, Any]) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torchvision.datasets import CIFAR10
 
-from stnlib import data
+from stnlib import data, sources
 from stnlib.data import DataError, cifar, imagefolder
 
 
@@ -27,6 +27,11 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setattr(CIFAR10, "url", f"http://127.0.0.1:9/{cifar.ARCHIVE}")
     (tmp_path / "data").mkdir()
     return tmp_path / "data"
+
+
+def there():
+    """Whether something is there that can be used as CIFAR-10."""
+    return {source.name: source.here for source in data.available()}["c10"]
 
 
 def pixels(n, seed):
@@ -174,7 +179,7 @@ def test_data_behind_a_closed_folder_count_as_not_there(place, monkeypatch):
         return real(path, *args, **options)
 
     monkeypatch.setattr(os, "stat", closed)
-    assert not cifar.there()
+    assert not there()
 
 
 # The cache
@@ -307,7 +312,7 @@ def test_an_archive_that_torchvision_has_unpacked_will_do(place, archive):
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         tar.extraction_filter = getattr(tarfile, "data_filter", None)  # not in Python 3.11.2
         tar.extractall(place)
-    assert cifar.where() == place / cifar.BATCHES
+    assert sources.cifar_where() == place / cifar.BATCHES
     assert cifar.dataset().source == "CIFAR-10, the official archive"
 
 
@@ -345,7 +350,7 @@ def binary(place, monkeypatch):
 
 def test_the_binary_version_and_the_archive_are_one_data_set(place, binary, archive):
     of_binary = cifar.dataset()
-    assert cifar.where() == binary and "binary" in of_binary.source
+    assert sources.cifar_where() == binary and "binary" in of_binary.source
     (place / "cifar10-official.safetensors").unlink()
     (place / cifar.ARCHIVE).write_bytes(archive)
     of_archive = cifar.dataset()
@@ -412,9 +417,9 @@ def serve(place, tmp_path, monkeypatch):
 
 def test_the_archive_is_downloaded_where_there_is_nothing(place, archive, serve):
     serve(archive)
-    assert not cifar.there()
+    assert not there()
     assert len(cifar.dataset().train) == 45
-    assert cifar.there() and (place / cifar.ARCHIVE).read_bytes() == archive
+    assert there() and (place / cifar.ARCHIVE).read_bytes() == archive
 
 
 def test_a_download_of_something_else_does_not_count(place, archive, serve):

@@ -2,13 +2,24 @@
 
 import dataclasses
 import sys
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stnlib import data, models, sampler, transforms
-from stnlib.config import ConfigError, RunConfig, choice, defaults, number, optional, whole
+from stnlib import data, models, sampler, study, transforms
+from stnlib.config import (
+    ConfigError,
+    RunConfig,
+    choice,
+    defaults,
+    explained,
+    number,
+    optional,
+    parse_settings,
+    whole,
+)
 
 PINNED = {
     "44136fa355b3": {},
@@ -104,7 +115,7 @@ def test_a_field_that_differs_changes_the_key(field):
         "precision": "bfloat16",
         "shuffle": False,
         "n_train": 7,
-        "output_size": 7,
+        "output_size": 17,
         "warmup": 0.5,
         "dropout": 0.5,
         "locnet": "deep",
@@ -146,7 +157,7 @@ ALLOWED = {
     "epochs": "a whole number >= 1",
     "batch_size": "a whole number >= 1",
     "n_train": "a whole number >= 1 or None",
-    "output_size": "a whole number >= 1 or None",
+    "output_size": "a whole number >= 1 and <= 256 or None",
     "seed": "a whole number >= 0",
     "shuffle": "True or False",
     "data": "one of cm, digits, mnist, c10, c10d, shapes10, shapes10d",
@@ -169,7 +180,7 @@ ALLOWED = {
     "alter": "one of none, standard, frame1, frame2, inverted",
 }
 NUMBERS = ["fast", "1e-3", None, True, -1, float("nan"), float("inf"), 10**400, [1e-3], 1j]
-WHOLE = ["3", 2.5, 3.0, True, -1, float("nan"), [3]]
+WHOLE = ["3", 2.5, 3.0, True, -1, float("nan"), [3], 10**400]
 BAD = (
     [("lr", value) for value in [*NUMBERS, 0]]
     + [("weight_decay", value) for value in NUMBERS]
@@ -195,6 +206,66 @@ def test_a_bad_value_is_one_line_that_says_what_is_allowed(name, value):
     with pytest.raises(ConfigError) as caught:
         RunConfig(**{name: value})
     assert str(caught.value) == f"{name} must be {ALLOWED[name]}, not {value!r}"
+
+
+@pytest.mark.parametrize(
+    ("data_set", "size", "table"), [("cm", 9, "II"), ("digits", 9, "II"), ("c10d", 21, "III")]
+)
+def test_an_output_that_is_too_small_for_the_network_is_refused_before_there_is_one(
+    data_set, size, table
+):
+    allowed = RunConfig(data=data_set, output_size=size + 1)
+    study.make_model(allowed, data_of(allowed))
+    with pytest.raises(ConfigError) as caught:
+        RunConfig(data=data_set, output_size=size)
+    least = f"output_size must be at least {size + 1} pixels for Table {table}'s network"
+    assert str(caught.value) == f"{least}, not {size}"
+
+
+def data_of(config):
+    """Something of the size of a configuration's images."""
+    size = {"cm": (1, 40), "digits": (1, 40), "c10d": (3, 64)}[config.data]
+    return SimpleNamespace(channels=size[0], size=(size[1],) * 2, classes=range(10))
+
+
+def test_every_field_is_explained_with_its_default_and_what_is_allowed():
+    rows = {name: (default, meaning, allowed) for name, default, meaning, allowed in explained()}
+    assert {name: row[0] for name, row in rows.items()} == defaults()
+    assert {name: row[2] for name, row in rows.items()}.items() >= ALLOWED.items()
+    assert all(len(row[1].splitlines()) == 1 for row in rows.values())
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("lr=1e-4", 1e-4),
+        ("seed=3", 3),
+        ("dropout=.5", 0.5),
+        ("shuffle=False", False),
+        ("shuffle=true", True),
+        ("n_train=none", None),
+        ("n_train=None", None),
+        ("loc_clip=none", None),
+        ("augment=none", "none"),
+        ("recovery=none", "none"),
+        ("alter=none", "none"),
+        ("model=stn", "stn"),
+        ("seed=1_0", "1_0"),
+        ("seed=٣", "٣"),
+        ("seed= 3", " 3"),
+        ("lr=fast", "fast"),
+        ("lr=none", None),
+        ("epochs=2.5", 2.5),
+    ],
+)
+def test_a_setting_is_read_as_its_field_allows(setting, value):
+    (found,) = parse_settings([setting]).values()
+    assert found == value and type(found) is type(value)
+
+
+def test_a_setting_that_comes_twice_is_refused():
+    with pytest.raises(ConfigError, match="seed is set twice: 'seed=2' is the second"):
+        parse_settings(["seed=1", "lr=1", "seed=2"])
 
 
 def test_an_unknown_name_is_one_line_that_names_the_known():
@@ -325,28 +396,29 @@ def test_rules_return_what_is_allowed_only_when_it_is_not():
 
 
 POSITIVE = st.floats(min_value=0, max_value=sys.float_info.max, exclude_min=True)
+COUNT = st.integers(min_value=1, max_value=2**63 - 1)
 SHARE = st.floats(min_value=0, max_value=1, exclude_max=True)
 VALID = st.fixed_dictionaries(
     {
         "data": st.sampled_from(data.NAMES),
-        "n_train": st.none() | st.integers(min_value=1),
+        "n_train": st.none() | COUNT,
         "optimizer": st.sampled_from(["adam", "adamw"]),
         "lr": POSITIVE,
         "weight_decay": POSITIVE,
         "schedule": st.sampled_from(["constant", "step", "cosine", "plateau"]),
         "warmup": SHARE,
-        "epochs": st.integers(min_value=1),
-        "batch_size": st.integers(min_value=1),
+        "epochs": COUNT,
+        "batch_size": COUNT,
         "shuffle": st.booleans(),
         "augment": st.sampled_from(["none", "warp", "clutter", "warp+clutter"]),
         "dropout": SHARE,
         "precision": st.sampled_from(["float32", "bfloat16"]),
-        "seed": st.integers(min_value=0),
+        "seed": COUNT,
     },
     optional={
         "sampler": st.just("clipped"),
         "transform": st.sampled_from(list(transforms.FAMILIES)),
-        "output_size": st.none() | st.integers(min_value=1),
+        "output_size": st.none() | st.integers(min_value=22, max_value=256),
         "loc_lr_factor": POSITIVE,
     },
 )

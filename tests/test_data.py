@@ -10,16 +10,16 @@ import platformdirs
 import pytest
 import torch
 
-from stnlib import data
+from stnlib import data, sources
 from stnlib.data import digits, download, published
 
 REAL = data.data_dir()  # before any test points elsewhere
 needs_cm = pytest.mark.skipif(
-    not (REAL / download.CM_FILE).is_file(),
+    not (REAL / sources.CM_FILE).is_file(),
     reason="the published Cluttered MNIST file is not in the data folder (`stn data cm`)",
 )
 needs_mnist = pytest.mark.skipif(
-    not digits.mnist_there(), reason="MNIST is not in the data folder (`stn data mnist`)"
+    not sources.mnist_there(), reason="MNIST is not in the data folder (`stn data mnist`)"
 )
 
 
@@ -80,7 +80,7 @@ def serve(monkeypatch):
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         servers.append(server)
         address = f"http://127.0.0.1:{server.server_port}/"
-        monkeypatch.setattr(download, "CM_URL", address + download.CM_FILE)
+        monkeypatch.setattr(download, "CM_URL", address + sources.CM_FILE)
         monkeypatch.setattr("torchvision.datasets.MNIST.mirrors", [address])
 
     yield start
@@ -92,14 +92,14 @@ def serve(monkeypatch):
 @pytest.fixture
 def offline(monkeypatch):
     """Addresses at which nobody answers."""
-    monkeypatch.setattr(download, "CM_URL", f"http://127.0.0.1:9/{download.CM_FILE}")
+    monkeypatch.setattr(download, "CM_URL", f"http://127.0.0.1:9/{sources.CM_FILE}")
     monkeypatch.setattr("torchvision.datasets.MNIST.mirrors", ["http://127.0.0.1:9/"])
 
 
 def put(folder, content):
     """Put a file where the published one belongs."""
     folder.mkdir()
-    (folder / download.CM_FILE).write_bytes(content)
+    (folder / sources.CM_FILE).write_bytes(content)
 
 
 def failure(action, *arguments):
@@ -245,7 +245,7 @@ def test_a_folder_that_cannot_be_written_to_is_noticed_first(name, tmp_path, mon
 def test_the_table_of_what_is_here_says_where_it_would_be(folder):
     rows = {row.name: row for row in data.available()}
     assert not rows["cm"].here
-    assert rows["cm"].where == str(folder / download.CM_FILE)
+    assert rows["cm"].where == str(folder / sources.CM_FILE)
     assert rows["digits"].here
     assert not rows["mnist"].here
 
@@ -307,7 +307,7 @@ def test_a_download_of_something_else_does_not_count(folder, expected, serve):
 
 def test_missing_data_without_a_network_names_the_ways_out(folder, offline):
     message = failure(data.load, "cm")
-    assert f"put the file at {folder / download.CM_FILE}" in message
+    assert f"put the file at {folder / sources.CM_FILE}" in message
     assert "STNLIB_DATA" in message
     assert "data='digits', which needs no network" in message
 
@@ -319,7 +319,7 @@ def test_a_damaged_file_is_named_with_what_to_do(folder, expected, offline, dama
     contents = {"truncated": expected[:5000], "one bit": bytes(changed), "empty": b""}
     put(folder, contents[damage])
     message = failure(data.load, "cm")
-    assert str(folder / download.CM_FILE) in message
+    assert str(folder / sources.CM_FILE) in message
     assert "damaged or incomplete" in message
     assert "delete it" in message
 

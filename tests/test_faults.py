@@ -18,10 +18,19 @@ from stnlib import records, study
 from stnlib.cluster import connect, resources_of
 from stnlib.config import RunConfig
 from stnlib.files import ClaimedError, claim
-from stnlib.sweep import Job, sweep
+from stnlib.jobs import Job
+from stnlib.sweep import sweep
 
 ROOT = Path(__file__).parents[1]
 STN = [sys.executable, "-c", "from stnlib.cli import main; main()"]  # the command stn
+
+# A process that claims a file and holds the claim until it dies.
+CLAIM = [
+    sys.executable,
+    "-c",
+    "import sys, time; from pathlib import Path; from stnlib.files import claim\n"
+    "with claim(Path(sys.argv[1])): print('claimed', flush=True); time.sleep(600)",
+]
 
 SMALL = {"data": "digits", "model": "baseline", "n_train": 128, "epochs": 1}
 LONG = {"n_train": 1024, "epochs": 6}
@@ -56,14 +65,14 @@ if records.write.__name__ == "write":  # Dask loads this more than once
 # What a worker loads first that has no data.
 WITHOUT_DATA = """
 import pathlib
-from stnlib import sweep
+from stnlib import work
 from stnlib.data import DataError
 
 def load(name, **options):
     pathlib.Path({asked!r}).touch()
     raise DataError(name + " is missing")
 
-sweep.load = load
+work.load = load
 """
 
 
@@ -180,6 +189,39 @@ def test_two_sweeps_on_one_folder_lose_no_record_and_write_none_twice(cluster, t
     assert not list(tmp_path.rglob("*.claim"))
 
 
+def test_a_run_whose_maker_dies_is_made_by_the_sweep_that_met_its_claim(cluster, tmp_path):
+    client, _ = cluster
+    todo = job(seed=11)
+    path = tmp_path / f"{todo.config.key}.json"
+    said = []
+    sweeping = threading.Thread(target=lambda: said.append(run([todo], tmp_path, client)))
+    with subprocess.Popen([*CLAIM, str(path)], stdout=subprocess.PIPE, text=True) as rival:
+        assert rival.stdout.readline() == "claimed\n"
+        sweeping.start()
+        sweeping.join(6)  # time for the claim to be met more than once
+        assert sweeping.is_alive() and not records.find(todo.config, [tmp_path])
+        rival.kill()
+        rival.wait()
+    sweeping.join(120)
+    assert said == [{}]
+    assert records.find(todo.config, [tmp_path])["study"] == "test"
+
+
+def test_two_studies_that_sweep_one_configuration_at_once_record_it_once(cluster, tmp_path):
+    client, _ = cluster
+    todo = [Job(study, RunConfig(**SMALL, seed=12)) for study in ("one", "two")]
+    said = []
+    sweeps = [
+        threading.Thread(target=lambda j=j: said.append(run([j], tmp_path, client))) for j in todo
+    ]
+    for thread in sweeps:
+        thread.start()
+    for thread in sweeps:
+        thread.join()
+    assert said == [{}, {}]
+    assert len(list(tmp_path.glob("*/*.json"))) == 1
+
+
 def test_a_full_disk_costs_an_epoch_and_no_record(cluster, tmp_path, undisturbed):
     client, notes = cluster
     todo = job(**LONG)
@@ -276,7 +318,7 @@ def test_ctrl_c_stops_the_workers_and_leaves_everything_resumable(cluster, tmp_p
         os.killpg(child.pid, signal.SIGINT)  # as a terminal does: to the workers as well
         said = child.stderr.read()  # ends when the last process that can write there has ended
         assert child.wait() == 130
-    assert "interrupted: the same command goes on from the last epochs" in said
+    assert "interrupted: the same command goes on from the last epoch" in said
     assert "Traceback" not in said and "Warning" not in said
     assert run([job(**LONG)], tmp_path, client) == {}
     assert outcome(tmp_path, job(**LONG).config) == undisturbed
@@ -292,11 +334,11 @@ def refused(*command):
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nonsense"])
 def test_a_scheduler_that_does_not_answer_is_one_line_and_nothing_is_made(tmp_path, address):
     file = tmp_path / "a.toml"
-    file.write_text("", encoding="utf-8")
+    file.write_text('[base]\ndata = "digits"\n', encoding="utf-8")
     places = ["--records", str(tmp_path / "r"), "--checkpoints", str(tmp_path / "c")]
     (line,) = refused("sweep", str(file), "--scheduler", address, *places)
     assert line.startswith(f"error: no scheduler answers at {address}: ")
-    assert not (tmp_path / "c").exists() and not list(tmp_path.glob("r/*"))
+    assert not list(tmp_path.glob("[cr]/*"))
 
 
 @pytest.fixture(scope="module")
@@ -313,7 +355,7 @@ def odd(tmp_path_factory):
 
 def test_a_worker_of_several_threads_is_refused_with_the_remedy(odd, tmp_path):
     file = tmp_path / "a.toml"
-    file.write_text("", encoding="utf-8")
+    file.write_text('[base]\ndata = "digits"\n', encoding="utf-8")
     (line,) = refused("sweep", str(file), "--scheduler", odd[1], "--records", str(tmp_path))
     assert "has 2 threads" in line and "start them with --nthreads 1" in line
 
@@ -325,10 +367,7 @@ def test_runs_ask_for_a_gpu_where_a_worker_offers_one(odd, cluster):
 
 def test_a_claim_keeps_others_away_until_its_process_ends_however_it_ends(tmp_path):
     path = tmp_path / "a.json"
-    code = "import sys, time; from pathlib import Path; from stnlib.files import claim\n"
-    code += "with claim(Path(sys.argv[1])): print('claimed', flush=True); time.sleep(600)"
-    command = [sys.executable, "-c", code, str(path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+    with subprocess.Popen([*CLAIM, str(path)], stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout.readline() == "claimed\n"
         with pytest.raises(ClaimedError, match="is being made by another process"), claim(path):
             pass

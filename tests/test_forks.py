@@ -292,7 +292,7 @@ def test_the_command_writes_one_observation_a_training_and_a_sweep_refuses_the_f
 
 def test_a_study_without_forks_is_refused_in_one_line(tmp_path):
     file = tmp_path / "s.toml"
-    file.write_text("seeds = [0]\n", encoding="utf-8")
+    file.write_text('[base]\nmodel = "stn"\n', encoding="utf-8")
     done = CliRunner().invoke(app, ["forks", str(file), "--folder", str(tmp_path)])
     assert done.exit_code == 2 and len(done.output.splitlines()) == 1
     assert (

@@ -28,6 +28,8 @@ LAYERS = [
         "cli",
         "queue",
         "sweep",
+        "work",
+        "jobs",
         "cluster",
         "figures",
         "parameters",
@@ -52,8 +54,9 @@ LAYERS = [
         "evaluation",
     ),
     *("parameters", "studyfile", "config", "schema", "schedules", "paper", "statistics"),
-    *("toy", "diagnostics", "data", "models", "transforms", "sampler", "crashes", "files"),
-    *("memory", "sealed", "outcome", "arguments", "rules", "errors"),
+    *("toy", "diagnostics", "data", "models", "transforms", "sampler", "progress", "sources"),
+    *("machine", "crashes", "files", "memory", "sealed", "outcome", "arguments", "rules"),
+    *("paths", "errors"),
 ]
 
 

@@ -7,13 +7,14 @@ import signal
 import subprocess
 import sys
 import tarfile
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from stnlib import queue, records, study
-from stnlib.config import ConfigError, RunConfig
+from stnlib import jobs, queue, records, study
+from stnlib.config import RunConfig
 from stnlib.files import claim
 
 ROOT = Path(__file__).parents[1]
@@ -50,22 +51,13 @@ def without_time(path):
     return record
 
 
-def test_the_runs_are_those_without_a_record_in_the_order_of_value(tmp_path):
+def test_the_most_valuable_file_comes_first_and_each_run_once(tmp_path):
     first = study_file(tmp_path, "first", "[[cells]]\nlr = [1e-4, 1e-3]\n", "seeds = [1]\n")
     second = study_file(tmp_path, "second", "[[cells]]\nlr = [1e-3, 1e-2]\n", "seeds = [0, 1]\n")
-    runs = queue.pending([second, first], [tmp_path / "records"])
     expected = [("second", 0, 1e-3), ("second", 0, 1e-2), ("second", 1, 1e-3), ("second", 1, 1e-2)]
     expected += [("first", 1, 1e-4)]  # the other one is the second study's already
-    assert [(run.study, run.config.seed, run.config.lr) for run in runs] == expected
-    elsewhere = tmp_path / "records" / "other" / f"{runs[0].config.key}.json"
-    elsewhere.parent.mkdir(parents=True)
-    elsewhere.write_text("{}", encoding="utf-8")
-    assert queue.pending([second, first], [tmp_path / "records"]) == runs[1:]
-
-
-def test_forks_are_not_for_a_queue():
-    with pytest.raises(ConfigError, match="asks for forks: stn forks makes them"):
-        queue.pending([ROOT / "book" / "autopsies" / "forks-cm.toml"], [ROOT])
+    found = jobs.jobs_of([second, first])
+    assert [(job.study, job.config.seed, job.config.lr) for job in found] == expected
 
 
 def test_a_queue_makes_the_records_that_a_run_makes_bit_for_bit(tmp_path):
@@ -103,49 +95,51 @@ study.run(config, "s", Path(sys.argv[1]), checkpoints=Path(sys.argv[2]), keep_we
 
 def test_at_the_limit_whole_records_stay_and_the_rest_goes_on_later(tmp_path):
     file = study_file(tmp_path, "s", "[[cells]]\nepochs = [1, 20000]\n", "seeds = [0, 1]\n")
-    runs = queue.pending([file], [tmp_path / "r"])
-    short = [run for run in runs if run.config.epochs == 1]
+    runs = jobs.jobs_of([file])
+    short, long = ([job for job in runs if (job.config.epochs == 1) == s] for s in (True, False))
     places = tmp_path / "r", tmp_path / "c"
     begun = time.monotonic()
     made = queue.work_off(
-        short + runs[1:2], *places, at_once=1, minutes=0.5, progress=False, device="cpu"
+        short + long, *places, at_once=1, minutes=0.75, progress=False, device="cpu"
     )
-    assert time.monotonic() - begun < 45
-    assert [path.stem for path in made.paths] == [run.config.key for run in short]
-    assert made.left == 1 and not made.failures
+    assert time.monotonic() - begun < 60
+    assert [path.stem for path in made.paths] == [job.config.key for job in short]
+    assert made.left == 2 and not made.failures
     assert records.examine([tmp_path / "r"]) == (2, [])
-    assert [path.stem for path in (tmp_path / "c").glob("*.safetensors")] == [runs[1].config.key]
+    unfinished = [path.stem for path in (tmp_path / "c").glob("*.safetensors")]
+    assert unfinished == [long[0].config.key]
     assert not multiprocessing.active_children()
 
 
 def test_a_run_that_fails_is_told_and_the_others_are_made(tmp_path):
-    file = study_file(tmp_path, "s", "[[cells]]\nbatch_size = [65, 32]\n")
+    file = study_file(tmp_path, "s", "[[cells]]\noutput_size = [5, 20]\n")  # 5 is too small
     status, out, err = command(
         file, "--records", tmp_path / "r", "--checkpoints", tmp_path / "c", "--at-once", 1
     )
     assert status == 1
     key = study.configurations(file)[0].key
     told = [line for line in err.splitlines() if line.startswith("failed: ")]
-    assert len(told) == 1 and told[0].startswith(f"failed: s/{key} batch_size")
+    assert len(told) == 1 and told[0].startswith(f"failed: s/{key} {{")
+    assert "size must be at least 10 pixels" in told[0]
     assert out.splitlines()[-1] == f"1 runs recorded in {tmp_path / 'r'}, 0 left, 1 failed"
 
 
 def test_a_run_that_another_process_makes_is_waited_for(tmp_path):
     file = study_file(tmp_path, "s", "")
-    (run,) = queue.pending([file], [tmp_path / "r"])
-    path = tmp_path / "r" / "s" / f"{run.config.key}.json"
+    (job,) = jobs.jobs_of([file])
+    path = tmp_path / "r" / "s" / f"{job.config.key}.json"
     path.parent.mkdir(parents=True)
     places = tmp_path / "r", tmp_path / "c"
     with claim(path):
-        made = queue.work_off([run], *places, minutes=0.2, progress=False, device="cpu")
+        made = queue.work_off([job], *places, minutes=0.2, progress=False, device="cpu")
     assert made.paths == [] and made.left == 1 and not made.failures
-    made = queue.work_off([run], *places, progress=False, device="cpu")
+    made = queue.work_off([job], *places, progress=False, device="cpu")
     assert made.paths == [path] and made.left == 0
 
 
 def test_a_process_that_is_killed_costs_its_run_alone(tmp_path):
     long, short = (RunConfig(**FIELDS, epochs=epochs) for epochs in (20000, 1))
-    runs = [queue.Run("s", config, {}) for config in (long, short)]
+    runs = [jobs.Job("s", config) for config in (long, short)]
 
     def kill(path):
         while not list(path.glob("*.safetensors")):
@@ -153,14 +147,13 @@ def test_a_process_that_is_killed_costs_its_run_alone(tmp_path):
         (child,) = multiprocessing.active_children()
         os.kill(child.pid, signal.SIGKILL)
 
-    import threading
-
     threading.Thread(target=kill, args=(tmp_path / "c",), daemon=True).start()
     made = queue.work_off(
         runs, tmp_path / "r", tmp_path / "c", at_once=1, progress=False, device="cpu"
     )
     assert [path.stem for path in made.paths] == [short.key]
-    assert made.failures == {f"s/{long.key}": "its process ended with status -9"}
+    assert list(made.failures) == [f"s/{long.key}"]
+    assert made.failures[f"s/{long.key}"].endswith(": its process ended with status -9")
 
 
 FIELDS = {"data": "digits", "n_train": 64, "batch_size": 32}

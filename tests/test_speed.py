@@ -1,6 +1,9 @@
 """Measured speed: the table that the benchmarks make, and its figure."""
 
 import importlib.util
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -61,6 +64,23 @@ def test_overhead_is_what_a_sweep_adds_to_a_run_over_sixty_seconds():
     assert judged["two workers against one, runs an hour"]["measured"] == 1.9
     ceiling = judged["two processes against one, no sweep"]
     assert (ceiling["measured"], ceiling["met"]) == (2.0, None)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "tiny", "verdict", "status"),
+    [(5.0, False, "met", 0), (3.0, False, "MISSED", 1), (3.0, True, "tiny sizes: not judged", 0)],
+)
+def test_a_missed_bar_is_an_error_and_tiny_sizes_are_not_judged(
+    tmp_path, theirs, tiny, verdict, status
+):
+    sides = [measured("distortion", of, theirs) for of in table.OTHERS]
+    content = {"benchmarks": [measured("distortion", "stnlib", 1.0), *sides], "tiny": tiny}
+    (tmp_path / "m.json").write_text(json.dumps(content), encoding="utf-8")
+    command = [sys.executable, str(ROOT / "benchmarks" / "table.py"), str(tmp_path / "m.json")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == status, done.stderr
+    assert done.stdout.splitlines()[-1].endswith(verdict)
+    assert ("MISSED" in done.stdout) == (status == 1)
 
 
 def test_the_figure_has_a_labelled_bar_for_each_row_and_a_line_at_1():

@@ -67,9 +67,9 @@ def test_lists_that_zip_names_go_together_and_the_others_are_multiplied(tmp_path
     assert runs == [(n, e, m, 0.1) for n, e in ((500, 2), (200, 5)) for m in ("baseline", "stn")]
 
 
-def test_an_empty_study_is_the_default_configuration(tmp_path):
-    assert study.configurations(toml(tmp_path, "")) == [RunConfig()]
-    assert study.options(toml(tmp_path, "test = false")) == {"test": False}
+def test_a_study_says_what_its_runs_do_besides(tmp_path):
+    assert study.options(toml(tmp_path, "test = false\n[base]\nlr = 1")) == {"test": False}
+    assert study.options(toml(tmp_path, "[base]\nlr = 1")) == {}
 
 
 @pytest.mark.parametrize(
@@ -80,8 +80,21 @@ def test_an_empty_study_is_the_default_configuration(tmp_path):
         ("[base]\nlr = -1", "lr must be a number > 0, not -1"),
         ("[base]\nlr = [0.1, 0.2]", "lr must be a number > 0, not [0.1, 0.2]"),
         ("[[cells]]\nmodel = ['stn', 'resnet']", "model must be one of baseline"),
-        ("seeds = [0, -1]", "seed must be a whole number >= 0, not -1"),
+        ("seeds = [0, -1]\n[base]\nlr = 1", "seed must be a whole number >= 0, not -1"),
         ("seeds = 3", "seeds must be of type list, not 3"),
+        ("", "names no runs"),
+        ("title = 'nothing'", "names no runs"),
+        ("seeds = [0, 1]", "names no runs"),
+        ("[[cells]]", "names no runs"),
+        ("cells = []\n[base]\nlr = 1", "names no runs"),
+        ("seeds = []\n[base]\nlr = 1", "names no runs"),
+        ("[[cells]]\nlr = []", "names no runs"),
+        ("[[cells]]\nzip = ['lr', 'epochs']\nlr = []\nepochs = []", "names no runs"),
+        (
+            "seeds = [" + "0," * 1001 + "]\n[[cells]]\nlr = [" + "1," * 100 + "]",
+            "names 100100, more than 100000, runs",
+        ),
+        ("[base]\nlr = " + "[" * 5000 + "]" * 5000, "nested too deeply"),
         ("base = 1", "base must be of type dict, not 1"),
         ("test = 0", "test must be of type bool, not 0"),
         ("[cells]\nlr = 0.1", "cells must be of type list"),
@@ -391,7 +404,7 @@ def test_results_are_every_seed_that_is_recorded_and_those_that_are_missing(
 
 
 def test_records_of_a_study_are_found_wherever_they_were_made(places, monkeypatch):
-    monkeypatch.setattr(records, "_BOOK", BOOK / "records")
+    monkeypatch.setattr(records, "BOOK", BOOK)
     made = records.of_study("cm-recipe")
     wanted = study.configurations(BOOK / "studies" / "cm-recipe.toml")
     assert [record["config"] for record in made] == [c for c in wanted if records.find(c)]

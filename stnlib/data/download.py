@@ -9,23 +9,16 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
+from stnlib.files import regular
+from stnlib.paths import data_dir
+from stnlib.sources import CM_FILE
+
 from .sets import DataError
 
-__all__ = ["CM_FILE", "CM_SHA256", "CM_URL", "check", "cm_file", "data_dir", "writable"]
+__all__ = ["CM_SHA256", "CM_URL", "check", "cm_file", "writable"]
 
-CM_FILE = "mnist_sequence1_sample_5distortions5x5.npz"
 CM_URL = f"https://github.com/daviddao/spatial-transformer-tensorflow/raw/master/data/{CM_FILE}"
 CM_SHA256 = "951f81b297226e1ed81a96a544ee14cbf50a5523b4f3cd45f0e99d9565425e3b"
-
-
-def data_dir() -> Path:
-    """The data folder: `STNLIB_DATA` where it is set, else the platform's cache folder."""
-    named = os.environ.get("STNLIB_DATA", "").strip()
-    if named:
-        return Path(named).expanduser().absolute()
-    import platformdirs  # late, as pooch: a machine that only trains need not have them
-
-    return Path(platformdirs.user_cache_dir("stnlib")).absolute()
 
 
 def writable(folder: Path) -> Path:
@@ -57,7 +50,7 @@ def check(path: Path, sha256: str) -> Path:
         If it cannot be read, or its SHA-256 is another: the file is damaged or cut short.
     """
     try:
-        with path.open("rb") as file:
+        with regular(path).open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         size = path.stat().st_size
     except OSError as error:
@@ -83,7 +76,7 @@ def cm_file() -> Path:
         written to.
     """
     path = data_dir() / CM_FILE
-    if os.path.isfile(path):  # False, too, where the folder is closed to us
+    if os.path.exists(path):  # False, too, where the folder is closed to us
         return check(path, CM_SHA256)
     writable(path.parent)
     import pooch

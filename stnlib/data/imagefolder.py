@@ -10,11 +10,13 @@ from typing import NamedTuple
 import numpy as np
 from tqdm.auto import tqdm
 
+from stnlib.files import regular
+from stnlib.progress import bar as progress_bar
+from stnlib.sources import PARTS
+
 from .sets import DataError
 
 __all__ = ["PARTS", "Decoded", "decode", "stamp"]
-
-PARTS = ("train", "test")
 
 
 class Decoded(NamedTuple):
@@ -44,7 +46,7 @@ def decode(folder: Path, classes: Sequence[str], side: int) -> dict[str, Decoded
     """
     paths = {part: _listed(folder / part, classes) for part in PARTS}
     total = sum(len(files) for part in paths.values() for files in part)
-    with tqdm(total=total, desc=f"decoding {folder}", unit="image", leave=False) as bar:
+    with progress_bar(total=total, desc=f"decoding {folder}", unit="image", leave=False) as bar:
         return {part: _decoded(files, side, bar) for part, files in paths.items()}
 
 
@@ -95,7 +97,7 @@ def _image(path: Path, side: int) -> np.ndarray:
     from PIL import Image  # late: a machine that has the official data need not have it
 
     try:
-        with Image.open(path) as file:
+        with Image.open(regular(path)) as file:
             size = file.size
             pixels = np.asarray(file.convert("RGB")) if size == (side, side) else None
     except (OSError, RuntimeError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stnlib.errors import StnlibError
+from stnlib.errors import ConfigError, StnlibError
 
 __all__ = ["DataError", "DataSet", "Split", "fingerprint", "interleaved", "subset_indices"]
 
@@ -196,11 +196,11 @@ def subset_indices(labels: Tensor, n: int) -> Tensor:
 
     Raises
     ------
-    ValueError
+    ConfigError
         If `n` is no whole number in that range.
     """
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or not 1 <= n <= len(labels):
-        raise ValueError(f"n_train must be a whole number from 1 to {len(labels)}, not {n!r}")
+        raise ConfigError(f"n_train must be a whole number from 1 to {len(labels)}, not {n!r}")
     return torch.from_numpy(np.sort(interleaved(labels)[:n]))
 
 
