@@ -6,9 +6,8 @@ import pytest
 import torch
 from runs import continued, fresh, numbers
 
-from stnlib import evaluation, fit, models, study, train
+from stnlib import evaluation, fit, models, recovery, study, train
 from stnlib.config import RunConfig
-from stnlib.recovery import BLACK
 from stnlib.transforms import FAMILIES
 
 
@@ -111,16 +110,16 @@ DEADLY = {"data": "digits", "n_train": 96, "batch_size": 40, "epochs": 5, "lr": 
 DEADLY |= {"loc_lr_factor": 3000.0}  # θ leaves at once
 
 
-@pytest.mark.parametrize("recovery", ["rollback", "reset"])
+@pytest.mark.parametrize("kind", ["rollback", "reset"])
 def test_a_run_that_recovered_and_was_interrupted_equals_one_that_was_not(
-    few, tmp_path, monkeypatch, recovery
+    few, tmp_path, monkeypatch, kind
 ):
-    config = RunConfig(**DEADLY, recovery=recovery)
+    config = RunConfig(**DEADLY, recovery=kind)
     whole, _ = fresh(config, few)
     history = study.fit(whole, few, config, progress=False)
     recovered = [row["epoch"] for row in history if row.get("recovered")]
     assert recovered and len(history) == config.epochs
-    assert all(row["black"] < BLACK for row in history)  # each says how it stands afterwards
+    assert all(row["black"] < 0.5 for row in history)  # each says how it stands afterwards
     for after in (recovered[0], 4):
         path = tmp_path / f"after-{after}"
         model, resumed = continued(config, few, path, after, monkeypatch)
@@ -196,6 +195,18 @@ def test_without_recovery_a_black_epoch_is_left_as_it_is(few, monkeypatch):
     seen = validations_that_see_black({2}, monkeypatch)
     _, starts, history, _ = rates_of(config, few, monkeypatch)
     assert equal(seen[1], starts[2]) and not any("recovered" in row for row in history)
+
+
+@pytest.mark.parametrize(("black", "recovers"), [(0.49, False), (0.5, True), (1.0, True)])
+@pytest.mark.parametrize("kind", ["rollback", "reset"])
+def test_an_epoch_is_black_from_one_half_of_the_outputs_on(few, kind, black, recovers):
+    config = RunConfig(**DEADLY | {"loc_lr_factor": 0.5}, recovery=kind)
+    model, optimizer = fresh(config, few)
+    before = recovery.snapshot(model, optimizer, config)
+    train.train_epoch(model, optimizer, few.train, config, 1)
+    after = {name: value.clone() for name, value in model.state_dict().items()}
+    assert recovery.recover(model, optimizer, config, before, {"black": black}) == recovers
+    assert equal(model.state_dict(), after) != recovers
 
 
 def test_a_bounded_run_that_diverges_stops_and_says_so(few):

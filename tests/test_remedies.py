@@ -120,6 +120,10 @@ def test_the_recipe_begins_low_ends_low_and_slows_the_localisation_network():
     assert course == pytest.approx([0, 1, 0]) and config.loc_lr_factor < 1
 
 
+def test_the_recipe_is_the_published_one():
+    assert dict(remedies.RECIPE) == {"loc_lr_factor": 0.1, "schedule": "cosine", "warmup": 0.05}
+
+
 # Verdicts
 
 
@@ -140,6 +144,14 @@ def test_a_remedy_helps_where_the_interval_lies_below_zero():
     expected = share_difference(wilson(0, 5), wilson(10, 10))
     assert tuple(found.loc["warm-up", ["difference", "low", "high"]]) == pytest.approx(expected)
     assert found.loc["warm-up", "accuracy"] == 0.9 and pd.isna(found.loc["nothing", "accuracy"])
+
+
+@pytest.mark.parametrize(("lost", "helps"), [(5, False), (4, True)])
+def test_a_remedy_that_may_well_be_luck_does_not_help(lost, helps):
+    signs = "1" * lost + "0" * (10 - lost)
+    found = remedies.verdicts(runs(nothing="1" * 8 + "00", **{"warm-up": signs})).loc["warm-up"]
+    assert found["difference"] < 0 and (found["high"] < 0) == helps
+    assert found["helps"] == helps
 
 
 def factorial(lost, n=10):
