@@ -212,7 +212,10 @@ def test_rates_and_frozen_parts_are_what_their_names_say(few):
 @pytest.mark.parametrize(
     ("norms", "limit"),
     [
-        ([float(n) for n in range(1, 61)], 11 + 49 / 4),  # of the last 50, from 11 to 60: the 25th percentile
+        (
+            [float(n) for n in range(1, 61)],
+            11 + 49 / 4,
+        ),  # of the last 50, from 11 to 60: the 25th percentile
         ([math.nan, 3.0, math.inf, 1.0, 5.0, 2.0, 4.0], 2.0),
         ([0.0] * 9, 1e-12),
         ([], 1.0),
