@@ -28,15 +28,19 @@ def words(axis):
 
 
 def test_digit_places_count_the_centres_in_pixels_down_and_to_the_right():
-    pixels = torch.tensor([[12.0, 27.0]] * 3 + [[30.0, 5.0]])  # x, y
-    places, across, down = figures.digit_places(2 * pixels / 39 - 1, size=40).axes
+    pixels = torch.tensor([[12.0, 27.0]] * 6 + [[30.0, 5.0], [39.0, 0.0]])  # x, y
+    places, across, down = figures.digit_places(2 * pixels / 39 - 1).axes
     counts = places.images[0].get_array()
-    assert counts.shape == (40, 40) and counts.sum() == 4
-    assert counts[27, 12] == 3 and counts[5, 30] == 1  # row, column
-    for axis, shares in ((across, {12: 0.75, 30: 0.25}), (down, {5: 0.25, 27: 0.75})):
+    assert counts.shape == (40, 40) and counts.sum() == 8
+    assert counts[27, 12] == 6 and counts[5, 30] == counts[0, 39] == 1  # row, column
+    for axis, shares in (
+        (across, {12: 0.75, 30: 0.125, 39: 0.125}),
+        (down, {0: 0.125, 5: 0.125, 27: 0.75}),
+    ):
         bars = [(bar.get_x() + bar.get_width() / 2, bar.get_height()) for bar in axis.patches]
         assert np.array(bars) == pytest.approx(np.array(list(shares.items())), abs=1e-4)
     assert [axis.get_xlabel()[0] for axis in (places, across, down)] == ["x", "x", "y"]
+    assert down.get_ylim() == (0, 1) and across.get_ylim()[0] == 0
 
 
 def histories(**courses):
@@ -67,6 +71,10 @@ def test_courses_are_the_mean_and_deviation_of_our_runs_and_the_papers_run():
             assert list(solid.get_xdata()) == list(dashed.get_xdata()) == [1, 2]
             assert solid.get_ydata() == pytest.approx(mean)
             assert list(dashed.get_ydata()) == published and dashed.get_linestyle() == "--"
+    legend = training.get_legend()
+    named = dict(zip(legend.get_texts(), legend.get_lines(), strict=True))
+    styles = {text.get_text(): line.get_linestyle() for text, line in named.items()}
+    assert styles == {"ours: mean and standard deviation": "-", "the paper: one run": "--"}
     band = validation.collections[0].get_paths()[0].vertices
     spread = np.std([0.4, 0.4, 0.7], ddof=1)
     heights = band[band[:, 0] == 2][:, 1]
@@ -141,6 +149,10 @@ def test_rotations_have_a_line_a_seed_and_the_diagonal_on_which_they_are_undone(
     assert list(diagonal.get_xdata()) == list(diagonal.get_ydata()) == [-30, 30]
     assert [list(line.get_ydata()) for line in lines] == list(runs.values())
     assert all(list(line.get_xdata()) == [-30, 0, 30] for line in lines)
+    assert (axis.get_xlabel()[:21], axis.get_ylabel()[:18]) == (
+        "rotation of the digit",
+        "mean rotation of θ",
+    )
     written = words(axis)
     assert written["measured"] == (30, 6.0)
     assert written["undone"][0] == written["undone"][1]

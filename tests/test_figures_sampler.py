@@ -41,6 +41,7 @@ def test_kernels_have_a_panel_each_with_the_pixels_their_shares_and_the_sum():
         assert list(total.get_ydata()) == list(value) and list(total.get_xdata()) == list(x)
         assert dots.get_xydata().tolist() == [[0, 0.2], [1, 0.8]]
         assert total.get_linewidth() > drawn[0].get_linewidth()
+        assert axis.get_ylim()[0] == 0
 
 
 def test_values_stand_above_and_slopes_below_with_a_name_a_series():
@@ -136,6 +137,7 @@ def test_shares_of_good_starts_have_their_names_beside_their_ends():
     assert at["points"][1] < at["linear"][1] < at["pyramid"][1]  # apart, in their order
     assert at["a random direction"][1] == 1 / 3
     assert [label.get_text() for label in axis.get_xticklabels()] == ["1", "1/2", "1/4"]
+    assert list(axis.get_xticks()) == [1, 2, 4] and axis.get_xscale() == "log"
 
 
 def test_positions_are_numbered_where_they_are_read_in_the_row_of_their_name():

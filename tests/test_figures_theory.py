@@ -47,6 +47,7 @@ def test_invariance_has_a_panel_a_movement_and_a_named_line_a_training():
             assert to_rgb(line.get_color()) == to_rgb(color)
         assert list(chance.get_ydata()) == [0.25, 0.25]
     assert figure.axes[3].texts[0].xy[1] == 0.25
+    assert [axis.get_ylabel() for axis in figure.axes] == ["", "", "accuracy", ""]
 
 
 def test_every_training_of_an_invariance_is_named_in_the_legend():
@@ -124,13 +125,13 @@ def test_footprints_stand_above_their_outputs_each_under_its_title():
 
 def test_a_lattice_has_its_rows_its_columns_and_its_first_row_thick():
     grids = {
-        "turned": affine(0, -0.5, 0, 0.5, 0, 0, size=(2, 3)),
+        "turned": affine(0.25, -0.5, 0, 0.5, 0.25, 0, size=(2, 3)),
         "as it is": affine(1, 0, 0, 0, 1, 0),
     }
     turned, _ = figures.lattices(grids).axes
     *lines, top = turned.lines
     found = sorted(np.round(line.get_xydata(), 4).tolist() for line in lines)
-    points = {(u, v): [-0.5 * v, 0.5 * u] for u in (-1, 0, 1) for v in (-1, 1)}
+    points = {(u, v): [0.25 * u - 0.5 * v, 0.5 * u + 0.25 * v] for u in (-1, 0, 1) for v in (-1, 1)}
     rows = [[points[u, v] for u in (-1, 0, 1)] for v in (-1, 1)]
     columns = [[points[u, v] for v in (-1, 1)] for u in (-1, 0, 1)]
     close(np.concatenate(found), np.concatenate(sorted(rows + columns)))
@@ -179,6 +180,12 @@ def test_rulers_put_each_coordinate_at_the_pixel_where_it_is_read(width):
     assert edges == [[-0.5, -0.5], [width - 0.5, width - 0.5]]
     written = {text.get_text(): text.xy[0] for text in rulers[1].texts[width:]}
     assert written == {"-1": -0.5, "1": width - 0.5}
+    assert [axis.get_xlabel() for axis in rulers] == ["", "", "pixel of the input"]
+    assert [axis.get_ylabel().splitlines()[0] for axis in rulers] == [
+        "align_corners=True",
+        "align_corners=False",
+        "mixed: grid True,",
+    ]
 
 
 def test_costs_are_dots_with_their_numbers_the_first_on_top():
