@@ -445,6 +445,28 @@ def test_cifar_and_its_distortion_load_by_name(place):
     assert distorted.name == "c10d" and plain.source in distorted.source
 
 
+def test_of_distorted_cifar_half_of_the_images_are_flipped_but_none_to_test(place):
+    pixels = np.zeros((32, 32, 3), dtype=np.uint8)
+    pixels[:, :16] = 200  # bright on the left
+    for part, n in (("train", 40), ("test", 6)):
+        for name in cifar.CLASSES:
+            (place / part / name).mkdir(parents=True)
+            for i in range(n):
+                Image.fromarray(pixels).save(place / part / name / f"{i:04}.png")
+    made = data.load("c10d")
+    line = torch.linspace(-1, 1, 64)
+    shares = {}
+    for name in ("train", "val", "test"):
+        split = getattr(made, name)
+        split = split.batch(torch.arange(len(split)), 0, 1)
+        light = split.images[:, 0].double().sum(1)
+        middle = (light * line).sum(1) / light.sum(1)
+        shares[name] = (middle > split.positions[:, 0]).double().mean().item()
+    assert (len(made.train), len(made.val), len(made.test)) == (360, 40, 60)
+    assert shares["train"] == pytest.approx(0.5, abs=0.1)
+    assert shares["val"] == pytest.approx(0.5, abs=0.3) and shares["test"] == 0
+
+
 @pytest.mark.parametrize("name", ["c10", "c10d"])
 def test_the_table_of_what_is_here_sees_cifar_and_fetching_makes_sure_of_it(place, name):
     def row():

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score
 
-from stnlib import fates, study
+from stnlib import fates, outcome, study
 from stnlib.config import RunConfig
 
 
@@ -16,6 +16,22 @@ def course(coverage, black=None):
     steps = range(1, len(coverage) + 1)
     black = [0.0] * len(coverage) if black is None else black
     return pd.DataFrame({"coverage": coverage, "black": black}, index=steps)
+
+
+def test_the_limits_are_the_published_ones():
+    limits = fates.WINDOW, outcome.HALF_BLACK, fates.LEAST_SEEN, outcome.AT_CHANCE
+    assert limits == (10, 0.5, 0.05, 0.2)
+
+
+@pytest.mark.parametrize(("black", "step"), [(5, None), (6, 26)])
+def test_a_transformer_is_dead_when_six_of_ten_steps_show_nothing_but_black(black, step):
+    flicker = [0.0] * 20 + ([1.0] * black + [0.0] * (10 - black)) * 4
+    assert fates.death(course([0.9] * 60, flicker)) == step
+
+
+@pytest.mark.parametrize(("coverage", "step"), [(0.051, None), (0.049, 30)])
+def test_a_transformer_is_dead_when_it_sees_less_than_a_twentieth(coverage, step):
+    assert fates.death(course([0.9] * 20 + [coverage] * 20)) == step
 
 
 @given(before=st.integers(15, 60), after=st.integers(10, 60))
@@ -55,6 +71,12 @@ def test_accuracy_falls_where_it_halves_for_good():
     assert fates.fall(accuracy((0.1, 20), (0.6, 40), (0.1, 40), (0.6, 40))) is None
     assert fates.fall(accuracy((0.1, 100))) is None  # it never rose
     assert fates.fall(accuracy((0.6, 5))) is None
+
+
+@pytest.mark.parametrize(("best", "step"), [(25 / 128, None), (26 / 128, 61)])
+def test_accuracy_must_have_been_twice_a_guess_to_fall(best, step):
+    course = accuracy((best, 50), (0.0, 30))
+    assert fates.fall(course) == step  # where eleven of twenty batches are below
 
 
 @given(st.lists(st.tuples(st.floats(1e-6, 1e3), st.booleans()), min_size=3, max_size=30))
@@ -128,6 +150,16 @@ def test_a_forecast_is_fitted_on_past_runs_and_judged_on_fresh_ones():
     assert table.loc["step", "judged"] == 1 and 0.06 < table.loc["step", "threshold"] < 0.3
     assert table.loc["lr", "judged"] == pytest.approx(5 / 6)
     assert table.loc["step", "dying"][:2] == (1, 1) and table.loc["lr", "living"][:2] == (2, 3)
+
+
+def test_a_forecast_that_fits_the_past_is_judged_on_the_fresh_runs_alone():
+    past, fresh = halves(some_runs())
+    fresh = fresh.assign(step=np.where(fresh["death"].notna(), 0.01, 1.0))  # the other way round
+    (row,) = fates.forecast(past, fresh, ["step"]).itertuples(index=False)
+    assert row.fitted == 1 and row.judged == 0
+    told = fates.told(fresh["step"] > row.threshold, fresh["death"].notna())
+    assert (row.judged, row.low, row.high) == (told["judged"], told["low"], told["high"])
+    assert (row.dying, row.living) == (told["dying"], told["living"])
 
 
 def test_what_was_told_is_a_balanced_accuracy_and_the_shares_behind_it():

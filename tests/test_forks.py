@@ -1,5 +1,6 @@
 """Forks: a training at the pace of single steps, taken back and changed."""
 
+import math
 import statistics
 from types import SimpleNamespace
 
@@ -161,6 +162,23 @@ def test_a_halved_phi_halves_adams_steps_of_theta(few):
     assert 0.4 < moved[1] / moved[0] < 0.75  # the bias, and what φ itself moves, are as before
 
 
+def test_after_halving_phi_adam_takes_the_very_steps_that_it_would_have_taken(few):
+    ends = {}
+    for change in ("none", "φ halved, weights doubled"):
+        walk = Walk(CONFIG, few)
+        list(walk.steps(4))
+        INTERVENTIONS[change](walk)
+        before = {n: v.clone() for n, v in walk.model.state_dict().items()}
+        list(walk.steps(1))
+        ends[change] = {n: v - before[n] for n, v in walk.model.state_dict().items()}
+    whole, halved = ends.values()
+    # Half of φ gives the doubled weights half of the gradient: of Adam's memories, that of the
+    # squares must be a quarter for their step to stay, and no other weight notices.
+    assert whole["transformer.localisation.theta.weight"].abs().max() > 1e-4
+    for name, moved in whole.items():
+        assert torch.allclose(halved[name], moved, rtol=1e-2, atol=2e-6), name
+
+
 def test_a_normalised_phi_has_one_length_for_all_images(walk):
     length = walk.phi().abs().sum(dim=1).mean()
     INTERVENTIONS["φ normalised"](walk)
@@ -191,6 +209,43 @@ def test_rates_and_frozen_parts_are_what_their_names_say(few):
         assert same == {name for name in before if name.startswith(still)}
 
 
+@pytest.mark.parametrize(
+    ("norms", "limit"),
+    [
+        (
+            [float(n) for n in range(1, 61)],
+            11 + 49 / 4,
+        ),  # of the last 50, from 11 to 60: the 25th percentile
+        ([math.nan, 3.0, math.inf, 1.0, 5.0, 2.0, 4.0], 2.0),
+        ([0.0] * 9, 1e-12),
+        ([], 1.0),
+    ],
+)
+def test_the_gradient_is_clipped_at_the_lower_quartile_of_the_last_fifty(few, norms, limit):
+    walk = Walk(CONFIG, few)
+    walk.recent_norms.extend(norms)
+    INTERVENTIONS["locnet gradient clipped"](walk)
+    assert walk.config == CONFIG.replace(loc_clip=limit)
+
+
+@pytest.mark.parametrize(
+    ("change", "localisation", "classifier"),
+    [
+        ("none", 1, 1),
+        ("locnet rate × 0.1", 0.1, 1),
+        ("classifier rate × 0.1", 1, 0.1),
+        ("locnet frozen", 0, 1),
+        ("classifier frozen", 1, 0),
+    ],
+)
+def test_a_rate_is_changed_by_what_its_name_says(few, change, localisation, classifier):
+    walk = Walk(CONFIG, few)
+    INTERVENTIONS[change](walk)
+    list(walk.steps(1))
+    rates = {group["localisation"]: group["lr"] for group in walk.optimizer.param_groups}
+    assert rates == pytest.approx({True: 1e-3 * localisation, False: 1e-3 * classifier})
+
+
 @pytest.mark.parametrize("change", INTERVENTIONS)
 @pytest.mark.parametrize("taken", [0, 4])
 def test_every_intervention_can_be_walked_on_from_the_beginning_too(few, change, taken):
@@ -201,6 +256,52 @@ def test_every_intervention_can_be_walked_on_from_the_beginning_too(few, change,
 
 
 # Autopsies
+
+
+class Dying:
+    """A walk whose transformer is well for so many steps, then shows nothing but black."""
+
+    def __init__(self, healthy):
+        self.taken, self._healthy = 0, healthy
+
+    def state(self):
+        return (self.taken, {}, {}, [])
+
+    def steps(self, n):
+        for _ in range(n):
+            self.taken += 1
+            yield {"black": float(self.taken > self._healthy), "coverage": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("healthy", "back", "snapshot"),
+    [
+        (84, 10, 80),  # dead at 90, after six of ten steps black; a snapshot every ten steps
+        (83, 10, 70),  # dead at 89: the one at 80 is too young
+        (84, 40, 50),
+        (84, 41, 40),
+        (60, 1, 60),
+        (7, 10, 0),  # dead at 13: 3 is no snapshot, the beginning is
+        (5, 40, 0),  # dead at 11: nothing is old enough but the beginning will do
+    ],
+)
+def test_a_death_is_forked_from_the_newest_snapshot_that_is_old_enough(healthy, back, snapshot):
+    point, rows = forks.find_death(Dying(healthy), back, 500)
+    assert len(rows) == healthy + 6
+    assert point[0] == snapshot
+
+
+def test_a_snapshot_is_of_the_step_that_it_says(few, monkeypatch):
+    monkeypatch.setattr(forks, "dead", lambda rows: len(rows) == 17)
+    (taken, model, *_), _ = forks.find_death(Walk(CONFIG, few), 4, 80)
+    again = Walk(CONFIG, few)
+    list(again.steps(10))
+    assert taken == 10 and all(map(torch.equal, model.values(), weights(again.model)))
+
+
+def test_where_nothing_dies_there_is_no_snapshot():
+    point, rows = forks.find_death(Dying(100), 10, 100)
+    assert point is None and len(rows) == 100
 
 
 def test_an_autopsy_finds_the_death_and_forks_from_before_it(few, tmp_path):

@@ -1,205 +1,231 @@
-"""Remedies for black images: a penalty outside, clipping, recovery."""
+"""Remedies by name, and what they do to the share of lost trainings, on runs made up."""
 
-import math
-
+import matplotlib.pyplot as plt
+import pandas as pd
 import pytest
-import torch
-from runs import continued, fresh, numbers
 
-from stnlib import evaluation, fit, models, study, train
-from stnlib.config import RunConfig
-from stnlib.outcome import HALF_BLACK
-from stnlib.transforms import FAMILIES
+from stnlib import remedies
+from stnlib.config import RunConfig, defaults
+from stnlib.figures import remedies as figures
+from stnlib.models import LOCNETS
+from stnlib.schedules import schedule
+from stnlib.statistics import share_difference, wilson
 
-
-def grid_of(theta):
-    return FAMILIES["affine"].grid(torch.tensor([theta]), (9, 9))
-
-
-# Outside of the image
+HEALTHY = {"coverage": 0.9, "black": 0.0, "val_accuracy": 0.9}
+HEALTHY |= {"corner_spread": 3.0, "view_pixels": 30.0}
+BLACK = HEALTHY | {"coverage": 0.0, "black": 1.0, "val_accuracy": 0.1}
 
 
-def test_points_within_the_image_cost_nothing_and_points_outside_their_squared_distance():
-    assert train.outside(grid_of([1.0, 0, 0, 0, 1, 0])) == 0
-    points = torch.tensor([[1.5, 0.0], [0.0, -3.0], [2.0, 2.0], [0.3, -1.0]]).view(1, 2, 2, 2)
-    assert train.outside(points).item() == pytest.approx((0.25 + 4 + 2 + 0) / 4)
+def record(last, **config):
+    return {"config": RunConfig(**config), "history": [HEALTHY, last], "result": {"n_test": 1}}
 
 
-def gradient(theta, weight):
-    """Gradient of θ, at the bias of the last layer, after a step with this penalty's weight."""
-    torch.manual_seed(0)
-    model = models.build("stn", 1, 40, 10)
-    bias = model.transformer.localisation.theta.bias
-    with torch.no_grad():
-        bias.copy_(torch.tensor(theta))
-    config = RunConfig(outside_penalty=weight)
-    images = torch.rand(4, 1, 40, 40)
-    train.train_step(model, train.make_optimizer(model, config), images, torch.arange(4), config)
-    return bias.grad
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
 
 
-def test_the_penalty_has_a_gradient_where_sampling_has_none():
-    far = [1.0, 0, 9, 0, 1, -9]
-    assert not gradient(far, 0.0).any()
-    pull = gradient(far, 0.1)
-    assert pull[2] > 0 > pull[5]  # a step against it leads back
-    assert torch.allclose(gradient(far, 0.2), 2 * pull)
+# Names
+
+CHANGES = {
+    "loc_lr_factor": 0.1,
+    "loc_beta2": 0.9,
+    "hidden_scale": 0.1,
+    "loc_clip": 0.1,
+    "optimizer": "adamw",
+    "warmup": 0.1,
+    "schedule": "step",
+    "locnet": "deep",
+    "theta_init": "glorot",
+    "bound": 1.0,
+    "transform": "attention",
+    "padding": "border",
+    "sampler": "clipped",
+    "output_size": 20,
+    "scale_init": 0.5,
+    "outside_penalty": 1.0,
+    "recovery": "reset",
+    "alter": "standard",
+    "shuffle": False,
+    "batch_size": 32,
+    "precision": "auto",
+}
+NO_REMEDY = {"data", "model", "n_train", "lr", "epochs", "seed", "distortion"}
+NO_REMEDY |= {"augment", "dropout", "weight_decay", "warmup_of"}
 
 
-def test_within_the_image_the_penalty_changes_nothing():
-    near = [0.7, 0.1, 0.1, -0.1, 0.7, 0.1]
-    free = gradient(near, 0.0)
-    assert free.any() and torch.equal(gradient(near, 5.0), free)
+def test_every_field_that_may_be_a_remedy_has_a_name():
+    assert set(CHANGES) | NO_REMEDY == set(defaults())
+    names = [remedies.named(RunConfig(**{name: value})) for name, value in CHANGES.items()]
+    assert len({name for _, name in names}) == len(CHANGES)
+    assert {kind for kind, _ in names} == set(remedies.KINDS)
 
 
-def test_the_penaltys_gradient_is_that_of_finite_differences():
-    theta = torch.tensor([[1.3, 0.2, 0.4, -0.1, 1.6, -0.8]], dtype=torch.float64)
-    assert torch.autograd.gradcheck(
-        lambda t: train.outside(FAMILIES["affine"].grid(t, (7, 5))), theta.requires_grad_()
+def test_what_is_no_remedy_has_no_name():
+    assert remedies.named(RunConfig(lr=0.5, seed=3, data="c10")) == ("", "nothing")
+
+
+@pytest.mark.parametrize("kind", LOCNETS[1:])
+def test_every_localisation_network_has_a_name_of_its_own(kind):
+    others = {remedies.named(RunConfig(locnet=other)) for other in LOCNETS if other != kind}
+    assert remedies.named(RunConfig(locnet=kind)) not in others
+
+
+def test_several_parts_are_named_together():
+    config = RunConfig(**remedies.RECIPE, batch_size=100)
+    assert remedies.named(config) == (
+        "rate",
+        "locnet's rate × 0.1, warm-up, cosine, batches of 100",
     )
 
 
-def test_a_black_transformer_comes_back_under_the_penalty(few):
-    config = RunConfig(data="digits", lr=1e-3, batch_size=40, n_train=96, epochs=8)
-    coverage = []
-    for weight in (0.0, 1.0):
-        model, _ = fresh(config, few)
-        with torch.no_grad():
-            model.transformer.localisation.theta.bias[2] = 4
-        history = study.fit(model, few, config.replace(outside_penalty=weight), progress=False)
-        coverage.append(history[-1]["coverage"])
-    assert coverage[0] == 0 and coverage[1] > 0.4
+def test_the_recipe_begins_low_ends_low_and_slows_the_localisation_network():
+    config = RunConfig(**remedies.RECIPE)
+    course = [schedule(config.schedule, p, config.warmup) for p in (0, config.warmup, 1)]
+    assert course == pytest.approx([0, 1, 0]) and config.loc_lr_factor < 1
 
 
-def test_the_reported_loss_is_the_cross_entropy_alone(few, config):
-    rows = []
-    for weight in (0.0, 1e-6):
-        model, optimizer = fresh(config, few)
-        with torch.no_grad():
-            model.transformer.localisation.theta.bias[0] = 1000
-        with_penalty = config.replace(outside_penalty=weight)
-        rows.append(train.train_epoch(model, optimizer, few.train, with_penalty, 1)["train_loss"])
-    assert rows[0] == pytest.approx(rows[1], rel=0.05)
+def test_the_recipe_is_the_published_one():
+    assert dict(remedies.RECIPE) == {"loc_lr_factor": 0.1, "schedule": "cosine", "warmup": 0.05}
 
 
-# Clipping
+# Verdicts
 
 
-@pytest.mark.parametrize("clip", [1e-3, 1e3])
-def test_the_localisations_gradient_is_shortened_to_the_limit_and_no_other(few, config, clip):
-    gradients = []
-    for limit in (None, clip):
-        model, optimizer = fresh(config, few)
-        model.eval()
-        images, labels = few.train.images[:20] / 255, few.train.labels[:20]
-        step = config.replace(loc_clip=limit)
-        norms = train.train_step(model, optimizer, images, labels, step)[2]
-        parts = (model.classifier, model.transformer.localisation)
-        gradients.append([[p.grad for p in part.parameters()] for part in parts])
-        assert norms[1] > 1e-3  # as it was before
-    (free, free_loc), (same, short) = gradients
-    assert all(map(torch.equal, free, same))
-    length = math.sqrt(sum(g.square().sum() for g in free_loc))
-    assert math.sqrt(sum(g.square().sum() for g in short)) == pytest.approx(min(clip, length))
-    for whole, part in zip(free_loc, short, strict=True):
-        assert torch.allclose(part, whole * min(1, clip / length), atol=1e-9)
+def runs(**lost):
+    """Runs by remedy, from strings of 0 (not lost) and 1."""
+    changes = {"nothing": {}, "warm-up": {"warmup": 0.1}, "reset": {"recovery": "reset"}}
+    return remedies.table(
+        record(BLACK if sign == "1" else HEALTHY, seed=seed, **changes[name])
+        for name, signs in lost.items()
+        for seed, sign in enumerate(signs)
+    )
 
 
-# Recovery
-
-DEADLY = {"data": "digits", "n_train": 96, "batch_size": 40, "epochs": 5, "lr": 1e-3}
-DEADLY |= {"loc_lr_factor": 3000.0}  # θ leaves at once
-
-
-@pytest.mark.parametrize("recovery", ["rollback", "reset"])
-def test_a_run_that_recovered_and_was_interrupted_equals_one_that_was_not(
-    few, tmp_path, monkeypatch, recovery
-):
-    config = RunConfig(**DEADLY, recovery=recovery)
-    whole, _ = fresh(config, few)
-    history = study.fit(whole, few, config, progress=False)
-    recovered = [row["epoch"] for row in history if row.get("recovered")]
-    assert recovered and len(history) == config.epochs
-    assert all(row["black"] < HALF_BLACK for row in history)  # each says how it stands afterwards
-    for after in (recovered[0], 4):
-        path = tmp_path / f"after-{after}"
-        model, resumed = continued(config, few, path, after, monkeypatch)
-        assert numbers(resumed) == numbers(history)
-        assert all(map(torch.equal, model.state_dict().values(), whole.state_dict().values()))
+def test_a_remedy_helps_where_the_interval_lies_below_zero():
+    found = remedies.verdicts(runs(nothing="1" * 10, **{"warm-up": "00000", "reset": "11110"}))
+    assert list(found.index) == ["warm-up", "reset when black", "nothing"]
+    assert list(found["helps"]) == [True, False, False]
+    expected = share_difference(wilson(0, 5), wilson(10, 10))
+    assert tuple(found.loc["warm-up", ["difference", "low", "high"]]) == pytest.approx(expected)
+    assert found.loc["warm-up", "accuracy"] == 0.9 and pd.isna(found.loc["nothing", "accuracy"])
 
 
-def validations_that_see_black(when, monkeypatch):
-    """Let these validations, by count, see black outputs; note the weights that each sees."""
-    seen = []
-
-    def black(model, split, precision):
-        seen.append({name: value.clone() for name, value in model.state_dict().items()})
-        row = evaluation.evaluate(model, split, precision)
-        return row | {"black": float(len(seen) in when)}
-
-    monkeypatch.setattr(fit, "evaluate", black)
-    return seen
+@pytest.mark.parametrize(("lost", "helps"), [(4, False), (3, True)])
+def test_a_remedy_that_may_well_be_luck_does_not_help(lost, helps):
+    signs = "1" * lost + "0" * (10 - lost)
+    found = remedies.verdicts(runs(nothing="1" * 8 + "00", **{"warm-up": signs})).loc["warm-up"]
+    assert found["difference"] < 0 and (found["high"] < 0) == helps
+    assert found["helps"] == helps
 
 
-def rates_of(config, few, monkeypatch):
-    """Train; the learning rates at the first step of each epoch, and weights before it."""
-    rates, starts, real = [], [], fit.train_epoch
-
-    def epoch(model, optimizer, split, config, number, on_step, history):
-        starts.append({name: value.clone() for name, value in model.state_dict().items()})
-
-        def note(*_):
-            rates.append([group["lr"] for group in optimizer.param_groups])
-
-        return real(model, optimizer, split, config, number, note, history)
-
-    monkeypatch.setattr(fit, "train_epoch", epoch)
-    model, _ = fresh(config, few)
-    history = study.fit(model, few, config, progress=False)
-    return rates[::3], starts, history, model
+def factorial(lost, n=10):
+    """So many runs of each combination of two factors, of which `lost` says whether it is."""
+    rows = [(a, b, lost(a, b)) for a in (True, False) for b in (True, False) for _ in range(n)]
+    return pd.DataFrame(rows, columns=["a", "b", "lost"])
 
 
-def equal(a, b):
-    return all(torch.equal(value, b[name]) for name, value in a.items())
+def test_an_effect_is_over_both_values_of_the_other_factors():
+    found = remedies.effects(factorial(lambda a, b: not (a and b)), ["a", "b"])
+    assert found["a"] == found["b"] == share_difference(wilson(10, 20), wilson(20, 20))
+    assert found["a"].value == -0.5 and -1 < found["a"].low < found["a"].high < 0
 
 
-def test_rolling_back_goes_on_from_before_the_epoch_with_a_tenth_of_the_localisations_rate(
-    few, monkeypatch
-):
-    config = RunConfig(**DEADLY | {"loc_lr_factor": 0.5}, recovery="rollback")
-    validations_that_see_black({2, 5, 7}, monkeypatch)  # after a recovery there is one more
-    rates, starts, history, model = rates_of(config, few, monkeypatch)
-    assert [row.get("recovered", False) for row in history] == [False, True, False, True, True]
-    assert equal(starts[1], starts[2]) and equal(starts[3], starts[4])
-    assert not equal(starts[0], starts[1]) and not equal(starts[2], starts[3])
-    assert equal(model.state_dict(), starts[4])  # the last epoch was black, too
-    assert history[1]["val_loss"] == history[0]["val_loss"]
-    assert [rest for rest, _ in rates] == [1e-3] * 5
-    assert [loc for _, loc in rates] == pytest.approx([5e-4, 5e-4, 5e-5, 5e-5, 5e-6])
+@pytest.mark.parametrize(
+    ("lost", "interaction"),
+    [
+        (lambda a, b: a, 0),  # b does nothing
+        (lambda a, b: not (a and b), -1),  # either saves only beside the other
+        (lambda a, b: not (a or b), 1),  # the second saves nothing more
+        (lambda a, b: a == b, 2),  # each undoes the other
+    ],
+)
+def test_two_factors_interact_where_the_effect_of_one_depends_on_the_other(lost, interaction):
+    found = remedies.effects(factorial(lost), ["a", "b"])["a & b"]
+    assert found.value == interaction
+    assert found.low <= interaction <= found.high
+    assert (found.low <= 0 <= found.high) == (interaction == 0)
 
 
-def test_resetting_makes_the_last_layer_the_identity_and_leaves_the_rest(few, monkeypatch):
-    config = RunConfig(**DEADLY | {"loc_lr_factor": 0.5}, recovery="reset")
-    seen = validations_that_see_black({2}, monkeypatch)
-    rates, starts, history, _ = rates_of(config, few, monkeypatch)
-    assert [row.get("recovered", False) for row in history] == [False, True, False, False, False]
-    last = "transformer.localisation.theta."
-    assert seen[1][f"{last}weight"].any() and not starts[2][f"{last}weight"].any()
-    assert starts[2][f"{last}bias"].tolist() == [1, 0, 0, 0, 1, 0]
-    rest = {name: value for name, value in seen[1].items() if not name.startswith(last)}
-    assert equal(rest, starts[2])
-    assert [loc for _, loc in rates] == [5e-4] * 5
+# Figures
 
 
-def test_without_recovery_a_black_epoch_is_left_as_it_is(few, monkeypatch):
-    config = RunConfig(**DEADLY | {"loc_lr_factor": 0.5})
-    seen = validations_that_see_black({2}, monkeypatch)
-    _, starts, history, _ = rates_of(config, few, monkeypatch)
-    assert equal(seen[1], starts[2]) and not any("recovered" in row for row in history)
+def test_outcomes_stand_in_groups_and_what_helps_is_bold():
+    table = runs(nothing="1" * 10, **{"warm-up": "00000", "reset": "1110"})
+    alone = remedies.table([record({"val_accuracy": 0.8}, model="baseline", warmup=0.1)])
+    both = pd.concat([table, alone])
+    left, right = figures.outcomes(remedies.verdicts(table), both, remedies.KINDS).axes
+    labels = left.get_yticklabels()
+    assert [x.get_text() for x in labels] == ["nothing", "warm-up", "reset when black"]
+    assert [x.get_fontweight() for x in labels] == ["normal", "bold", "normal"]
+    assert [text.get_text() for text in left.texts] == ["0 of 10", "5 of 5", "1 of 4"]
+    assert sorted(bar.get_width() for bar in left.patches if bar.get_width()) == [0.25, 0.75, 1, 1]
+    marks = [len(line.get_xdata()) for line in right.lines if line.get_marker() in ("o", "X")]
+    assert sum(marks) == len(table)
+    bars = [list(line.get_xdata()) for line in right.lines if line.get_linewidth() == 2]
+    assert [0.8, 0.8] in bars
 
 
-def test_a_bounded_run_that_diverges_stops_and_says_so(few):
-    config = RunConfig(data="digits", n_train=96, batch_size=40, epochs=9, lr=1e30, bound=1.0)
-    network, _ = fresh(config, few)
-    history = study.fit(network, few, config, progress=False)
-    assert study.stopped(history) == "diverged" and len(history) < 9
+def test_rates_have_a_panel_a_network_and_a_mark_a_run():
+    table = runs(nothing="110").assign(panel="a")
+    one, two = figures.rates(pd.concat([table, table.assign(panel="b")])).axes
+    assert [one.get_title(), two.get_title()] == ["a", "b"]
+    assert sum(len(line.get_xdata()) for line in one.lines) == 3
+
+
+def test_settings_stand_side_by_side_for_the_data_that_are_there():
+    table = pd.concat(
+        [runs(nothing="11").assign(setting="old"), runs(nothing="00").assign(setting="new")]
+    )
+    (axis,) = figures.settings(table, {"cm": "digits", "c10": "photographs"}).axes
+    assert axis.get_title() == "digits"
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["old", "new"]
+
+
+def test_a_pace_is_marked_where_the_goal_is_first_reached():
+    values = {"fast": [0.5, 0.8, 0.75], "slow": [0.2, 0.3, 0.4]}
+    table = pd.DataFrame(
+        {"network": name, "seed": 0, "epoch": epoch, "val_accuracy": value}
+        for name, course in values.items()
+        for epoch, value in enumerate(course, 1)
+    )
+    axis = figures.paces(table, 0.7, {"fast": "k", "slow": "r"}).axes[0]
+    marks = [line.get_xydata().tolist() for line in axis.lines if line.get_marker() == "o"]
+    assert marks == [[[2, 0.7]]]
+
+
+def test_several_runs_of_a_network_have_a_mean_and_a_mark_each():
+    courses = {0: [0.5, 0.6, 0.75], 1: [0.6, 0.8, 0.85]}
+    table = pd.DataFrame(
+        {"network": "n", "seed": seed, "epoch": epoch, "val_accuracy": value}
+        for seed, course in courses.items()
+        for epoch, value in enumerate(course, 1)
+    )
+    axis = figures.paces(table, 0.7, {"n": "k"}).axes[0]
+    marks = [line.get_xydata().tolist() for line in axis.lines if line.get_marker() == "o"]
+    assert marks == [[[3, 0.7]], [[2, 0.7]]]
+    thickest = max(axis.lines[1:], key=lambda line: line.get_linewidth())
+    assert thickest.get_ydata() == pytest.approx([0.55, 0.7, 0.8])
+
+
+def test_schedules_are_drawn_from_what_the_training_uses():
+    first, second = figures.schedules({"a": ("cosine", 0.1), "b": ("plateau", 0.0)}).axes
+    y = first.lines[0].get_ydata()
+    assert y[0] == 0 and y.max() == pytest.approx(1, abs=0.01) and y[-1] == pytest.approx(0)
+    assert set(second.lines[0].get_ydata().round(6)) >= {1.0, 0.1}
+
+
+def test_steps_have_a_line_a_training_in_every_panel():
+    trace = pd.DataFrame({"coverage": [1, 0], "step": [0.1, 1], "phi": [9, 99], "accuracy": [0, 1]})
+    for axis in figures.steps({"as it was": trace, "better": trace}).axes:
+        assert len(axis.lines) == 2
+
+
+def test_what_is_undone_is_drawn_for_both_shifts_and_the_rotation():
+    columns = {"undone_tx": 0.9, "undone_ty": 0.8, "undone_rotation": 0.1}
+    axis = figures.undoing(pd.DataFrame([{"epoch": 1, **columns}, {"epoch": 2, **columns}])).axes[0]
+    courses = [line.get_ydata()[-1] for line in axis.lines if line.get_marker() == "o"]
+    assert courses == list(columns.values())
+    names = [text.get_text().strip() for text in axis.texts]
+    assert {"shift in x", "shift in y", "rotation", "undone", "ignored"} == set(names)

@@ -85,5 +85,11 @@ def test_a_plateau_is_where_pytorch_sees_one(seed):
         assert plateau(losses[: i + 1]) == pytest.approx(rate, rel=1e-9)
 
 
+def test_a_plateau_is_two_epochs_in_a_row_without_a_better_loss():
+    losses = [1.0, 1.0, 0.9, 0.9, 0.9, 0.9, 0.9]
+    factors = [plateau(losses[: i + 1]) for i in range(len(losses))]
+    assert factors == pytest.approx([1, 1, 1, 1, 0.1, 0.1, 0.01])
+
+
 def test_before_the_first_validation_there_is_no_plateau():
     assert plateau([]) == 1 and plateau([math.inf]) == 1

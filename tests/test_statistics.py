@@ -48,6 +48,14 @@ def test_a_shift_common_to_all_pairs_is_found_exactly(values, shift):
     assert difference.mean == pytest.approx(shift, abs=1e-9)
 
 
+def test_differences_that_are_all_alike_leave_no_doubt():
+    same, shifted = (
+        paired_difference([1.0, 2.0, 4.0], second) for second in ([1, 2, 4], [0, 1, 3])
+    )
+    assert same == (0, 0, 0, 1, 3)  # mean, bounds, p, n
+    assert shifted == (1, 1, 1, 0, 3)
+
+
 @pytest.mark.parametrize("second", [[0.9], [0.9, 0.9, 0.9]])
 def test_values_that_do_not_pair_up_are_refused(second):
     with pytest.raises(ValueError, match="of one length, at least 2"):

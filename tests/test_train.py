@@ -128,6 +128,40 @@ def test_an_epoch_says_how_large_the_gradients_were(config, few):
     assert "grad_norm_mean" in row and "loc_grad_norm_mean" not in row
 
 
+def test_each_networks_gradient_norm_has_its_name(few):
+    config = RunConfig(data="digits", n_train=96, batch_size=96)  # an epoch of one step
+    (model, optimizer), (plain, _) = fresh(config, few), fresh(config, few)
+    row = train.train_epoch(model, optimizer, few.train, config, 1)
+    F.cross_entropy(plain.train()(few.train.images / 255), few.train.labels).backward()
+    lengths = {"grad_norm": plain.classifier, "loc_grad_norm": plain.transformer.localisation}
+    for name, part in lengths.items():
+        length = math.sqrt(sum(p.grad.double().square().sum() for p in part.parameters()))
+        assert row[f"{name}_mean"] == row[f"{name}_max"] == pytest.approx(length, rel=1e-3)
+    assert row["grad_norm_max"] != pytest.approx(row["loc_grad_norm_max"], rel=0.1)
+
+
+def test_dropout_differs_by_epoch_and_seed_and_is_drawn_from_them_alone(few, config):
+    config = config.replace(augment="none", shuffle=False)
+    losses = {}
+    for seed, epoch in ((0, 1), (0, 2), (0, 12), (1, 1), (1, 2)):
+        for disturbed in (False, True):
+            model, optimizer = fresh(config, few)  # always the same weights, on the same images
+            first = []
+            torch.manual_seed(99 if disturbed else 7)
+            train.train_epoch(
+                model,
+                optimizer,
+                few.train,
+                config.replace(seed=seed),
+                epoch,
+                lambda _, loss, __, first=first: first.append(loss.item()),
+            )
+            losses[seed, epoch, disturbed] = first[0]
+    drawn_first = {key[:2]: loss for key, loss in losses.items() if not key[2]}
+    assert len(set(drawn_first.values())) == 5
+    assert all(losses[(*key, True)] == loss for key, loss in drawn_first.items())
+
+
 def test_the_batch_order_differs_by_epoch_and_seed_and_is_drawn_from_them_alone():
     config = RunConfig()
     orders = [
@@ -210,6 +244,29 @@ def test_evaluation_sees_an_stn_that_has_gone_black(few, config):
         network.transformer.localisation.theta.bias[2] = 50
     row = evaluation.evaluate(network, few.val)
     assert row["coverage"] == 0 and row["black"] == 1 and row["tx_mean"] == 50
+
+
+class LooksAway(torch.nn.Module):
+    """A localisation network that looks beside the images whose first pixel is white."""
+
+    def forward(self, images):
+        theta = torch.tensor([1.0, 0, 0, 0, 1, 0]).repeat(len(images), 1)
+        theta[:, 2] = 50 * (images[:, 0, 0, 0] == 1)
+        return theta
+
+
+def test_what_a_transformer_shows_is_averaged_over_images_and_not_over_batches(few, config):
+    network, _ = fresh(config, few)
+    network.transformer.localisation = LooksAway()
+    images = torch.randint(180, 255, (250, 1, 40, 40), dtype=torch.uint8, generator=drawn())
+    images[100:130, :, 0, 0] = images[200:, :, 0, 0] = 255  # by hundreds: none, 30, all of 50
+    split = data.Split(images, torch.arange(250) % 10)
+    row = evaluation.evaluate(network, split)
+    assert row["coverage"] == pytest.approx(170 / 250)
+    assert row["black"] == pytest.approx(80 / 250)
+    assert row["tx_mean"] == pytest.approx(50 * 80 / 250)
+    backwards = evaluation.evaluate(network, split.take(torch.arange(249, -1, -1)))
+    assert backwards == pytest.approx(row, rel=1e-5)
 
 
 def test_evaluation_changes_no_weight_and_no_random_state(few, config):
@@ -425,3 +482,80 @@ def test_warping_brings_in_black_from_outside_and_treats_each_image_on_its_own()
     out = augment.warp(images, drawn(), degrees=0, scale=0, shift=0.5)
     assert out.min() == 0 and out.max() <= 1 + 1e-6
     assert not torch.equal(out[0], out[1])
+
+
+def test_a_flip_exchanges_left_and_right_of_about_every_second_image():
+    n = 2000
+    images = torch.rand(n, 2, 3, 4, generator=drawn())
+    flipped = augment.apply("flip", images, drawn(1))
+    mirrored = torch.from_numpy(images.numpy()[..., ::-1].copy())
+    kept, turned = ((flipped == x).flatten(1).all(1) for x in (images, mirrored))
+    assert (kept ^ turned).all()
+    assert turned.sum().item() == pytest.approx(n / 2, abs=4 * (n / 4) ** 0.5)
+    repeated = (turned[1:] == turned[:-1]).sum().item()  # each image has a coin of its own
+    assert repeated == pytest.approx(n / 2, abs=4 * (n / 4) ** 0.5)
+
+
+def test_flips_are_drawn_from_the_generator_alone():
+    images = torch.rand(50, 1, 2, 3, generator=drawn())
+    first = augment.apply("flip", images, drawn(1))
+    torch.manual_seed(3)
+    state_before = torch.get_rng_state()
+    assert torch.equal(augment.apply("flip", images, drawn(1)), first)
+    assert torch.equal(torch.get_rng_state(), state_before)
+    assert torch.equal(augment.apply("flip", images + 1, drawn(1)), first + 1)
+    assert not torch.equal(augment.apply("flip", images, drawn(2)), first)
+
+
+def test_training_sees_flips_that_differ_by_epoch_and_validation_sees_none(few, monkeypatch):
+    config = RunConfig(data="digits", n_train=96, batch_size=96, augment="flip", shuffle=False)
+    model, optimizer = fresh(config, few)
+    plain, seen, real = few.train.images / 255, [], train.train_step
+
+    def step(model, optimizer, images, *rest):
+        seen.append(images)
+        return real(model, optimizer, images, *rest)
+
+    monkeypatch.setattr(train, "train_step", step)
+    for epoch in (1, 1, 2):
+        train.train_epoch(model, optimizer, few.train, config, epoch)
+    flips = [(images == plain.flip(3)).flatten(1).all(1) for images in seen]
+    for images, flipped in zip(seen, flips, strict=True):
+        assert torch.equal(images[~flipped], plain[~flipped]) and 24 < flipped.sum() < 72
+    assert torch.equal(flips[0], flips[1]) and not torch.equal(flips[0], flips[2])
+    with torch.no_grad():
+        loss = F.cross_entropy(model.eval()(few.val.images / 255), few.val.labels).item()
+    assert evaluation.evaluate(model, few.val)["loss"] == pytest.approx(loss, rel=1e-5)
+
+
+def test_a_warp_turns_by_up_to_15_degrees_zooms_by_up_to_15_percent_and_shifts_by_a_tenth():
+    n, side = 3000, 21
+    line = torch.linspace(-1, 1, side, dtype=torch.float64)
+    y, x = torch.meshgrid(line, line, indexing="ij")
+    ramps = torch.stack([x, y, torch.ones_like(x)]).float()  # bilinear sampling keeps them exactly
+    warped = augment.warp(ramps.expand(n, 3, side, side), drawn()).double()
+    inside = (warped[:, 2] > 1 - 1e-6).flatten(1).double()
+    where = torch.stack([x, y, torch.ones_like(x)], -1).view(1, -1, 3) * inside[..., None]
+    read = warped[:, :2].flatten(2).mT * inside[..., None]
+    a, b, tx, c, d, ty = torch.linalg.lstsq(where, read).solution.mT.flatten(1).T
+    angles = torch.rad2deg(torch.stack([torch.atan2(c, a), torch.atan2(-b, d)]))
+    assert torch.allclose(angles[0], angles[1], atol=1e-3)  # no shear: both axes turn alike
+    zooms = torch.hypot(a, c) - 1, torch.hypot(b, d) - 1
+    most_of = ((15, angles[0]), (0.15, zooms[0]), (0.15, zooms[1]), (0.1, tx), (0.1, ty))
+    for most, values in most_of:
+        assert 0.98 * most < values.max() < 1.001 * most
+        assert 0.98 * most < -values.min() < 1.001 * most
+        assert values.std() == pytest.approx(most / 3**0.5, rel=0.05)  # uniform
+
+
+def test_clutter_puts_three_scraps_of_5_by_5_pixels():
+    images = torch.stack([torch.zeros(1, 60, 60), torch.ones(1, 60, 60)])
+    counts = [int(augment.clutter(images, drawn(seed))[0].sum()) for seed in range(40)]
+    assert max(counts) == counts[0] == 3 * 5 * 5 > min(counts)  # less where they overlap
+
+
+def test_scraps_come_from_every_place_and_reach_every_place():
+    images = torch.stack([torch.zeros(1, 7, 9), torch.arange(1, 64).view(1, 7, 9) / 63])
+    seen = [augment.clutter(images, drawn(seed), patches=1)[0, 0] for seed in range(300)]
+    assert (torch.stack(seen).amax(0) > 0).all()
+    assert torch.equal(torch.cat(seen).unique(), torch.arange(64) / 63)

@@ -3,6 +3,7 @@
 import gzip
 import struct
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -120,6 +121,58 @@ def test_a_transformer_that_is_not_trained_stays_as_it_was():
 def test_a_run_is_the_same_when_it_is_made_again():
     images = few(True)
     assert wild.train("tanh", images, 1e-3, 1, 1) == wild.train("tanh", images, 1e-3, 1, 1)
+
+
+@pytest.fixture
+def watched(monkeypatch):
+    """Let a training's monitor have seen these numbers, one a step, and nothing else."""
+
+    def put(events=(), **columns):
+        n = len(next(iter(columns.values())))
+        healthy = {"accuracy": 0.5, "loss": 1.0, "coverage": 1.0, "black": 0.0}
+        healthy |= {"extent": 1.0, "centre": 0.0, "step": 0.01, "phi": 1.0}
+        frame = pd.DataFrame({name: [value] * n for name, value in healthy.items()} | columns)
+        frame.index += 1
+
+        class Seen:
+            trace = SimpleNamespace(events=list(events), note=lambda *_: None)
+
+            def __init__(self, model, optimizer):
+                pass
+
+            def step(self, loss):
+                pass
+
+            def detach(self):
+                pass
+
+            def to_frame(self):
+                return frame
+
+        monkeypatch.setattr(wild.training, "CollapseMonitor", Seen)
+        return wild.train("tutorial", few(False, 64), 1e-3, 0, 1)
+
+    return put
+
+
+def test_a_view_has_shrunk_from_the_step_from_which_it_is_below_one_half_for_good(watched):
+    run, *_ = watched(coverage=[1.0] * 12 + [0.0] * 8 + [1.0] * 10 + [0.0] * 20)
+    assert run["shrank"] == 36  # the mean of ten: six of them at 0
+    assert watched(coverage=[1.0] * 12 + [0.0] * 8 + [1.0] * 10)[0]["shrank"] is None
+    assert watched(coverage=[0.0] * 15)[0]["shrank"] == 10  # there is no mean before
+    assert watched(coverage=[0.51] * 30)[0]["shrank"] is None
+
+
+def test_the_first_step_with_nothing_but_black_and_the_best_accuracy_before_the_warning(watched):
+    run, *steps = watched(
+        events=[(25, "runaway"), (27, "black")],
+        black=[0.0] * 13 + [0.99, 1.0] + [0.0] * 15,
+        accuracy=[0.2] * 5 + [0.8] * 20 + [1.0] * 5,
+    )
+    assert (run["blackened"], run["warned"], run["warning"]) == (15, 25, "runaway")
+    assert run["best"] == run["at_warning"] == pytest.approx(0.8)
+    assert run["steps"] == 30 and run["coverage"] == 1 and run["black"] == 0
+    assert [row["n"] for row in steps] == [5, 10, 15, 20, 25, 30] and steps[2]["black"] == 1
 
 
 def test_an_unknown_network_is_named_with_the_allowed():
