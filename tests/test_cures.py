@@ -1,8 +1,12 @@
 """Remedies by name, and what they do to the share of lost trainings, on runs made up."""
 
+from pathlib import Path
+
 import matplotlib.pyplot as plt
+import nbformat
 import pandas as pd
 import pytest
+import torch
 from scipy.stats import fisher_exact
 
 from stnlib import fates, remedies
@@ -119,6 +123,42 @@ def test_the_recipe_begins_low_ends_low_and_slows_the_localisation_network():
     config = RunConfig(**remedies.RECIPE)
     course = [schedule(config.schedule, p, config.warmup) for p in (0, config.warmup, 1)]
     assert course == pytest.approx([0, 1, 0]) and config.loc_lr_factor < 1
+
+
+# The recipe to copy
+
+
+@pytest.fixture(scope="module")
+def copied():
+    """What the chapter's cell to copy makes of a network whose modules have other names."""
+    chapter = nbformat.read(Path(__file__).parents[1] / "book" / "lr_schedules.ipynb", 4)
+    (source,) = (cell.source for cell in chapter.cells if "groups = [" in cell.source)
+    model = torch.nn.ModuleDict({"fc_loc": torch.nn.Linear(2, 6), "net": torch.nn.Linear(2, 10)})
+    made = {"model": model}
+    exec(source.replace("model.transformer.localisation", "model['fc_loc']"), made)
+    return made | {"source": source}
+
+
+def test_the_recipe_to_copy_is_short_and_needs_nothing_but_pytorch(copied):
+    lines = copied["source"].splitlines()
+    assert len([line for line in lines if line]) <= 15 and max(map(len, lines)) <= 80
+    assert "stnlib" not in copied["source"]
+
+
+def test_the_recipe_to_copy_learns_all_weights_and_those_of_the_transformer_at_a_tenth(copied):
+    rates = {}
+    for group in copied["optimizer"].param_groups:
+        rates |= {id(weights): group["initial_lr"] for weights in group["params"]}
+    found = {name: rates[id(weights)] for name, weights in copied["model"].named_parameters()}
+    transformer = {"fc_loc.weight": 0.001, "fc_loc.bias": 0.001}
+    assert found == pytest.approx(transformer | {"net.weight": 0.01, "net.bias": 0.01})
+
+
+def test_the_recipe_to_copy_has_the_recipes_schedule(copied):
+    config, total = RunConfig(**remedies.RECIPE), copied["total"]
+    course = [copied["factor"](step) for step in range(total + 3)]
+    expected = [schedule(config.schedule, s / total, config.warmup) for s in range(total + 3)]
+    assert course == pytest.approx(expected, abs=1e-12)
 
 
 # Verdicts
