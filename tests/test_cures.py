@@ -141,7 +141,7 @@ def copied():
 
 def test_the_recipe_to_copy_is_short_and_needs_nothing_but_pytorch(copied):
     lines = copied["source"].splitlines()
-    assert len([line for line in lines if line]) <= 15 and max(map(len, lines)) <= 80
+    assert len(lines) <= 15 and max(map(len, lines)) <= 80
     assert "stnlib" not in copied["source"]
 
 
@@ -156,7 +156,8 @@ def test_the_recipe_to_copy_learns_all_weights_and_those_of_the_transformer_at_a
 
 def test_the_recipe_to_copy_has_the_recipes_schedule(copied):
     config, total = RunConfig(**remedies.RECIPE), copied["total"]
-    course = [copied["factor"](step) for step in range(total + 3)]
+    (factor, *_) = copied["scheduler"].lr_lambdas
+    course = [factor(step) for step in range(total + 3)]
     expected = [schedule(config.schedule, s / total, config.warmup) for s in range(total + 3)]
     assert course == pytest.approx(expected, abs=1e-12)
 
