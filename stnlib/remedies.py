@@ -9,16 +9,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import fisher_exact
 
-from stnlib.config import RunConfig
+from stnlib.config import RunConfig, defaults
 from stnlib.outcome import in_a_word, lost
 from stnlib.records import Record
-from stnlib.statistics import Contrast, Share, share_contrast, share_difference, wilson
+from stnlib.statistics import Contrast, Share, holm, share_contrast, share_difference, wilson
 
-__all__ = ["KINDS", "RECIPE", "effects", "named", "table", "verdicts"]
+__all__ = ["KINDS", "RECIPE", "effects", "lost_without", "named", "table", "verdicts"]
 
-# What the book recommends, whatever the data; everything else may stay as it is. One twentieth
-# of the steps is an epoch of twenty. The chapter on remedies says what each part is for.
+# The recipe that the chapter on remedies tests: it says what each part is for, at which rates it
+# helped, and where it did not. One twentieth of the steps is an epoch of twenty.
 RECIPE: Mapping[str, Any] = {"loc_lr_factor": 0.1, "schedule": "cosine", "warmup": 0.05}
 
 # What a field of the configuration changes: the kind, and the words for its value.
@@ -116,8 +117,9 @@ def verdicts(runs: pd.DataFrame, base: str = "nothing") -> pd.DataFrame:
     Returns
     -------
     A row a remedy, the best first: `kind`, `lost` (a `Share`), `difference`, `low` and `high`
-    (Newcombe's 95 % interval), `helps` (the interval lies below 0), `accuracy` (mean of the
-    runs that are not lost, nan for none).
+    (Newcombe's 95 % interval), `p` (Fisher's exact test, two-sided, of this remedy alone), `holm`
+    (that p corrected for the number of remedies), `helps` (fewer are lost, and `p` is below 0.05),
+    `accuracy` (mean of the runs that are not lost, nan for none).
     """
     shares = {name: _share(part["lost"]) for name, part in runs.groupby("remedy")}
     living = runs[~runs["lost"]].groupby("remedy")["val_accuracy"].mean()
@@ -125,14 +127,54 @@ def verdicts(runs: pd.DataFrame, base: str = "nothing") -> pd.DataFrame:
     for name, part in runs.groupby("remedy"):
         difference, low, high = share_difference(shares[name], shares[base])
         row = {"kind": part["kind"].iloc[0], "lost": shares[name], "difference": difference}
-        rows[name] = row | {"low": low, "high": high, "helps": high < 0}
+        p = _fisher(shares[name], shares[base])
+        rows[name] = row | {"low": low, "high": high, "p": p, "helps": difference < 0 and p < 0.05}
         rows[name]["accuracy"] = living.get(name, float("nan"))
     found = pd.DataFrame.from_dict(rows, orient="index").rename_axis("remedy")
+    others = found.index != base
+    found.loc[others, "holm"] = holm(found.loc[others, "p"])
     return found.sort_values(["difference", "accuracy"], ascending=[True, False])
 
 
 def _share(lost: pd.Series) -> Share:
     return wilson(int(lost.sum()), len(lost))
+
+
+def _fisher(first: Share, second: Share) -> float:
+    counts = [[share.k, share.n - share.k] for share in (first, second)]
+    return float(fisher_exact(counts).pvalue)
+
+
+def lost_without(record: Record, others: Iterable[Record]) -> Share | None:
+    """How many are lost of the same training without a remedy; None where there is no such run.
+
+    Only where some are can a remedy prevent anything: there a training is *at risk*.
+
+    Parameters
+    ----------
+    others : those with the same data, number of images, output and highest rate count if nothing
+        is done against the collapse. Those with the clipped sampler do only where none has the
+        correct one.
+    """
+    fields = ("data", "n_train", "output_size", "lr")
+    same = [getattr(record["config"], field) for field in fields]
+    by_sampler: dict[str, list[bool]] = {"bilinear": [], "clipped": []}
+    for other in others:
+        config = other["config"]
+        alike = [getattr(config, field) for field in fields] == same
+        if alike and config.has_transformer and _unaided(config):
+            by_sampler[config.sampler].append(lost(other))
+    gone = by_sampler["bilinear"] or by_sampler["clipped"]
+    return wilson(sum(gone), len(gone)) if gone else None
+
+
+# What belongs to an experiment, and is no remedy there although it has a name.
+_SETTING = ("sampler", "output_size", "scale_init", "batch_size", "precision")
+
+
+def _unaided(config: RunConfig) -> bool:
+    usual = {name: value for name, value in defaults().items() if name in _SETTING}
+    return named(config.replace(**usual)) == ("", "nothing")
 
 
 def effects(runs: pd.DataFrame, factors: Sequence[str]) -> dict[str, Contrast]:

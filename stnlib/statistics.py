@@ -14,11 +14,13 @@ __all__ = [
     "Interval",
     "Share",
     "Summary",
+    "holm",
     "in_words",
     "mean_share",
     "paired_difference",
     "share_contrast",
     "share_difference",
+    "stratified_p",
     "summarize",
     "wilson",
 ]
@@ -152,3 +154,36 @@ def paired_difference(first: Sequence[float], second: Sequence[float]) -> Interv
     half = stats.t.ppf(0.975, n - 1) * error
     p = 2 * stats.t.sf(abs(mean) / error, n - 1) if error else float(mean == 0)
     return Interval(*map(float, (mean, mean - half, mean + half, p)), n=n)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values of several comparisons, corrected for their number (Holm, 1979).
+
+    Returns
+    -------
+    In the order of `p_values`, each in [0, 1]. Whoever calls settled what lies below 0.05 is wrong
+    about any of them in at most one of twenty families of comparisons.
+    """
+    p = np.asarray(p_values, dtype=float)
+    order = np.argsort(p)
+    stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    found = np.empty(len(p))
+    found[order] = np.minimum(stepped, 1)
+    return found.tolist()
+
+
+def stratified_p(tables: Sequence[tuple[int, int, int, int]]) -> float:
+    """Exact two-sided p-value of no effect within strata, given how many of each stratum died.
+
+    It is Fisher's test with several tables: runs of one stratum are compared with each other only.
+
+    Parameters
+    ----------
+    tables : a stratum each: k of n with the change, k of n without it, as (k, n, k, n).
+    """
+    chances, seen = np.ones(1), 0
+    for k, n, k_base, n_base in tables:
+        counts = np.arange(n + 1)
+        chances = np.convolve(chances, stats.hypergeom.pmf(counts, n + n_base, k + k_base, n))
+        seen += k
+    return float(min(1.0, chances[chances <= chances[seen] * (1 + 1e-9)].sum()))

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from stnlib import paper
+from stnlib.data import load
 from stnlib.figures import c10d as figures
 from stnlib.figures.style import spread_labels
 
@@ -40,6 +41,12 @@ def test_the_courses_hold_every_run_and_the_papers():
         "baseline",
         "STN, clipped sampler",
     }
+
+
+def test_examples_are_named_by_the_set_that_they_are_of():
+    figure = figures.examples([load("shapes10"), load("shapes10d")], count=3)
+    names = [axis.get_ylabel() for axis in figure.axes if axis.get_ylabel()]
+    assert names == ["Shapes-10", "Shapes-10-D"]
 
 
 def test_transformers_show_only_what_is_known():

@@ -1,15 +1,20 @@
 """Remedies by name, and what they do to the share of lost trainings, on runs made up."""
 
+from pathlib import Path
+
 import matplotlib.pyplot as plt
+import nbformat
 import pandas as pd
 import pytest
+import torch
+from scipy.stats import fisher_exact
 
 from stnlib import remedies
 from stnlib.config import RunConfig, defaults
 from stnlib.figures import remedies as figures
 from stnlib.models import LOCNETS
 from stnlib.schedules import schedule
-from stnlib.statistics import share_difference, wilson
+from stnlib.statistics import holm, share_difference, stratified_p, wilson
 
 HEALTHY = {"coverage": 0.9, "black": 0.0, "val_accuracy": 0.9}
 HEALTHY |= {"corner_spread": 3.0, "view_pixels": 30.0}
@@ -90,6 +95,43 @@ def test_the_recipe_is_the_published_one():
     assert dict(remedies.RECIPE) == {"loc_lr_factor": 0.1, "schedule": "cosine", "warmup": 0.05}
 
 
+# The recipe to copy
+
+
+@pytest.fixture(scope="module")
+def copied():
+    """What the chapter's cell to copy makes of a network whose modules have other names."""
+    chapter = nbformat.read(Path(__file__).parents[1] / "book" / "lr_schedules.ipynb", 4)
+    (source,) = (cell.source for cell in chapter.cells if "groups = [" in cell.source)
+    model = torch.nn.ModuleDict({"fc_loc": torch.nn.Linear(2, 6), "net": torch.nn.Linear(2, 10)})
+    made = {"model": model}
+    exec(source.replace("model.transformer.localisation", "model['fc_loc']"), made)
+    return made | {"source": source}
+
+
+def test_the_recipe_to_copy_is_short_and_needs_nothing_but_pytorch(copied):
+    lines = copied["source"].splitlines()
+    assert len(lines) <= 15 and max(map(len, lines)) <= 80
+    assert "stnlib" not in copied["source"]
+
+
+def test_the_recipe_to_copy_learns_all_weights_and_those_of_the_transformer_at_a_tenth(copied):
+    rates = {}
+    for group in copied["optimizer"].param_groups:
+        rates |= {id(weights): group["initial_lr"] for weights in group["params"]}
+    found = {name: rates[id(weights)] for name, weights in copied["model"].named_parameters()}
+    transformer = {"fc_loc.weight": 0.001, "fc_loc.bias": 0.001}
+    assert found == pytest.approx(transformer | {"net.weight": 0.01, "net.bias": 0.01})
+
+
+def test_the_recipe_to_copy_has_the_recipes_schedule(copied):
+    config, total = RunConfig(**remedies.RECIPE), copied["total"]
+    (factor, *_) = copied["scheduler"].lr_lambdas
+    course = [factor(step) for step in range(total + 3)]
+    expected = [schedule(config.schedule, s / total, config.warmup) for s in range(total + 3)]
+    assert course == pytest.approx(expected, abs=1e-12)
+
+
 # Verdicts
 
 
@@ -107,17 +149,77 @@ def test_a_remedy_helps_where_the_interval_lies_below_zero():
     found = remedies.verdicts(runs(nothing="1" * 10, **{"warm-up": "00000", "reset": "11110"}))
     assert list(found.index) == ["warm-up", "reset when black", "nothing"]
     assert list(found["helps"]) == [True, False, False]
+    assert found["p"].tolist() == pytest.approx([1 / 3003, 1 / 3, 1], rel=1e-3)  # 1 / C(15, 5)
     expected = share_difference(wilson(0, 5), wilson(10, 10))
     assert tuple(found.loc["warm-up", ["difference", "low", "high"]]) == pytest.approx(expected)
     assert found.loc["warm-up", "accuracy"] == 0.9 and pd.isna(found.loc["nothing", "accuracy"])
 
 
-@pytest.mark.parametrize(("lost", "helps"), [(4, False), (3, True)])
+@pytest.mark.parametrize(("lost", "helps"), [(3, False), (2, True)])
 def test_a_remedy_that_may_well_be_luck_does_not_help(lost, helps):
     signs = "1" * lost + "0" * (10 - lost)
     found = remedies.verdicts(runs(nothing="1" * 8 + "00", **{"warm-up": signs})).loc["warm-up"]
-    assert found["difference"] < 0 and (found["high"] < 0) == helps
+    assert found["difference"] < 0
+    assert found["p"] == pytest.approx(fisher_exact([[lost, 10 - lost], [8, 2]]).pvalue)
     assert found["helps"] == helps
+
+
+def test_a_remedy_that_saves_two_of_five_where_ten_of_ten_are_lost_is_not_shown_to_help():
+    found = remedies.verdicts(runs(nothing="1" * 10, **{"warm-up": "11100"}))
+    assert found.loc["warm-up", "p"] == pytest.approx(2 / 21)  # C(5, 2) / C(15, 2)
+    assert found.loc["warm-up", "high"] < 0 and not found.loc["warm-up", "helps"]
+
+
+def test_a_remedy_that_loses_more_does_not_help_however_surely():
+    found = remedies.verdicts(runs(nothing="0" * 10, **{"warm-up": "11111"}))
+    assert found.loc["warm-up", "p"] < 0.05 and not found.loc["warm-up", "helps"]
+
+
+def test_several_remedies_are_corrected_for_their_number():
+    found = remedies.verdicts(runs(nothing="1" * 10, **{"warm-up": "00000", "reset": "11110"}))
+    expected = [2 * found["p"].iloc[0], found["p"].iloc[1]]
+    assert found["holm"].iloc[:2].tolist() == pytest.approx(expected)
+    assert pd.isna(found.loc["nothing", "holm"])
+
+
+def test_a_correction_for_several_comparisons_is_holms():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])  # by hand
+    assert holm([0.5, 0.6]) == [1, 1] and holm([]) == []
+
+
+def test_one_stratum_is_fishers_test():
+    table = [[1, 6], [5, 2]]
+    expected = fisher_exact(table).pvalue
+    assert stratified_p([(1, 7, 5, 7)]) == pytest.approx(expected)
+
+
+def test_strata_are_compared_within_themselves():
+    # All die in one stratum and none in the other, whatever is done.
+    assert stratified_p([(8, 8, 2, 2), (0, 2, 0, 8)]) == pytest.approx(1)
+    assert stratified_p([(0, 4, 4, 4), (0, 4, 4, 4)]) == pytest.approx(2 / 70**2)
+
+
+def test_a_training_is_at_risk_where_the_same_without_a_remedy_is_lost():
+    recipe = record(HEALTHY, **remedies.RECIPE, lr=0.01)
+    others = [record(BLACK, lr=0.01, seed=1), record(HEALTHY, lr=0.01, seed=2)]
+    no_match = [
+        record(BLACK, lr=0.02),
+        record(BLACK, lr=0.01, n_train=100),
+        record(BLACK, lr=0.01, output_size=20),
+        record(BLACK, lr=0.01, data="digits"),
+        record(BLACK, lr=0.01, loc_lr_factor=0.1),
+        record(BLACK, lr=0.01, locnet="deep"),
+        record({"val_accuracy": 0.1}, lr=0.01, model="baseline"),
+    ]
+    assert remedies.lost_without(recipe, others + no_match) == wilson(1, 2)
+    assert remedies.lost_without(recipe, no_match) is None
+
+
+def test_whether_a_training_is_at_risk_is_asked_of_its_own_sampler_first():
+    recipe = record(HEALTHY, **remedies.RECIPE, lr=0.01)
+    clipped = record(BLACK, lr=0.01, sampler="clipped")
+    assert remedies.lost_without(recipe, [clipped]) == wilson(1, 1)
+    assert remedies.lost_without(recipe, [clipped, record(HEALTHY, lr=0.01)]) == wilson(0, 1)
 
 
 def factorial(lost, n=10):

@@ -12,12 +12,21 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from stnlib.figures.style import COLORS, PALETTE, spread_labels
+from stnlib.data import DataSet
+from stnlib.figures.style import COLORS, PALETTE, image_grid, spread_labels
 
-__all__ = ["courses", "footprints", "transformer_courses", "undoing"]
+__all__ = ["courses", "examples", "footprints", "transformer_courses", "undoing"]
 
 NAMES = {"baseline": "baseline", "clipped": "STN, clipped sampler", "bilinear": "STN, correct"}
 TITLES = {"c10": "C10", "c10d": "C10D", "shapes10": "Shapes-10", "shapes10d": "Shapes-10-D"}
+
+
+def examples(sets: Sequence[DataSet], count: int = 10) -> Figure:
+    """The first test images of data sets, a row each, named by the set that they are of."""
+    first = sets[0]
+    titles = [first.classes[label] for label in first.test.labels[:count]]
+    rows = [data.test.images[:count] for data in sets]
+    return image_grid(rows, [TITLES[data.name] for data in sets], titles, size=1.0)
 
 
 def courses(histories: pd.DataFrame, paper: pd.DataFrame) -> Figure:
