@@ -51,8 +51,7 @@ def whole(least: int) -> Rule:
     """Rule for a whole number of at least `least`."""
 
     def rule(value: Any) -> str | None:
-        ok = isinstance(value, int) and not isinstance(value, bool)
-        ok = ok and least <= value <= sys.maxsize  # what NumPy and PyTorch can count to
+        ok = isinstance(value, int) and not isinstance(value, bool) and value >= least
         return None if ok else f"a whole number >= {least}"
 
     return rule
@@ -80,6 +79,8 @@ def require(name: str, value: Any, rule: Rule) -> None:
     if isinstance(value, numbers.Real) and not isinstance(value, int | float):
         plain = int(value) if isinstance(value, numbers.Integral) else float(value)
     allowed = rule(plain)
+    if isinstance(plain, int) and abs(plain) > sys.maxsize:
+        allowed = "a number that PyTorch can count to"
     if allowed:
         raise ValueError(f"{name} must be {allowed}, not {shown(value)}")
 
