@@ -142,7 +142,7 @@ def _bar(axis: Axes, column: int, place: int, states: pd.Series) -> None:
 
 
 def one_curve(table: pd.DataFrame, x: str, label: str) -> Figure:
-    """Share of runs that did not stay alive against a quantity known beforehand; a dot a cell.
+    """Share of runs lost or at chance against a quantity known beforehand; a dot a cell.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ def one_curve(table: pd.DataFrame, x: str, label: str) -> Figure:
         axis.plot(where, share.k / share.n, markers[factor], color=PALETTE[0], ms=7, alpha=0.8)
     for factor in factors:
         axis.plot([], [], markers[factor], color=PALETTE[0], label=f"× {factor:g}")
-    axis.set(xscale="log", xlabel=label, ylabel="share not alive", ylim=(-0.04, 1.04))
+    axis.set(xscale="log", xlabel=label, ylabel="share lost or at chance", ylim=(-0.04, 1.04))
     place = dict(loc="center left", bbox_to_anchor=(1.0, 0.5))
     axis.legend(title="locnet's rate", fontsize="small", title_fontsize="small", **place)
     return figure
