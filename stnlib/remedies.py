@@ -12,7 +12,7 @@ import pandas as pd
 from scipy.stats import fisher_exact
 
 from stnlib.config import RunConfig, defaults
-from stnlib.outcome import in_a_word, lost
+from stnlib.outcome import LIVING, in_a_word, lost
 from stnlib.records import Record
 from stnlib.statistics import Contrast, Share, holm, share_contrast, share_difference, wilson
 
@@ -119,10 +119,10 @@ def verdicts(runs: pd.DataFrame, base: str = "nothing") -> pd.DataFrame:
     A row a remedy, the best first: `kind`, `lost` (a `Share`), `difference`, `low` and `high`
     (Newcombe's 95 % interval), `p` (Fisher's exact test, two-sided, of this remedy alone), `holm`
     (that p corrected for the number of remedies), `helps` (fewer are lost, and `p` is below 0.05),
-    `accuracy` (mean of the runs that are not lost, nan for none).
+    `accuracy` (mean of the runs that learn and whose transformer is not lost, nan for none).
     """
     shares = {name: _share(part["lost"]) for name, part in runs.groupby("remedy")}
-    living = runs[~runs["lost"]].groupby("remedy")["val_accuracy"].mean()
+    living = runs[runs["outcome"].isin(LIVING)].groupby("remedy")["val_accuracy"].mean()
     rows = {}
     for name, part in runs.groupby("remedy"):
         difference, low, high = share_difference(shares[name], shares[base])

@@ -45,12 +45,12 @@ def test_shares_of_deaths_stand_at_their_change_with_their_interval():
 
 def runs():
     rows = [(1e-3, 1.0, "looks"), (1e-2, 1.0, "black"), (1e-2, 1.0, "looks"), (1e-2, 0.1, "looks")]
-    table = pd.DataFrame(rows, columns=["lr", "loc_lr_factor", "state"])
+    table = pd.DataFrame(rows, columns=["lr", "loc_lr_factor", "outcome"])
     return table.assign(reach=table["lr"] * table["loc_lr_factor"] * 4)
 
 
 def test_the_map_counts_the_runs_of_each_cell_in_which_something_failed():
-    baseline = pd.DataFrame([{"lr": 1e-2, "loc_lr_factor": np.nan, "state": "at chance"}])
+    baseline = pd.DataFrame([{"lr": 1e-2, "loc_lr_factor": np.nan, "outcome": "at chance"}])
     axis = figures.outcome_map(pd.concat([runs(), baseline])).axes[0]
     assert sorted(texts(axis)) == ["0 of 1", "0 of 1", "1 of 1", "1 of 2"]
     names = [label.get_text() for label in axis.get_yticklabels()]

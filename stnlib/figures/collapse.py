@@ -105,7 +105,7 @@ def outcome_map(table: pd.DataFrame) -> Figure:
 
     Parameters
     ----------
-    table : a row a run: `lr`, `loc_lr_factor` (nan for a baseline), `state`.
+    table : a row a run: `lr`, `loc_lr_factor` (nan for a baseline), `outcome`.
     """
     rates = sorted(table["lr"].unique())
     factors = [*sorted(table["loc_lr_factor"].dropna().unique(), reverse=True), np.nan]
@@ -116,13 +116,13 @@ def outcome_map(table: pd.DataFrame) -> Figure:
             table["loc_lr_factor"].isna() if np.isnan(factor) else table["loc_lr_factor"] == factor
         )
         for column, lr in enumerate(rates):
-            _bar(axis, column, place, table[same & (table["lr"] == lr)]["state"])
+            _bar(axis, column, place, table[same & (table["lr"] == lr)]["outcome"])
     names = ["baseline" if np.isnan(f) else f"× {f:g}" for f in reversed(factors)]
     axis.set(xticks=range(len(rates)), xticklabels=[f"{lr:g}" for lr in rates])
     axis.set(yticks=range(len(factors)), yticklabels=names)
     axis.set(xlabel="learning rate of the classifier", ylabel="localisation network's rate")
     for state, color in STATES.items():
-        if (table["state"] == state).any():
+        if (table["outcome"] == state).any():
             axis.plot([], [], "s", color=color, label=state)
     axis.legend(ncols=5, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return figure
@@ -146,13 +146,13 @@ def one_curve(table: pd.DataFrame, x: str, label: str) -> Figure:
 
     Parameters
     ----------
-    table : a row a run: `lr`, `loc_lr_factor`, `state`, and the quantity `x`.
+    table : a row a run: `lr`, `loc_lr_factor`, `outcome`, and the quantity `x`.
     """
     figure, axis = plt.subplots(figsize=(7.5, 3.6))
     factors = sorted(table["loc_lr_factor"].unique(), reverse=True)
     markers = dict(zip(factors, "osD^vP*X<>hd", strict=False))
     for (factor, _), runs in table.groupby(["loc_lr_factor", "lr"]):
-        share = wilson(int((~runs["state"].isin(LIVING)).sum()), len(runs))
+        share = wilson(int((~runs["outcome"].isin(LIVING)).sum()), len(runs))
         where = float(np.exp(np.log(runs[x]).mean()))
         axis.plot([where, where], [share.low, share.high], color="0.75", lw=1, zorder=0)
         axis.plot(where, share.k / share.n, markers[factor], color=PALETTE[0], ms=7, alpha=0.8)
