@@ -112,6 +112,11 @@ def check_size(config: RunConfig, n: int | None = None) -> None:
             f"batch_size must be at most the {config.n_train or n} training images, "
             f"not {config.batch_size}"
         )
+    if config.model == "crop" and (config.output_size or 0) > config.side:
+        raise ConfigError(
+            f"output_size must be at most the canvas's {config.side} pixels for a crop, "
+            f"not {config.output_size}"
+        )
 
 
 def check(jobs: Sequence[Job], here: bool) -> None:
@@ -129,6 +134,9 @@ def check(jobs: Sequence[Job], here: bool) -> None:
     _check_sizes(jobs, {})
     if here:
         _check_sizes(jobs, {name: _n_train(name) for name in {job.config.data for job in jobs}})
+        for job in jobs:
+            if job.config.precision == "bfloat16":
+                _check_bfloat16(job)
 
 
 def _check_sizes(jobs: Iterable[Job], sizes: dict[str, int]) -> None:
@@ -137,6 +145,15 @@ def _check_sizes(jobs: Iterable[Job], sizes: dict[str, int]) -> None:
             check_size(job.config, sizes.get(job.config.data))
         except ConfigError as error:
             raise ConfigError(f"{job.name}: {error}") from None
+
+
+def _check_bfloat16(job: Job) -> None:
+    from stnlib.evaluation import has_bfloat16, pick_device
+
+    device = pick_device("auto")
+    if not has_bfloat16(device):
+        allowed = f"precision must be float32 or auto: {device} does not compute in bfloat16"
+        raise ConfigError(f"{job.name}: {allowed}")
 
 
 def _n_train(name: str) -> int:

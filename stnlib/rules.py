@@ -28,7 +28,7 @@ def number(
     allowed = f"a number {told}" if told else "a finite number"
 
     def rule(value: Any) -> str | None:
-        ok = isinstance(value, int | float) and not isinstance(value, bool)
+        ok = isinstance(value, (int, float)) and not isinstance(value, bool)
         ok = ok and abs(value) <= sys.float_info.max  # refuses nan, too, and huge whole numbers
         ok = ok and (above is None or value > above) and (least is None or value >= least)
         ok = ok and (below is None or value < below) and (most is None or value <= most)
@@ -78,7 +78,7 @@ def flag(value: Any) -> str | None:
 def require(name: str, value: Any, rule: Rule) -> None:
     """Raise a ValueError of one line unless the rule allows `value`; NumPy's numbers count."""
     plain = value
-    if isinstance(value, numbers.Real) and not isinstance(value, int | float):
+    if isinstance(value, numbers.Real) and not isinstance(value, (int, float)):
         plain = int(value) if isinstance(value, numbers.Integral) else float(value)
     allowed = rule(plain)
     if allowed:

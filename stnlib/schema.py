@@ -6,6 +6,7 @@ a measurement was not finite, None stands in a file, and nan or infinity in memo
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 import reprlib
@@ -43,8 +44,9 @@ def check_history(rows: Any, epochs: int, transformer: bool = False) -> None:
         seen = [name for name in ("coverage", "black") if not _lost(row.get(name))]
         if transformer and not _lost(row["val_loss"]) and len(seen) < 2:
             raise ValueError(f"{where} lacks the transformer's coverage and black")
-        for name, value in row.items():
-            _check(f"{where}: {name}", _rule_in_history(name), value)
+        for name, rule in _rules_in_history(tuple(row)):
+            if rule(row[name]):
+                _check(f"{where}: {name}", rule, row[name])
 
 
 def check_result(result: Any) -> None:
@@ -77,10 +79,17 @@ def check_observed(rows: Any) -> None:
 def _check_names(where: str, row: Any, needed: tuple[str, ...]) -> None:
     if not isinstance(row, dict):
         raise ValueError(f"{where} must have names and values, not be {_short(row)}")
-    if missing := [name for name in needed if name not in row]:
-        raise ValueError(f"{where} lacks {', '.join(missing)}")
-    if strange := [name for name in row if not re.fullmatch(r"[a-zA-Z]\w{0,59}", name)]:
-        raise ValueError(f"{where} has a name that is none: {_short(strange[0])}")
+    if wrong := _wrong_names(tuple(row), needed):
+        raise ValueError(f"{where} {wrong}")
+
+
+@functools.lru_cache(maxsize=1000)  # thousands of rows have the same names
+def _wrong_names(names: tuple[str, ...], needed: tuple[str, ...]) -> str | None:
+    if missing := [name for name in needed if name not in names]:
+        return f"lacks {', '.join(missing)}"
+    if strange := [name for name in names if not re.fullmatch(r"[a-zA-Z]\w{0,59}", name)]:
+        return f"has a name that is none: {_short(strange[0])}"
+    return None
 
 
 def _check(what: str, rule: Rule, value: Any) -> None:
@@ -94,14 +103,15 @@ def _lost(value: Any) -> bool:
 
 
 def _measured(rule: Rule) -> Rule:
-    return lambda value: None if _lost(value) else rule(value)
+    return lambda value: rule(value) and (None if _lost(value) else rule(value))
 
 
 def _any(value: Any) -> str | None:
-    ok = isinstance(value, int | float) and not isinstance(value, bool)
+    ok = isinstance(value, (int, float)) and not isinstance(value, bool)
     return None if ok and abs(value) <= sys.float_info.max else "a number"
 
 
+@functools.lru_cache(maxsize=1000)
 def _rule(name: str) -> Rule:
     """Of one number, by its name; `test_` and the like may stand before it."""
     if name in (*_COUNTS, "seconds"):
@@ -111,8 +121,9 @@ def _rule(name: str) -> Rule:
     return _measured(_AMOUNT if name.endswith(_AMOUNTS) else _any)
 
 
-def _rule_in_history(name: str) -> Rule:
-    return {"recovered": _true, "thetas": _thetas}.get(name, _rule(name))
+@functools.lru_cache(maxsize=1000)
+def _rules_in_history(names: tuple[str, ...]) -> list[tuple[str, Rule]]:
+    return [(name, _IN_HISTORY.get(name) or _rule(name)) for name in names]
 
 
 def _true(value: Any) -> str | None:
@@ -120,7 +131,10 @@ def _true(value: Any) -> str | None:
 
 
 def _numbers(value: Any) -> str | None:
-    ok = isinstance(value, list) and all(_measured(_any)(one) is None for one in value)
+    ok = isinstance(value, list) and all(
+        one is None or type(one) is float or _any(one) is None  # a float may be lost
+        for one in value
+    )
     return None if ok else "a list of numbers"
 
 
@@ -152,6 +166,7 @@ def _is_version(value: Any) -> bool:
     return _text(value) is None
 
 
+_IN_HISTORY = {"recovered": _true, "thetas": _thetas}
 _word = _pattern(r"[a-z][a-z _-]{0,39}", "a word in small letters")
 _ORIGIN = {
     "data": _pattern(r"[0-9a-f]{16}", "16 hex digits"),

@@ -61,16 +61,20 @@ def load(path: Path) -> dict[str, Any]:
     RecordError
         One line that names the file.
     """
+    return _loaded(path)[0]
+
+
+def _loaded(path: Path) -> tuple[dict[str, Any], str]:
+    """What `load` returns, and its digest, which refuses nan and infinity at any depth."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for without end
             raise OSError("it is no regular file")
         found = json.loads(path.read_bytes().decode(), object_pairs_hook=_named_once)
         if not isinstance(found, dict):
             raise ValueError("it is no JSON object")
-        digest(found)  # refuses nan and infinity at any depth
+        return found, digest(found)
     except (OSError, ValueError, RecursionError) as error:
         raise RecordError(f"{path} cannot be read: {error}") from None
-    return found
 
 
 def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -89,13 +93,13 @@ def unseal(path: Path, schema: int) -> dict[str, Any]:
         One line that names the file: it is not JSON, of another schema, or its content does
         not have its digest.
     """
-    found = load(path)
+    found, printed = _loaded(path)
     has = found.get("schema")
     if type(has) is not int or has != schema:
         update = " (tools/add_digests.py makes it of 1)" if has == 1 else ""
         raise RecordError(f"{path} has schema {has!r:.50}: this version reads {schema}{update}")
-    if found.pop("digest", None) != digest(found):
-        raise RecordError(f"{path} was edited: its content has the digest {digest(found)}")
+    if found.pop("digest", None) != printed:
+        raise RecordError(f"{path} was edited: its content has the digest {printed}")
     return found
 
 

@@ -279,6 +279,11 @@ def test_a_single_run_needs_no_cluster_and_equals_that_of_a_run(places, tmp_path
             'data = "shapes10d"\nbatch_size = 5001',
             "batch_size must be at most the 5000",
         ),
+        (
+            "few.toml",
+            'data = "shapes10d"\nmodel = "crop"\noutput_size = 65',
+            "output_size must be at most the canvas's 64 pixels for a crop, not 65",
+        ),
         ("few.toml", "lr = 0.1", "Cluttered MNIST could not be downloaded"),
         ("few.toml", 'data = "c10"', "CIFAR-10 could not be downloaded"),
     ],
@@ -292,6 +297,13 @@ def test_a_sweep_finds_what_it_can_know_before_any_run(
     bad = toml(tmp_path, f"seeds = [71, 72]\n[base]\n{base}\n", name)
     assert message in error_of(stn("sweep", str(good), str(bad)))
     assert not list(places["records"].rglob("*.json"))
+
+
+def test_a_sweep_whose_machine_lacks_bfloat16_says_so_before_any_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "connect", None)
+    monkeypatch.setattr("stnlib.evaluation.has_bfloat16", lambda device: False)
+    file = toml(tmp_path, 'seeds = [0, 1]\n[base]\ndata = "digits"\nprecision = "bfloat16"\n')
+    assert "precision must be float32 or auto: " in error_of(stn("sweep", str(file)))
 
 
 @pytest.fixture

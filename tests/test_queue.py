@@ -112,15 +112,17 @@ def test_at_the_limit_whole_records_stay_and_the_rest_goes_on_later(tmp_path):
 
 
 def test_a_run_that_fails_is_told_and_the_others_are_made(tmp_path):
-    file = study_file(tmp_path, "s", "[[cells]]\noutput_size = [5, 20]\n")  # 5 is too small
+    file = study_file(tmp_path, "s", "", "seeds = [0, 1]\n")
+    key = study.configurations(file)[0].key
+    blocked = tmp_path / "c" / f"{key}.safetensors"
+    blocked.mkdir(parents=True)  # a folder where the checkpoint should go
     status, out, err = command(
         file, "--records", tmp_path / "r", "--checkpoints", tmp_path / "c", "--at-once", 1
     )
     assert status == 1
-    key = study.configurations(file)[0].key
     told = [line for line in err.splitlines() if line.startswith("failed: ")]
     assert len(told) == 1 and told[0].startswith(f"failed: s/{key} {{")
-    assert "size must be at least 10 pixels" in told[0]
+    assert f"could not write {blocked}: Is a directory" in told[0]
     assert out.splitlines()[-1] == f"1 runs recorded in {tmp_path / 'r'}, 0 left, 1 failed"
 
 
@@ -130,7 +132,7 @@ def test_a_run_that_another_process_makes_is_waited_for(tmp_path):
     path = tmp_path / "r" / "s" / f"{job.config.key}.json"
     path.parent.mkdir(parents=True)
     places = tmp_path / "r", tmp_path / "c"
-    with claim(path):
+    with claim(tmp_path / "r" / path.name):  # for a key is made once, in whichever study
         made = queue.work_off([job], *places, minutes=0.2, progress=False, device="cpu")
     assert made.paths == [] and made.left == 1 and not made.failures
     made = queue.work_off([job], *places, progress=False, device="cpu")
