@@ -71,7 +71,8 @@ def run(
         traceback of an error of the program stays there, as ``<key>.traceback.txt``, until the
         run succeeds.
     test : evaluate on the test images; False for a search, which must not see them.
-    keep_weights : store an STN's localisation network beside the record.
+    keep_weights : store an STN's localisation network beside the record; one that is there
+        without it is made again.
     trace : store what an STN's transformer did at each step beside the record.
 
     Raises
@@ -92,11 +93,15 @@ def run(
     kept = keeping_traceback(checkpoints / f"{config.key}.traceback.txt")
     with claim(folder / path.name), kept:  # one record of a key, whichever study makes it
         made = path if path.exists() else records.locate(config, [folder])
+        path = made or path
+        lacking = (
+            keep_weights and config.has_transformer and not records.weights_path(path).exists()
+        )
         if made:
             records.read(made)
-            return made
-        data = prepare(config, torch.device(device), data)
-        _make(path, config, data, checkpoints, torch.device(device), test, *rest)
+        if not made or lacking:
+            data = prepare(config, torch.device(device), data)
+            _make(path, config, data, checkpoints, torch.device(device), test, *rest)
     return path
 
 

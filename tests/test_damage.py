@@ -11,6 +11,7 @@ from runs import fresh, numbers
 
 from stnlib import checkpoint, fit, observations, records, study
 from stnlib.config import RunConfig
+from stnlib.outcome import in_a_word
 
 TINY = RunConfig(data="digits", n_train=64, batch_size=32, epochs=3)
 
@@ -62,7 +63,7 @@ def use(found):
     """What the commands and the book do with records."""
     records.table(found).to_csv()
     records.histories(found).to_csv()
-    return [records.state(record) for record in found]
+    return [in_a_word(record) for record in found]
 
 
 def read_damage(path, read, n, seed=0):

@@ -1,5 +1,6 @@
 """Distorted data sets: what is drawn anew and what stays, the controls, and runs on them."""
 
+import dataclasses
 from dataclasses import replace
 
 import numpy as np
@@ -200,6 +201,7 @@ def test_views_have_no_probes(small):
 
 def test_a_run_records_the_pose_the_thetas_and_the_probe(small, tmp_path):
     config = RunConfig(data="shapes10d", n_train=60, epochs=1, batch_size=30)
+    small = dataclasses.replace(small, val=small.val.first(60), test=small.test.first(60))
     record = records.read(study.run(config, "s", tmp_path, data=small, checkpoints=tmp_path / "c"))
     row, result = record["history"][0], record["result"]
     assert 0 <= result["turned_30_accuracy"] <= 1

@@ -118,16 +118,19 @@ def test_a_table_of_fates_has_a_row_a_traced_run(few, tmp_path):
 
 def test_a_training_of_two_studies_is_counted_once_with_its_own_trace(few, tmp_path):
     config = RunConfig(data="digits", n_train=96, batch_size=8, epochs=1, lr=1e-4)
-    places = {"folder": tmp_path, "checkpoints": tmp_path / "c", "data": few}
-    study.run(config, "a", progress=False, **places)  # recorded, but not traced
-    study.run(config, "b", trace=True, progress=False, **places)
-    other = study.run(config.replace(seed=1), "c", trace=True, progress=False, **places)
-    study.run(config, "c", trace=True, progress=False, **places)
-    assert not fates.traces("a", where=[tmp_path])
-    (alone,) = fates.traces("b", where=[tmp_path])
-    found = fates.traces("a", "b", "c", where=[tmp_path])
-    assert [record["key"] for record, _ in found] == [alone[0]["key"], other.stem]
-    assert [record["study"] for record, _ in found] == ["b", "c"]
+    places = {"folder": tmp_path / "records", "checkpoints": tmp_path / "c", "data": few}
+    where = [tmp_path / "records"]
+    study.run(config.replace(seed=2), "a", progress=False, **places)  # recorded, but not traced
+    for seed, name in ((0, "b"), (1, "c")):
+        study.run(config.replace(seed=seed), name, trace=True, progress=False, **places)
+    assert not fates.traces("a", where=where)
+    (tmp_path / "studies").mkdir()
+    text = "seeds = [0, 1, 2]\n[base]\n"
+    text += 'data = "digits"\nn_train = 96\nbatch_size = 8\nepochs = 1\nlr = 1e-4\n'
+    (tmp_path / "studies" / "all.toml").write_text(text, encoding="utf-8")
+    for names in (["all"], ["b", "all", "c"]):
+        found = fates.traces(*names, where=where)
+        assert [(r["study"], r["config"].seed) for r, _ in found] == [("b", 0), ("c", 1)]
 
 
 def some_runs():

@@ -126,7 +126,7 @@ def test_footprints_stand_above_their_outputs_each_under_its_title():
 def test_a_lattice_has_its_rows_its_columns_and_its_first_row_thick():
     grids = {
         "turned": affine(0.25, -0.5, 0, 0.5, 0.25, 0, size=(2, 3)),
-        "as it is": affine(1, 0, 0, 0, 1, 0),
+        "as it is": affine(1.0, 0, 0, 0, 1, 0),
     }
     turned, _ = figures.lattices(grids).axes
     *lines, top = turned.lines

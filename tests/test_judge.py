@@ -7,7 +7,7 @@ import pytest
 from stnlib.diagnostics.criteria import Criteria, Judge
 
 WELL = {"coverage": 0.8, "object_coverage": math.nan, "black": 0.0, "step": 0.01, "phi": 5.0}
-WELL |= {"finite": 1.0, "centre": 0.1, "extent": 1.0, "step_ratio": 1.0}
+WELL |= {"finite": 1.0, "centre": 0.1, "extent": 1.0, "step_ratio": 1.0, "extent_pixels": 20.0}
 
 
 def kinds(*changes):

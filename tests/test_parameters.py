@@ -106,16 +106,23 @@ def test_a_chapter_without_parameters_has_nothing_to_check():
 # What would be trained is announced
 
 
-ORIGIN = {"data": "", "device": "cpu, any", "threads": 1, "date": ""}
+ORIGIN = {
+    **{"data": "0" * 16, "device": "cpu, any", "threads": 1, "versions": {"torch": "2.9.0"}},
+    **{"system": "Linux x86_64", "source": "unknown", "date": "2018-01-31T12:00:00Z"},
+}
 
 
-def recorded(places, config, seconds, epochs=None):
+MEASURED = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "coverage", "black")
+
+
+def recorded(places, config, seconds, epochs=None, origin=None):
     """Write a record whose epochs, of which it has as many as are given, took so long each."""
     history = [
-        {"epoch": i + 1, "seconds": seconds, "val_accuracy": 0.5, "val_loss": 1.0}
+        dict.fromkeys(MEASURED, 0.5) | {"epoch": i + 1, "seconds": seconds}
         for i in range(epochs or config.epochs)
     ]
-    records.write(places["records"], "own", config, history, {"seconds": 1.0}, ORIGIN)
+    result = {"seconds": 1.0, "parameters": 1, "n_test": 0}
+    records.write(places["records"], "own", config, history, result, origin or ORIGIN)
 
 
 @pytest.fixture
@@ -177,10 +184,8 @@ def test_a_network_of_which_the_weights_are_asked_and_were_not_kept_is_announced
 def test_a_processor_is_not_promised_the_pace_of_a_gpu(alone, capsys):
     recorded(alone, RunConfig(seed=1), 10.0)
     gpu = ORIGIN | {"device": "NVIDIA, any"}
-    row = {"epoch": 1, "seconds": 0.1, "val_accuracy": 0.5, "val_loss": 1.0}
     for seed in (2, 3, 4):
-        config = RunConfig(seed=seed)
-        records.write(alone["records"], "own", config, [row], {"seconds": 1.0}, gpu)
+        recorded(alone, RunConfig(seed=seed), 0.1, epochs=1, origin=gpu)
     assert "about 10 seconds at" in announced(capsys, RunConfig(epochs=1))
 
 

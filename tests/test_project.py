@@ -53,7 +53,7 @@ LAYERS = [
         "checkpoint",
         "evaluation",
     ),
-    *("parameters", "studyfile", "config", "schema", "schedules", "paper", "statistics"),
+    *("studyfile", "config", "schema", "schedules", "paper", "statistics"),
     *("toy", "diagnostics", "data", "models", "transforms", "sampler", "progress", "sources"),
     *("machine", "crashes", "files", "memory", "sealed", "outcome", "arguments", "rules"),
     *("paths", "errors"),

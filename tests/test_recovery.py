@@ -144,13 +144,13 @@ def rates_of(config, few, monkeypatch):
     """Train; the learning rates at the first step of each epoch, and weights before it."""
     rates, starts, real = [], [], fit.train_epoch
 
-    def epoch(model, optimizer, split, config, number, on_step, history):
+    def epoch(model, optimizer, split, config, number, on_step, *rest):
         starts.append({name: value.clone() for name, value in model.state_dict().items()})
 
         def note(*_):
             rates.append([group["lr"] for group in optimizer.param_groups])
 
-        return real(model, optimizer, split, config, number, note, history)
+        return real(model, optimizer, split, config, number, note, *rest)
 
     monkeypatch.setattr(fit, "train_epoch", epoch)
     model, _ = fresh(config, few)

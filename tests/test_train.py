@@ -402,7 +402,9 @@ def test_the_schedule_runs_over_all_epochs_and_keeps_the_factor(config, few, mon
     [("both", (0, 0)), ("localisation", (0.1, 0)), ("classifier", (0, 0.05))],
 )
 def test_a_warm_up_is_for_the_part_that_it_names(config, few, part, expected):
-    config = config.replace(lr=0.1, loc_lr_factor=0.5, warmup=0.5, warmup_of=part)
+    config = config.replace(
+        lr=0.1, loc_lr_factor=0.5, schedule="constant", warmup=0.5, warmup_of=part
+    )
     _, optimizer = fresh(config, few)
     for progress, done in ((0.0, 0.0), (0.25, 0.5), (0.5, 1.0), (0.9, 1.0)):
         train.set_rates(optimizer, config, progress)
