@@ -111,7 +111,7 @@ def test_accuracies_are_a_dot_a_run_and_a_bar_at_their_mean():
     for height, (name, found) in enumerate(zip(order, dots, strict=True)):
         assert sorted(found[:, 0]) == pytest.approx(runs[name])
         assert np.abs(found[:, 1] - height).max() < 0.3
-        (bar,) = (line for line in in_color(axis.lines, name) if line.get_marker() != "o")
+        (bar,) = (line for line in in_color(axis.lines, name) if line.get_marker() == "None")
         assert bar.get_xdata() == pytest.approx([sum(runs[name]) / len(runs[name])] * 2)
         assert np.mean(bar.get_ydata()) == pytest.approx(height)
     diamonds = [line.get_xydata().tolist() for line in axis.lines if line.get_marker() == "D"]

@@ -456,6 +456,17 @@ def test_records_are_examined_one_by_one(tmp_path):
     assert len(problems) == 1 and "cannot be read" in problems[0]
 
 
+def test_without_their_values_records_are_examined_for_edits_alone(tmp_path):
+    write(tmp_path, seed=1)
+    impossible = write(tmp_path, seed=2)
+    edit(impossible, lambda record: record["result"].update(test_accuracy=7))
+    edited = write(tmp_path, seed=3)
+    edit(edited, lambda record: record["result"].update(test_accuracy=0.999), digest=False)
+    assert records.examine([tmp_path])[0] == 1
+    count, problems = records.examine([tmp_path], values=False)
+    assert count == 2 and len(problems) == 1 and problems[0].startswith(f"{edited} was edited")
+
+
 def test_a_bad_record_leaves_the_others_in_the_table_and_is_named(tmp_path):
     bad = write(tmp_path, seed=2)
     edit(bad, lambda record: record["result"].update(test_accuracy=0.999), digest=False)
