@@ -31,3 +31,24 @@ def test_the_first_looks_of_a_window_are_awaited_after_what_was_is_forgiven():
     assert judge.judge(1, black).kind == "black"  # at the start there are fewer
     judge.forgive()
     assert [judge.judge(n, black) is None for n in (2, 3, 4)] == [True, True, False]
+
+
+def test_theta_that_is_not_finite_is_told_with_its_share():
+    verdict = Judge(Criteria()).judge(1, WELL | {"finite": 0.75})
+    assert verdict.kind == "nan" and "θ is not finite for 25% of the images" in verdict.message
+
+
+@pytest.mark.parametrize("name, least, most", [("black", 0, 1), ("coverage_drop", 0, 1)])
+def test_a_limit_on_a_share_is_a_share(name, least, most):
+    for allowed in (least, 0.5, most):
+        assert getattr(Criteria(**{name: allowed}), name) == allowed
+    for refused in (least - 0.01, most + 0.01):
+        with pytest.raises(ValueError, match=f"{name} must be a number >= {least} and <= {most}"):
+            Criteria(**{name: refused})
+
+
+def test_a_point_may_be_smaller_than_a_pixel_or_left_out():
+    row = WELL | {"extent_pixels": 0.4}
+    assert Judge(Criteria(point=0.5)).judge(1, row).kind == "point"
+    assert Judge(Criteria(point=0.3)).judge(1, row) is None
+    assert Judge(Criteria(point=0)).judge(1, WELL | {"extent_pixels": 0.0}) is None
