@@ -292,3 +292,12 @@ def test_an_evaluation_measures_the_view_over_all_batches():
     assert row["view_pixels"] == pytest.approx(8)
     theta[:130] *= 0.5  # more than half of the views
     assert evaluate(*seen(theta, images, labels))["view_pixels"] == pytest.approx(4)
+
+
+@pytest.mark.parametrize("name", ["attention", "translation", "tps"])
+def test_a_view_of_any_family_is_measured(name):
+    images = torch.rand(6, 1, 40, 40, generator=torch.Generator().manual_seed(0))
+    row = evaluate(build("stn", 1, 40, 10, transform=name), Split(images, torch.zeros(6).long()))
+    assert row["corner_spread"] == pytest.approx(0, abs=1e-5)
+    assert row["coverage"] == 1 and row["black"] == 0
+    assert row["view_pixels"] == pytest.approx(39, abs=1e-3)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from runs import continued, fresh, numbers
 
 from stnlib import checkpoint, data, evaluation, fit, models, study, train
-from stnlib.config import RunConfig
+from stnlib.config import ConfigError, RunConfig
 from stnlib.data import augment
 
 
@@ -561,3 +561,17 @@ def test_scraps_come_from_every_place_and_reach_every_place():
     seen = [augment.clutter(images, drawn(seed), patches=1)[0, 0] for seed in range(300)]
     assert (torch.stack(seen).amax(0) > 0).all()
     assert torch.equal(torch.cat(seen).unique(), torch.arange(64) / 63)
+
+
+@pytest.mark.parametrize(("count", "there"), [(0, []), (1, ["cuda", "cuda:0"]), (2, ["cuda:1"])])
+def test_a_device_is_one_that_the_machine_has(count, there, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    assert evaluation.pick_device("cpu").type == "cpu"
+    assert evaluation.pick_device("auto").type == ("cuda" if count else "cpu")
+    for name in there:
+        assert evaluation.pick_device(name) == torch.device(name)
+    with pytest.raises(ConfigError, match=f"is not there: this machine has {count} CUDA devices"):
+        evaluation.pick_device(f"cuda:{count}")
+    with pytest.raises(ConfigError, match="device must be auto, cpu, cuda or cuda:N, not 'gpu'"):
+        evaluation.pick_device("gpu")
