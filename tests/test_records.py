@@ -1,5 +1,6 @@
 """Records: written whole or not at all, read only if they can be trusted, gathered in tables."""
 
+import collections
 import contextlib
 import errno
 import hashlib
@@ -643,10 +644,13 @@ def test_the_books_records_say_where_they_come_from(committed):
         assert len(origin["data"]) == 16
 
 
-def test_the_books_records_of_a_data_set_saw_the_same_data(committed):
-    configs = [(r["config"].data, r["config"].distortion) for r in committed]
-    seen = set(zip(configs, (r["provenance"]["data"] for r in committed), strict=True))
-    assert len(seen) == len(set(configs))
+@pytest.mark.parametrize("study", sorted(path.name for path in BOOK.iterdir()))
+def test_the_records_of_a_data_set_in_a_study_saw_the_same_data(study):
+    seen = collections.defaultdict(set)
+    for record in records.of_study(study, [BOOK]):
+        config = record["config"]
+        seen[config.data, config.distortion].add(record["provenance"]["data"])
+    assert all(len(prints) == 1 for prints in seen.values())
 
 
 def test_the_books_records_have_the_parameters_of_their_networks(committed):
