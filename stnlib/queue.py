@@ -75,7 +75,7 @@ def work_off(
     failures: dict[str, str] = {}
     n = min(at_once or _at_once(device), len(waiting))
     bar = progress_bar(total=len(waiting), unit="run", smoothing=0, disable=not progress)
-    with bar, _shared_gpu():
+    with bar, _shared_gpu(device):
         crew = _Crew(n, (folder, checkpoints, device))
         try:
             while (waiting or crew.busy) and time.monotonic() < limit:
@@ -169,16 +169,18 @@ def _at_once(device: str) -> int:
 
     if pick_device(device).type == "cpu":
         return os.cpu_count() or 1
-    return gpu_holds(torch.cuda.mem_get_info()[1], os.cpu_count() or 1)
+    # Not what is free: to ask for that would put this process, which trains nothing, on the GPU.
+    memory = torch.cuda.get_device_properties(pick_device(device)).total_memory
+    return gpu_holds(memory, os.cpu_count() or 1)
 
 
 @contextlib.contextmanager
-def _shared_gpu() -> Iterator[None]:
+def _shared_gpu(device: str) -> Iterator[None]:
     """Let processes compute on a GPU side by side, by NVIDIA's MPS, where it is installed.
 
     Without it their kernels take turns.
     """
-    control = shutil.which("nvidia-cuda-mps-control")
+    control = None if device == "cpu" else shutil.which("nvidia-cuda-mps-control")
     started = control and subprocess.run([control, "-d"], capture_output=True).returncode == 0
     try:
         yield
