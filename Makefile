@@ -16,6 +16,7 @@ book: $(VENV)/book.done  ## build the book into _build/html (installs no torch)
 test: $(VENV)/all.done  ## lint, then every test: units, records, chapters, the built book
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
 	@# two files at a time, each on one thread
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval -n 2 --dist loadfile --durations=8
 

@@ -15,12 +15,15 @@ import numpy as np
 import torch
 from PIL import Image
 
-from stnlib import study
-from stnlib.config import RunConfig
-from stnlib.data import cifar, load
-from stnlib.evaluation import evaluate, resolved
-from stnlib.memory import keep_freed_memory
-from stnlib.train import make_optimizer, train_epoch
+from stnlib.data import cifar
+from stnlib.data.catalogue import load
+from stnlib.training import fit
+from stnlib.training.config import RunConfig
+from stnlib.training.device import resolved
+from stnlib.training.epoch import train_epoch
+from stnlib.training.evaluation import evaluate
+from stnlib.training.malloc import keep_freed_memory
+from stnlib.training.rates import make_optimizer
 
 STEPS = 5
 
@@ -58,7 +61,7 @@ def train(data):
     """Make a few steps and a part of the validation, as `study.fit` does; return the peaks."""
     keep_freed_memory()
     config = RunConfig(data="c10d", model="stn", batch_size=100, precision="auto")
-    model = study.make_model(config, data).to(memory_format=torch.channels_last)
+    model = fit.make_model(config, data).to(memory_format=torch.channels_last)
     steps = iter(range(STEPS))
 
     def count(*_):

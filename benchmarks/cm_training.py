@@ -11,19 +11,20 @@ from pathlib import Path
 
 import torch
 
-from stnlib import study
-from stnlib.config import RunConfig
-from stnlib.data import augment, load
-from stnlib.evaluation import to_float
-from stnlib.provenance import provenance
-from stnlib.train import order
+from stnlib.data import augment
+from stnlib.data.catalogue import load
+from stnlib.records.provenance import provenance
+from stnlib.training import fit
+from stnlib.training.config import RunConfig
+from stnlib.training.epoch import order
+from stnlib.training.evaluation import to_float
 
 
 def training_seconds(config, data):
     """Wall time of a whole training, validation after each epoch included."""
-    model = study.make_model(config, data).to(memory_format=torch.channels_last)
+    model = fit.make_model(config, data).to(memory_format=torch.channels_last)
     start = time.perf_counter()
-    study.fit(model, data, config)
+    fit.fit(model, data, config)
     return time.perf_counter() - start
 
 

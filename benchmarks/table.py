@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from stnlib.provenance import provenance
+from stnlib.records.provenance import provenance
 
 
 def rows(benchmarks):

@@ -12,7 +12,7 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from stnlib.data.distort import distort, draw
-from stnlib.memory import keep_freed_memory
+from stnlib.training.malloc import keep_freed_memory
 
 FLIP = Image.Transpose.FLIP_LEFT_RIGHT
 

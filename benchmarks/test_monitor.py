@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from stnlib.diagnostics import CollapseMonitor
-from stnlib.memory import keep_freed_memory
 from stnlib.models import build
+from stnlib.training.malloc import keep_freed_memory
 
 ADDED = "added by the monitor, share"
 SIDES = {"without a monitor": False, "stnlib": True}

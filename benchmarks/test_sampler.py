@@ -5,8 +5,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from stnlib import transforms
 from stnlib.sampler import PADDINGS, sample_native
-from stnlib.transforms import FAMILIES, matrices
+from stnlib.transforms import FAMILIES
 
 SIZE = (40, 40)
 AFFINE = [name for name in FAMILIES if name not in ("projective", "tps")]
@@ -33,7 +34,7 @@ def splines_of_kornia(family, theta, image, padding):
     Its kernels sit where the control points go, ours where they are in the output, so that it
     solves a system and evaluates its kernels for each image anew; ours are one matrix product.
     """
-    fixed = matrices.base_grid(family.points).reshape(1, -1, 2).expand(len(theta), -1, -1)
+    fixed = transforms.base_grid(family.points).reshape(1, -1, 2).expand(len(theta), -1, -1)
     moved = family.control_points(theta)
     weights = kornia.geometry.get_tps_transform(fixed, moved)
     return kornia.geometry.warp_image_tps(image, moved, *weights, True, padding)

@@ -11,12 +11,12 @@ from multiprocessing import get_context
 import pytest
 import torch
 
-from stnlib import study
-from stnlib.cluster import connect
-from stnlib.config import RunConfig
-from stnlib.data import load
-from stnlib.jobs import Job
-from stnlib.sweep import sweep
+from stnlib.data.catalogue import load
+from stnlib.study import runs
+from stnlib.study.cluster import connect
+from stnlib.study.jobs import Job
+from stnlib.study.sweep import sweep
+from stnlib.training.config import RunConfig
 
 RUNS, ROUNDS = 8, 1  # of five seconds and more: a round takes as long as many of a shorter one
 
@@ -37,7 +37,7 @@ def one_by_one(todo, folder):
     torch.set_num_threads(1)
     for job in todo:
         data = digits(job.config.n_train)
-        study.run(job.config, job.study, folder, data=data, progress=False)
+        runs.run(job.config, job.study, folder, data=data, progress=False)
 
 
 @pytest.fixture

@@ -17,13 +17,16 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.transforms.functional import to_tensor
 
-from stnlib import study
-from stnlib.config import RunConfig
-from stnlib.data import load, shapes
+from stnlib.data import shapes
+from stnlib.data.catalogue import load
 from stnlib.data.distorted import distorted
-from stnlib.evaluation import resolved, to_float
-from stnlib.memory import keep_freed_memory
-from stnlib.train import make_optimizer, order, train_epoch
+from stnlib.training import fit
+from stnlib.training.config import RunConfig
+from stnlib.training.device import resolved
+from stnlib.training.epoch import order, train_epoch
+from stnlib.training.evaluation import to_float
+from stnlib.training.malloc import keep_freed_memory
+from stnlib.training.rates import make_optimizer
 
 DATA = {"CM": "digits", "C10": "shapes10", "C10D": "shapes10d"}
 SIZES = {"CM": 2000, "C10": 1000, "C10D": 800}
@@ -84,7 +87,7 @@ def test_epoch(measure, benchmark, tiny, task, model, precision, of):
     config, data = configuration(task, model, precision), images_of(task, tiny)
     name, n = epoch_name(task, model, precision), len(data.train)
     if of == "plain PyTorch":  # float32 and contiguous, whatever ours is
-        network = study.make_model(config, data)
+        network = fit.make_model(config, data)
         optimizer = torch.optim.Adam(network.parameters(), config.lr)
         split = data.train
         if task == "CM":
@@ -121,7 +124,7 @@ def our_epoch(measure, name, config, data, tiny, of="stnlib"):
     """Measure an epoch as `study.fit` trains it, and say what is in it."""
     keep_freed_memory()
     precision = resolved(torch.device("cpu"), config.precision)
-    network = study.make_model(config, data).to(memory_format=torch.channels_last)
+    network = fit.make_model(config, data).to(memory_format=torch.channels_last)
     optimizer, n = make_optimizer(network, config), len(data.train)
     work, most = flops(network, data, config), peak(precision, 256 if tiny else 2048)
     inputs = median(input_seconds(config, data) for _ in range(1 if tiny else 3))

@@ -17,7 +17,7 @@ _HOMES = {
     "SpatialTransformer": "stnlib.models",
     "coverage": "stnlib.diagnostics",
     "param_groups": "stnlib.optim",
-    "schedule": "stnlib.schedules",
+    "schedule": "stnlib.optim",
 }
 
 __all__ = [

@@ -16,10 +16,13 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from stnlib import jobs, machine, paths, records, sources, studyfile
-from stnlib.config import ConfigError, RunConfig, explained, parse_settings
-from stnlib.errors import StnlibError
-from stnlib.files import check_writable
+from stnlib import paths
+from stnlib.atomic import check_writable
+from stnlib.data import sources
+from stnlib.errors import ConfigError, StnlibError
+from stnlib.records import store, studyfile
+from stnlib.study import jobs, machine
+from stnlib.training.config import RunConfig, explained, parse_settings
 
 __all__ = ["app", "main"]
 
@@ -115,9 +118,9 @@ def fetch_data(
         if name not in known:
             raise ConfigError(f"data must be one of {', '.join(known)}, not {name!r}")
     for name in names or []:
-        from stnlib import data
+        from stnlib.data import catalogue
 
-        data.fetch(name)
+        catalogue.fetch(name)
     for source in sources.available():
         hint = "" if source.here or source.name != "c10" else _FORMS
         here = "here   " if source.here else "missing"
@@ -172,10 +175,10 @@ def run(
     name = "own" if study_name is None else study_name
     studyfile.check_name(name)
     place, unfinished = _folder(folder), _folder(checkpoints)
-    path = records.locate(config, [place] if place else None)
+    path = store.locate(config, [place] if place else None)
     if path:
-        record = records.read(path)
-        kept = not keep_weights or records.weights_path(path).exists()
+        record = store.read(path)
+        kept = not keep_weights or store.weights_path(path).exists()
         if study_name not in (None, record["study"]) or not kept:
             typer.echo(f"recorded already, and not made again: {path}", err=True)
     else:
@@ -191,7 +194,7 @@ def run(
                 keep_weights=keep_weights,
             )
         typer.echo(path)
-        record = records.read(path)
+        record = store.read(path)
     typer.echo(f"{config.key}  {_outcome(record)}")
 
 
@@ -200,17 +203,17 @@ def _trained(
 ) -> Path:
     import torch
 
-    from stnlib import study
-    from stnlib.evaluation import pick_device
-    from stnlib.memory import keep_freed_memory
+    from stnlib.study import runs
+    from stnlib.training.device import pick_device
+    from stnlib.training.malloc import keep_freed_memory
 
     if threads:
         torch.set_num_threads(threads)
     keep_freed_memory()
-    return study.run(config, name, place, device=pick_device(device), **options)
+    return runs.run(config, name, place, device=pick_device(device), **options)
 
 
-def _outcome(record: records.Record) -> str:
+def _outcome(record: store.Record) -> str:
     outcome = record["result"]
     if not outcome["n_test"]:  # recorded by a search, which must not see the test images
         return f"validation accuracy {record['history'][-1]['val_accuracy']:.4f}, never tested"
@@ -243,7 +246,7 @@ def run_studies(
     """
     named, unfinished = _folder(folder), _folder(checkpoints) or paths.checkpoint_folder()
     wanted = jobs.jobs_of([paths.expanded(file) for file in files])
-    where = [named] if named else records.folders()
+    where = [named] if named else store.folders()
     pending, failures = jobs.without_record(wanted, where)
     if pending:
         place = where[-1]
@@ -252,11 +255,11 @@ def run_studies(
         jobs.check(pending, here=scheduler is None)
         with _resumable():
             if len(pending) == 1 and scheduler is None:
-                from stnlib import work  # no cluster for a single run
+                from stnlib.study import work  # no cluster for a single run
 
                 failures |= work.make_patiently(pending[0], place, unfinished)
             else:
-                from stnlib import cluster, sweep
+                from stnlib.study import cluster, sweep
 
                 with cluster.connect(scheduler, workers, per_gpu) as client:
                     failures |= sweep.sweep(pending, place, client, unfinished)
@@ -295,14 +298,15 @@ def make_forks(
         if not config.has_transformer:
             raise ConfigError(f"{path}: forks need a transformer, which {config.model} has not")
         jobs.check_size(config)
-    from stnlib import forks, observations
+    from stnlib.book.autopsy import branches
+    from stnlib.records import observations
 
-    plan = forks.check_plan(table)
+    plan = branches.check_plan(table)
     place = _folder(folder) or observations.folders()[-1]
     check_writable(place)
     with _resumable():
         for config in configs:
-            typer.echo(forks.run(config, plan, place, path.stem, unfinished))
+            typer.echo(branches.run(config, plan, place, path.stem, unfinished))
 
 
 @app.command("records")
@@ -319,17 +323,17 @@ def table(
 ) -> None:
     """Write the records as one tidy table, CSV, to standard output."""
     named = _folder(folder)
-    where = [named] if named else records.folders()
+    where = [named] if named else store.folders()
     known = _studies(where)
     if not known:
         raise ConfigError(f"there are no records in {' and '.join(map(str, where))}")
     if study_name is not None and study_name not in known:
         raise ConfigError(f"there is no study {study_name!r}: there are {', '.join(known)}")
-    found, bad = records.read_each(study_name, where)
+    found, bad = store.read_each(study_name, where)
     if not found and not bad:
         raise ConfigError(f"the study {study_name!r} has no records yet")
     if found:
-        records.table(found).to_csv(sys.stdout, index=False)
+        store.table(found).to_csv(sys.stdout, index=False)
     for line in bad:
         typer.echo(f"skipped: {_short(line)}", err=True)
     if bad:
@@ -362,8 +366,8 @@ def doctor() -> None:
     unfinished = list(places["checkpoints"].glob("*.safetensors"))
     typer.echo(f"{'unfinished':12} {len(unfinished)} runs")
     count, bad = 0, []
-    for folder in records.folders():  # the book's were checked when they were published
-        readable, unreadable = records.examine([folder], values=folder == records.folders()[-1])
+    for folder in store.folders():  # the book's were checked when they were published
+        readable, unreadable = store.examine([folder], values=folder == store.folders()[-1])
         count, bad = count + readable, bad + unreadable
     typer.echo(f"{'records':12} {count} readable")
     for problem in problems + bad:

@@ -1,22 +1,89 @@
-"""Optimisers: a learning rate of its own for the localisation network, and Keras's Adam."""
+"""Learning rates and what steps by them: parameter groups, schedules, and Keras's Adam.
+
+Schedules keep no state: a run that resumes from a checkpoint computes what it would have had.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Sequence
+from numbers import Real
+from typing import Any
 
 import torch
 from torch import nn
 
-from stnlib.arguments import check_module
-from stnlib.rules import number, require, shown
-from stnlib.schedules import plateau, schedule
+from stnlib.checks.tensors import check_module
+from stnlib.checks.values import choice, number, require, shown
 
-if TYPE_CHECKING:
-    from stnlib.config import RunConfig
+__all__ = ["PATIENCE", "SCHEDULES", "KerasAdam", "param_groups", "plateau", "schedule"]
 
-__all__ = ["KerasAdam", "make_optimizer", "param_groups", "set_rates"]
+SCHEDULES = ("constant", "step", "cosine", "onecycle", "plateau")
+
+_PROGRESS, _WARMUP = number(least=0), number(least=0, below=1)
+
+PATIENCE = 1  # epochs without a better validation loss that `plateau` still bears with
+
+
+def schedule(name: str, progress: float, warmup: float = 0.0) -> float:
+    """Factor of the learning rate when a share `progress` of all steps is done.
+
+    Parameters
+    ----------
+    name : `constant`; `step`: divided by 10 after each third, as in Jaderberg et al.
+        (2015), Appendix A; `cosine`: to 0 along half a cosine (Loshchilov and Hutter, 2017);
+        `onecycle`: from 1/25 up to 1 at 0.3 and down to 4e-6, each along half a cosine (Smith and
+        Topin, 2018, in PyTorch's form and with its numbers; momentum stays as it is);
+        `plateau`: 1, for `plateau` has the rest.
+    progress : 0 or more; from 1 on the factor stays what it is at 1, so that a training which
+        goes on a little longer than planned does not begin to learn again.
+    warmup : share of the steps over which the factor first rises linearly from 0, in [0, 1).
+
+    Raises
+    ------
+    ValueError
+        One line, for another name, progress or warm-up; a number of steps, for instance.
+    """
+    require("schedule", name, choice(*SCHEDULES))
+    for key, value, rule in (("progress", progress, _PROGRESS), ("warmup", warmup, _WARMUP)):
+        if rule(value):
+            told = "a share of all steps, 0 or more" + (", below 1" if key == "warmup" else "")
+            raise ValueError(f"{key} must be {told}, not {shown(value)}")
+    progress = min(progress, 1.0)
+    if progress < warmup:
+        return progress / warmup
+    rest = (progress - warmup) / (1 - warmup)
+    if name == "step":
+        return 0.1 ** math.floor(min(rest, 0.999999) * 3 + 1e-9)
+    if name == "cosine":
+        return _half_cosine(1, 0, rest)
+    if name == "onecycle" and rest < 0.3:
+        return _half_cosine(1 / 25, 1, rest / 0.3)
+    if name == "onecycle":
+        return _half_cosine(1, 4e-6, (rest - 0.3) / 0.7)
+    return 1.0
+
+
+def _half_cosine(start: float, end: float, progress: float) -> float:
+    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def plateau(losses: Sequence[float]) -> float:
+    """Factor of the learning rate after epochs with these validation losses.
+
+    It begins as 1 and is divided by 10 whenever more than `PATIENCE` epochs in a row have not
+    brought the loss at least 0.01 % below the best so far: PyTorch's `ReduceLROnPlateau`. NaN is no
+    better than anything. ValueError where `losses` are not numbers.
+    """
+    if not isinstance(losses, Sequence) or not all(isinstance(loss, Real) for loss in losses):
+        raise ValueError(f"losses must be a list of numbers, not {shown(losses)}")
+    factor, best, waited = 1.0, math.inf, 0
+    for loss in losses:
+        better = loss < best * (1 - 1e-4)
+        best, waited = (loss, 0) if better else (best, waited + 1)
+        if waited > PATIENCE:
+            factor, waited = factor * 0.1, 0
+    return factor
 
 
 def param_groups(model: nn.Module, lr: float, loc_lr_factor: float = 1.0) -> list[dict[str, Any]]:
@@ -86,62 +153,3 @@ class KerasAdam(torch.optim.Adam):
             t = 1 + (int(steps[0]) if steps else 0)
             group["eps"] = self.EPS / math.sqrt(1 - group["betas"][1] ** t)
         return super().step(closure)
-
-
-def make_optimizer(model: nn.Module, config: RunConfig) -> torch.optim.Optimizer:
-    """The optimiser that `config` names; eps 1e-8, inside the bias correction but for Keras's."""
-    check_module("model", model)
-    _check_config(config)
-    kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "keras_adam": KerasAdam}
-    groups = param_groups(model, config.lr, config.loc_lr_factor)
-    device = next(model.parameters()).device
-    capturable = device.type == "cuda" and config.optimizer != "keras_adam"
-    for group in groups:
-        if group["localisation"]:
-            group["betas"] = (0.9, config.loc_beta2)
-        if capturable:  # a CUDA graph reads its rate from where the schedule writes it
-            group["lr"] = torch.tensor(group["lr"], device=device)
-    options = {"weight_decay": config.weight_decay, "fused": True, "capturable": capturable}
-    return kinds[config.optimizer](groups, **options)
-
-
-def set_rates(
-    optimizer: torch.optim.Optimizer,
-    config: RunConfig,
-    progress: float,
-    history: Sequence[dict[str, Any]] = (),
-) -> None:
-    """Give each group of `make_optimizer` the learning rate that the schedule has for it.
-
-    Parameters
-    ----------
-    progress : share of all steps that is done, in [0, 1].
-    history : rows of the epochs so far, with their `val_loss` and `recovered`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        One line, where an argument is not one of the allowed.
-    """
-    _check_config(config)
-    groups = getattr(optimizer, "param_groups", ())
-    if not groups or not all("base_lr" in g and "localisation" in g for g in groups):
-        raise ValueError(f"optimizer must be one of make_optimizer, not {shown(optimizer)}")
-    if not isinstance(history, Sequence) or not all(isinstance(row, Mapping) for row in history):
-        raise ValueError(f"history must be rows of epochs, not {shown(history)}")
-    losses = [row.get("val_loss") for row in history] if config.schedule == "plateau" else []
-    fallen = sum("recovered" in row for row in history) if config.recovery == "rollback" else 0
-    for group in groups:
-        part = "localisation" if group["localisation"] else "classifier"
-        warmup = config.warmup if config.warmup_of in ("both", part) else 0.0
-        factor = schedule(config.schedule, progress, warmup) * plateau(losses)
-        lr = group["base_lr"] * factor * (0.1**fallen if group["localisation"] else 1)
-        if isinstance(group["lr"], torch.Tensor):
-            group["lr"].fill_(lr)
-        else:
-            group["lr"] = lr
-
-
-def _check_config(config: RunConfig) -> None:
-    if not hasattr(config, "loc_lr_factor"):  # a RunConfig would need more than the core has
-        raise TypeError(f"config must be a RunConfig, not {shown(config)}")

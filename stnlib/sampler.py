@@ -20,8 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stnlib.arguments import FLOATS, check_flag, check_tensor
-from stnlib.rules import choice, number, require, shown, whole
+from stnlib.checks.tensors import FLOATS, check_flag, check_tensor
+from stnlib.checks.values import choice, number, require, shown, whole
 
 __all__ = [
     "KERNELS",

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from stnlib import data
-from stnlib.config import RunConfig
+from stnlib.data import catalogue
+from stnlib.training.config import RunConfig
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -27,14 +27,14 @@ def places(tmp_path, monkeypatch):
 @pytest.fixture(scope="session")
 def few():
     """Cluttered digits, 96 to train and 50 each to validate and to test."""
-    whole = data.load("digits", n_train=96)
+    whole = catalogue.load("digits", n_train=96)
     return replace(whole, val=whole.val.first(50), test=whole.test.first(50))
 
 
 @pytest.fixture(scope="session")
 def shapes():
     """Distorted shapes, 40 to train and 50 each to validate and to test."""
-    whole = data.load("shapes10d", n_train=40)
+    whole = catalogue.load("shapes10d", n_train=40)
     return replace(whole, val=whole.val.first(50), test=whole.test.first(50), probes={})
 
 

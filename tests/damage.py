@@ -6,8 +6,8 @@ import struct
 
 from safetensors.torch import load_file, save_file
 
-from stnlib import sealed
-from stnlib.checkpoint import save_checkpoint
+from stnlib.records import sealed
+from stnlib.training.checkpoint import save_checkpoint
 
 LARGE = 10**400
 JUNK = [

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from stnlib import fit, study, train
+from stnlib.training import epoch, fit, rates
 
 
 def fresh(config, few):
     """Model and optimiser as a run begins with them."""
-    model = study.make_model(config, few).to(memory_format=torch.channels_last)
-    return model, train.make_optimizer(model, config)
+    model = fit.make_model(config, few).to(memory_format=torch.channels_last)
+    return model, rates.make_optimizer(model, config)
 
 
 def numbers(history):
@@ -18,7 +18,7 @@ def numbers(history):
 
 def continued(config, few, path, after, monkeypatch):
     """Train, end abruptly after so many epochs, and go on with objects made anew."""
-    real, calls = train.train_epoch, []
+    real, calls = epoch.train_epoch, []
 
     def interrupted(*args, **kwargs):
         calls.append(args)
@@ -29,6 +29,6 @@ def continued(config, few, path, after, monkeypatch):
     model, _ = fresh(config, few)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(fit, "train_epoch", interrupted)
-        study.fit(model, few, config, path, progress=False)
+        fit.fit(model, few, config, path, progress=False)
     model, _ = fresh(config, few)
-    return model, study.fit(model, few, config, path, progress=False)
+    return model, fit.fit(model, few, config, path, progress=False)

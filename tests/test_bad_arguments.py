@@ -17,8 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from stnlib import diagnostics, models, optim, sampler, schedules, toy, transforms
-from stnlib.config import RunConfig
+from stnlib import diagnostics, models, optim, sampler, transforms
+from stnlib.book import toy
+from stnlib.training.config import RunConfig
+from stnlib.training.rates import make_optimizer, set_rates
 
 IDENTITY = torch.tensor([[1.0, 0, 0, 0, 1, 0]] * 2)
 
@@ -82,8 +84,8 @@ def trace(**values):
 
 
 def rates(optimizer=None, **arguments):
-    optimizer = optimizer or optim.make_optimizer(Net(), RunConfig())
-    optim.set_rates(optimizer, **arguments)
+    optimizer = optimizer or make_optimizer(Net(), RunConfig())
+    set_rates(optimizer, **arguments)
 
 
 def walk(**arguments):
@@ -281,19 +283,19 @@ CASES = {
         {"state": {"columns": {}, "events": []}},
     ),
     "param_groups": Case(optim.param_groups, {"model": Net(), "lr": 1e-3, "loc_lr_factor": 0.1}),
-    "make_optimizer": Case(optim.make_optimizer, {"model": Net(), "config": RunConfig()}),
+    "make_optimizer": Case(make_optimizer, {"model": Net(), "config": RunConfig()}),
     "set_rates": Case(rates, {"config": RunConfig(), "progress": 0.5, "history": []}),
     "set_rates, plateau": Case(
         rates,
         {"config": RunConfig(schedule="plateau"), "progress": 0.5, "history": [{"val_loss": 1.0}]},
     ),
     "set_rates, optimizer": Case(
-        lambda value: optim.set_rates(value, RunConfig(), 0.5),
-        {"value": optim.make_optimizer(Net(), RunConfig())},
+        lambda value: set_rates(value, RunConfig(), 0.5),
+        {"value": make_optimizer(Net(), RunConfig())},
     ),
     "KerasAdam": Case(optim.KerasAdam, {"params": optim.param_groups(Net(), 1e-3), "lr": 1e-3}),
-    "schedule": Case(schedules.schedule, {"name": "cosine", "progress": 0.5, "warmup": 0.1}),
-    "plateau": Case(schedules.plateau, {"losses": [1.0, 0.5]}),
+    "schedule": Case(optim.schedule, {"name": "cosine", "progress": 0.5, "warmup": 0.1}),
+    "plateau": Case(optim.plateau, {"losses": [1.0, 0.5]}),
     "Image": Case(toy.Image, {"knots": (-1.0, 0.0, 1.0), "values": (0.0, 1.0, 0.0)}),
     "Image()": Case(toy.cone(0.1), {"x": 0.3}),
     "Image.slope": Case(toy.cone(0.1).slope, {"x": 0.3}),
@@ -412,7 +414,7 @@ def test_two_bad_arguments_at_once_work_or_are_told_in_one_line(seed, tmp_path, 
 
 def test_every_public_function_is_tried():
     tried = {name.partition(",")[0].partition(".")[0].removesuffix("()") for name in CASES}
-    for module in (sampler, transforms, models, diagnostics, optim, schedules, toy):
+    for module in (sampler, transforms, models, diagnostics, optim, toy):
         names = {name for name in module.__all__ if callable(getattr(module, name))}
         assert names - NOT_FUNCTIONS <= tried, module
 
@@ -467,8 +469,8 @@ REFUSED = {
     "points of three coordinates": lambda: diagnostics.through(IDENTITY, torch.ones(5, 3)),
     "points of other images": lambda: diagnostics.through(IDENTITY, torch.ones(3, 5, 2)),
     "corners that are one": lambda: sampler.sample_native(images(), grid(), align_corners=1),
-    "a warm-up in steps": lambda: schedules.schedule("cosine", 0.5, "500"),
-    "losses in words": lambda: schedules.plateau("abc"),
+    "a warm-up in steps": lambda: optim.schedule("cosine", 0.5, "500"),
+    "losses in words": lambda: optim.plateau("abc"),
 }
 
 

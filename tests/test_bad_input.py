@@ -9,9 +9,10 @@ import string
 import pytest
 from typer.testing import CliRunner
 
-from stnlib import forks, study, work
+from stnlib.book.autopsy import branches
 from stnlib.cli import app
-from stnlib.config import defaults
+from stnlib.study import runs, work
+from stnlib.training.config import defaults
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs an alarm, pipes and devices")
 LONG = "x" * 5000
@@ -30,9 +31,9 @@ def seeded(n, seed=0):
 @pytest.fixture(autouse=True)
 def nothing_is_trained(places, monkeypatch):
     """A configuration that is accepted would be told as a traceback, not trained for hours."""
-    monkeypatch.setattr(study, "run", None)
+    monkeypatch.setattr(runs, "run", None)
     monkeypatch.setattr(work, "make", None)
-    monkeypatch.setattr(forks, "run", None)
+    monkeypatch.setattr(branches, "run", None)
     monkeypatch.chdir(places["data"].parent)
 
 

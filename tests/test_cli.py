@@ -13,9 +13,11 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from stnlib import cluster, data, records, study
 from stnlib.cli import app
-from stnlib.config import RunConfig, defaults, parse_settings
+from stnlib.data import catalogue
+from stnlib.records import store
+from stnlib.study import cluster, runs
+from stnlib.training.config import RunConfig, defaults, parse_settings
 
 pytestmark = pytest.mark.usefixtures("places")
 ROOT = Path(__file__).parents[1]
@@ -55,7 +57,7 @@ def test_data_lists_what_is_here_and_where_the_rest_would_lie(places):
     done = stn("data")
     assert done.exit_code == 0
     rows = {line.split()[0]: line for line in done.stdout.splitlines()}
-    assert set(rows) == {*data.NAMES, "mnist"}
+    assert set(rows) == {*catalogue.NAMES, "mnist"}
     assert "missing" in rows["cm"] and str(places["data"]) in rows["cm"]
     assert "here" in rows["digits"]
 
@@ -85,10 +87,10 @@ def test_a_run_is_trained_once_and_then_shown_from_its_record(places, monkeypatc
     first = stn("run", *SMALL)
     assert first.exit_code == 0
     path, line = first.stdout.splitlines()
-    record = records.read(places["records"] / "own" / f"{path[-17:-5]}.json")
+    record = store.read(places["records"] / "own" / f"{path[-17:-5]}.json")
     accuracy = record["result"]["test_accuracy"]
     assert line == f"{record['key']}  test accuracy {accuracy:.4f} (n=500)"
-    monkeypatch.setattr(study, "run", None)
+    monkeypatch.setattr(runs, "run", None)
     second = stn("run", *SMALL)
     assert second.exit_code == 0
     assert second.stdout.splitlines() == [line]
@@ -105,7 +107,7 @@ def test_a_run_goes_where_it_is_told(tmp_path, places):
 def test_what_a_search_recorded_is_shown_without_test_images(places, few):
     config = RunConfig.from_dict(parse_settings(SMALL))
     where = {"data": few, "test": False, "progress": False}
-    record = records.read(study.run(config, "search", places["records"], **where))
+    record = store.read(runs.run(config, "search", places["records"], **where))
     done = stn("run", *SMALL)
     assert done.exit_code == 0
     accuracy = record["history"][-1]["val_accuracy"]
@@ -174,7 +176,7 @@ def test_a_damaged_record_is_reported_not_trained_again(places):
 
 def test_records_are_written_as_a_table(places, few):
     config = RunConfig.from_dict(parse_settings(SMALL))
-    study.run(config, "mine", places["records"], data=few, progress=False)
+    runs.run(config, "mine", places["records"], data=few, progress=False)
     done = stn("records", "mine")
     (row,) = csv.DictReader(io.StringIO(done.stdout))
     assert row["key"] == config.key and row["seed"] == "987" and row["study"] == "mine"
@@ -257,11 +259,11 @@ def test_a_single_run_needs_no_cluster_and_equals_that_of_a_run(places, tmp_path
         torch.set_num_threads(threads)
     assert done.exit_code == 0, done.output
     assert done.stdout.startswith("1 of 1 runs are recorded in ")
-    (found,) = records.of_study("few", [places["records"]])
+    (found,) = store.of_study("few", [places["records"]])
     assert found["provenance"]["threads"] == 1
     again = stn("run", *SMALL, "--records", str(tmp_path / "again"), "--threads", "1")
     assert again.exit_code == 0
-    (same,) = records.of_study("own", [tmp_path / "again"])
+    (same,) = store.of_study("own", [tmp_path / "again"])
     assert same["result"]["test_accuracy"] == found["result"]["test_accuracy"]
     assert same["history"][0]["val_loss"] == found["history"][0]["val_loss"]
 
@@ -301,7 +303,7 @@ def test_a_sweep_finds_what_it_can_know_before_any_run(
 
 def test_a_sweep_whose_machine_lacks_bfloat16_says_so_before_any_run(tmp_path, monkeypatch):
     monkeypatch.setattr(cluster, "connect", None)
-    monkeypatch.setattr("stnlib.evaluation.has_bfloat16", lambda device: False)
+    monkeypatch.setattr("stnlib.training.device.has_bfloat16", lambda device: False)
     file = toml(tmp_path, 'seeds = [0, 1]\n[base]\ndata = "digits"\nprecision = "bfloat16"\n')
     assert "precision must be float32 or auto: " in error_of(stn("sweep", str(file)))
 
@@ -311,11 +313,11 @@ def no_network(monkeypatch):
     """Downloads go where nobody answers."""
     from torchvision.datasets import CIFAR10
 
-    from stnlib.data import download
+    from stnlib.data import download, sources
 
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(download, "CM_URL", f"http://127.0.0.1:9/{download.CM_FILE}")
+    monkeypatch.setattr(download, "CM_URL", f"http://127.0.0.1:9/{sources.CM_FILE}")
     monkeypatch.setattr(CIFAR10, "url", "http://127.0.0.1:9/cifar-10-python.tar.gz")
 
 
@@ -342,7 +344,7 @@ def test_a_run_that_any_study_has_recorded_is_not_made_again(places, few, tmp_pa
     """As `stn run` looks for it: in every study of every folder; of one, where it is named."""
     monkeypatch.setattr(cluster, "connect", None)
     config = RunConfig.from_dict(parse_settings(SMALL))
-    path = study.run(config, "mine", places["records"], data=few, progress=False)
+    path = runs.run(config, "mine", places["records"], data=few, progress=False)
     lines = [f"{k} = {json.dumps(v)}" for k, v in parse_settings(SMALL).items() if k != "seed"]
     file = toml(tmp_path, "seeds = [987]\n[base]\n" + "\n".join(lines))
     for options in ([], ["--records", str(places["records"])]):
@@ -358,7 +360,7 @@ def test_a_run_that_any_study_has_recorded_is_not_made_again(places, few, tmp_pa
 
 def test_a_run_that_another_study_has_recorded_says_where(places, few):
     config = RunConfig.from_dict(parse_settings(SMALL))
-    path = study.run(config, "mine", places["records"], data=few, progress=False)
+    path = runs.run(config, "mine", places["records"], data=few, progress=False)
     for options in (["--study", "other"], ["--study", "mine", "--keep-weights"]):
         done = stn("run", *SMALL, *options)
         assert done.exit_code == 0
@@ -384,7 +386,7 @@ def test_a_home_is_meant_by_its_sign_in_variables_and_options(tmp_path, monkeypa
 
 def test_records_of_an_unknown_study_are_refused_with_the_known_ones(places, few, tmp_path):
     config = RunConfig.from_dict(parse_settings(SMALL))
-    study.run(config, "mine", tmp_path / "r", data=few, progress=False)
+    runs.run(config, "mine", tmp_path / "r", data=few, progress=False)
     (tmp_path / "outside").mkdir()
     for name in (
         "nosuch",
@@ -406,7 +408,7 @@ def test_records_of_an_unknown_study_are_refused_with_the_known_ones(places, few
 
 def test_a_record_that_cannot_be_read_is_skipped_with_a_line_and_the_rest_written(places, few):
     config = RunConfig.from_dict(parse_settings(SMALL))
-    path = study.run(config, "mine", places["records"], data=few, progress=False)
+    path = runs.run(config, "mine", places["records"], data=few, progress=False)
     bad = path.with_name("0123456789ab.json")
     bad.write_text("{", encoding="utf-8")
     done = stn("records", "mine")
@@ -449,7 +451,7 @@ def test_an_error_of_the_program_keeps_its_traceback(monkeypatch):
     def broken(*_):
         raise ValueError("a slip")
 
-    monkeypatch.setattr(records, "locate", broken)
+    monkeypatch.setattr(store, "locate", broken)
     done = stn("run", *SMALL)
     assert isinstance(done.exception, ValueError) and "error: " not in done.stderr
 

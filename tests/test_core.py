@@ -18,7 +18,7 @@ import stnlib
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-CORE = ("sampler", "transforms", "models", "diagnostics", "optim", "schedules", "errors")
+CORE = ("sampler", "transforms", "models", "diagnostics", "optim", "errors")
 FACE = {"SpatialTransformer", "CollapseMonitor", "param_groups", "schedule", "coverage"}
 
 
@@ -72,7 +72,7 @@ def test_the_core_imports_none_of_the_rest_of_the_package():
         import {", ".join(f"stnlib.{name}" for name in CORE)}
         print(*{{name.split(".")[1] for name in sys.modules if name.startswith("stnlib.")}})
     """).split()
-    assert set(loaded) == {*CORE, "arguments", "rules"}
+    assert set(loaded) == {*CORE, "checks"}
 
 
 def test_with_torch_alone_a_transformer_is_built_trained_watched_and_rescued():

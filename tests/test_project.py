@@ -22,43 +22,6 @@ CHAPTERS = sorted(BOOK.glob("*.ipynb"))
 MODULES = sorted((ROOT / "stnlib").rglob("*.py"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
-# From the top down: a module imports only modules that stand to its right.
-LAYERS = [
-    *(
-        "cli",
-        "queue",
-        "sweep",
-        "work",
-        "jobs",
-        "cluster",
-        "figures",
-        "parameters",
-        "wild",
-        "forks",
-        "overview",
-        "remedies",
-        "fates",
-        "interventions",
-        "walk",
-        "study",
-        "fit",
-        "capture",
-        "weights",
-        "observations",
-        "records",
-        "provenance",
-        "train",
-        "recovery",
-        "optim",
-        "checkpoint",
-        "evaluation",
-    ),
-    *("studyfile", "config", "schema", "schedules", "paper", "statistics"),
-    *("toy", "diagnostics", "data", "models", "transforms", "sampler", "progress", "sources"),
-    *("machine", "crashes", "files", "memory", "sealed", "outcome", "arguments", "rules"),
-    *("paths", "errors"),
-]
-
 
 def locked():
     """Return the lock as a list of (name, version, marker or None)."""
@@ -186,29 +149,74 @@ def test_a_module_has_at_most_400_lines(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
 
 
-def imported(path):
-    """Return the names of the stnlib modules that the file at ``path`` imports anywhere."""
-    package = ("stnlib", *path.relative_to(ROOT / "stnlib").parts[:-1])
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names = [alias.name.split(".") for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            base = list(package[: len(package) + 1 - node.level]) if node.level else []
-            base += node.module.split(".") if node.module else []
-            names = [[*base, alias.name] for alias in node.names]
-        else:
-            continue
-        yield from (name[1] for name in names if name[0] == "stnlib" and len(name) > 1)
+def listed(path):
+    """Return what a module's `__all__` lists, without importing it."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__":
+            return set(ast.literal_eval(node.value))
+    return set()
+
+
+def defined(path):
+    """Return the names that a module itself gives a meaning."""
+    names = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names |= {n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)}
+    return names
+
+
+def faces():
+    """Return the rooms that have a face: what each offers to all outside of it."""
+    inits = (ROOT / "stnlib").glob("*/__init__.py")
+    return {path.parent.name: names for path in inits if (names := listed(path))}
+
+
+def test_the_house_has_at_most_16_rooms():
+    entries = {path.stem for path in (ROOT / "stnlib").iterdir()} - {"__init__", "__pycache__"}
+    assert len({name for name in entries if not name.startswith(".")} - {"py"}) <= 16
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: p.relative_to(ROOT).as_posix())
-def test_a_module_imports_only_downwards(path):
-    own = path.relative_to(ROOT / "stnlib").with_suffix("").parts[0]
-    if own in {"__init__", "__main__"}:
-        return
-    assert own in LAYERS, f"give {own} its place in LAYERS"
-    below = LAYERS[LAYERS.index(own) :]  # a package's files may import one another
-    assert {name for name in imported(path) if name not in below and name in LAYERS} == set()
+def test_a_module_lists_its_own_names_and_a_face_those_of_its_room(path):
+    own = path.parent.glob("*.py") if path.name == "__init__.py" else [path]
+    if path.parent == ROOT / "stnlib" and path.name == "__init__.py":
+        return  # the package's face: test_core
+    assert listed(path) <= set().union(*map(defined, own))
+
+
+def test_no_face_has_a_name_that_hides_a_module():
+    for room, names in faces().items():
+        assert not names & {path.stem for path in (ROOT / "stnlib" / room).glob("*.py")}
+
+
+def sources():
+    """Yield every piece of code of the repository: where it is, its room and its text."""
+    for folder in ("stnlib", "tests", "tools", "benchmarks"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            room = path.relative_to(ROOT / folder).parts[0] if folder == "stnlib" else None
+            yield path, room, path.read_text(encoding="utf-8")
+    for path in CHAPTERS:
+        yield path, None, "\n".join(cell.source for cell in cells(path, "code"))
+
+
+def test_a_name_has_one_address():
+    """From outside a room its face, where that has the name; else the module that defines it."""
+    wrong = []
+    for path, room, code in sources():
+        for node in ast.walk(ast.parse(code)):
+            if not re.match(r"stnlib\.", getattr(node, "module", None) or ""):
+                continue
+            _, where, *inner = node.module.split(".")
+            module = ROOT.joinpath(*node.module.split(".")).with_suffix(".py")
+            for alias in node.names:
+                behind = inner and where != room and alias.name in faces().get(where, ())
+                borrowed = module.is_file() and alias.name not in defined(module)
+                wrong += [f"{path.name}: {node.module}.{alias.name}"] * bool(behind or borrowed)
+    assert wrong == []
 
 
 def cells(path, kind):
@@ -224,8 +232,10 @@ def test_a_chapter_was_run_from_top_to_bottom_without_an_error(path):
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
-def test_a_code_cell_has_at_most_15_lines(path):
-    assert all(len(cell.source.splitlines()) <= 15 for cell in cells(path, "code"))
+def test_a_code_cell_has_at_most_15_lines_besides_its_imports(path):
+    for cell in cells(path, "code"):
+        lines = [line for line in cell.source.splitlines() if line.strip()]
+        assert len([x for x in lines if not re.match(r"(from|import) |    \w+,$|\)$", x)]) <= 15
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)

@@ -14,9 +14,9 @@ import re
 import sys
 from pathlib import Path
 
-from stnlib import observations, records
-from stnlib.files import write_whole
-from stnlib.sealed import RecordError, digest, load
+from stnlib.atomic import write_whole
+from stnlib.records import observations, store
+from stnlib.records.sealed import RecordError, digest, load
 
 
 def sealed(text: str, path: Path) -> str:
@@ -31,7 +31,7 @@ def sealed(text: str, path: Path) -> str:
 def migrate(path: Path) -> bool:
     """Whether there was something to do, and it is done."""
     content = load(path)
-    kind = observations if "what" in content else records
+    kind = observations if "what" in content else store
     if content.get("schema") != 1:
         kind.read(path)
         return False

@@ -24,7 +24,8 @@ from pathlib import Path
 import psutil
 import torch
 
-from stnlib import records, study
+from stnlib.records import store, studyfile
+from stnlib.study.runs import run
 
 STN = [sys.executable, "-c", "from stnlib.cli import main; main()"]
 STUDY = """
@@ -117,7 +118,7 @@ def kill_often(sweeps: list[Sweep], watch: Watch, kills: int, draw: random.Rando
 
 def outcome(path: Path) -> tuple:
     """What a record holds that no machine's speed decides."""
-    record = records.read(path)
+    record = store.read(path)
     for row in [*record["history"], record["result"]]:
         del row["seconds"]
     return record["config"], json.dumps([record["history"], record["result"]])
@@ -127,11 +128,11 @@ def differing(file: Path, folder: Path) -> list[str]:
     """Records that differ from those of the same runs made here, undisturbed."""
     torch.set_num_threads(1)
     wrong = []
-    for config in study.configurations(file):
-        path = records.place(folder / "records", file.stem, config)
+    for config in studyfile.configurations(file):
+        path = store.place(folder / "records", file.stem, config)
         if path.exists():
             places = {"folder": folder / "undisturbed", "checkpoints": folder / "u"}
-            same = study.run(config, file.stem, progress=False, **places)
+            same = run(config, file.stem, progress=False, **places)
             wrong += [path.stem] if outcome(path) != outcome(same) else []
     return wrong
 
@@ -156,7 +157,7 @@ def main() -> None:
         finally:
             for sweep in sweeps:
                 sweep.process.kill()
-        sound, bad = records.examine([folder / "records"])
+        sound, bad = store.examine([folder / "records"])
         wrong = differing(file, folder)
     print(f"{kills} kills, {runs} runs: {runs - sound} records lost, {len(bad)} damaged, ", end="")
     print(f"{len(watch.again)} written twice, {len(wrong)} unlike an undisturbed run's")

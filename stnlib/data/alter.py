@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from .sets import DataSet, Split
+from stnlib.data.sets import DataSet, Split
 
 __all__ = ["ALTERATIONS", "altered"]
 

@@ -8,16 +8,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from stnlib.data import cifar, cluttered, digits, published, shapes
+from stnlib.data.distorted import distorted
+from stnlib.data.download import CM_SHA256, cm_file
+from stnlib.data.scattered import scattered
+from stnlib.data.sets import DataError, DataSet, Split, fingerprint
+from stnlib.data.sources import available, cifar_where, mnist_dir
 from stnlib.errors import ConfigError
-from stnlib.sources import Source, available, cifar_where, mnist_dir
 
-from . import cifar, cluttered, digits, published, shapes
-from .distorted import distorted
-from .download import CM_SHA256, cm_file
-from .scattered import scattered
-from .sets import DataError, DataSet, Split, fingerprint
-
-__all__ = ["NAMES", "Source", "available", "fetch", "load"]
+__all__ = ["NAMES", "fetch", "load"]
 
 
 def load(name: str, *, n_train: int | None = None, distortion: float | None = None) -> DataSet:
@@ -40,7 +39,7 @@ def load(name: str, *, n_train: int | None = None, distortion: float | None = No
         shapes10d the same, distorted on 64×64
         ========= ========================================================================
     n_train : int, optional
-        Train on that many images only: see `stnlib.data.subset_indices`.
+        Train on that many images only: see `stnlib.data.sets.subset_indices`.
     distortion : float, optional
         Scatter the images over a canvas, with that strength: see `stnlib.data.scattered`.
 

@@ -20,15 +20,15 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
 
-from stnlib.files import regular, write_whole
-from stnlib.sources import ARCHIVE, BATCHES, BINARY, OFFICIAL, cifar_folder, cifar_official
+from stnlib.atomic import regular, write_whole
+from stnlib.data import imagefolder, sources
+from stnlib.data.download import writable
+from stnlib.data.imagefolder import Decoded
+from stnlib.data.sets import DataError, DataSet, Split, fingerprint
+from stnlib.data.sources import ARCHIVE, BATCHES, BINARY, OFFICIAL, cifar_folder, cifar_official
+from stnlib.paths import data_dir
 
-from . import imagefolder
-from .download import data_dir, writable
-from .imagefolder import Decoded
-from .sets import DataError, DataSet, Split, fingerprint
-
-__all__ = ["ARCHIVE", "BATCHES", "BINARY", "CLASSES", "dataset"]
+__all__ = ["CLASSES", "dataset"]
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 MD5 = "c58f30108f718f92721af3b95e74349a"
@@ -161,7 +161,7 @@ def _batches(root: Path) -> dict[str, Decoded]:
     from torchvision.datasets import CIFAR10
 
     parts = {}
-    for part in imagefolder.PARTS:
+    for part in sources.PARTS:
         try:
             for file in (root / BATCHES).glob("*"):
                 regular(file)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from .sets import DataSet, Split, fingerprint, interleaved
+from stnlib.data.sets import DataSet, Split, fingerprint, interleaved
 
 __all__ = ["PLACEMENTS", "dataset", "generate"]
 

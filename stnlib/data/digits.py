@@ -13,10 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from stnlib.sources import mnist_dir, mnist_paths, mnist_there
-
-from .download import writable
-from .sets import DataError
+from stnlib.data.download import writable
+from stnlib.data.sets import DataError
+from stnlib.data.sources import mnist_dir, mnist_paths, mnist_there
 
 __all__ = ["embedded", "mnist"]
 

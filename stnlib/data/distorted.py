@@ -10,11 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stnlib.data import distort
+from stnlib.data.sets import DataSet, Split, fingerprint
 from stnlib.sampler import sample_native
 from stnlib.transforms import family, invert
-
-from . import distort
-from .sets import DataSet, Split, fingerprint
 
 __all__ = ["VIEWS", "cropped", "distorted", "in_parts", "turned_further", "undone"]
 

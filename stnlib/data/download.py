@@ -9,11 +9,10 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
-from stnlib.files import regular
+from stnlib.atomic import regular
+from stnlib.data.sets import DataError
+from stnlib.data.sources import CM_FILE
 from stnlib.paths import data_dir
-from stnlib.sources import CM_FILE
-
-from .sets import DataError
 
 __all__ = ["CM_SHA256", "CM_URL", "check", "cm_file", "writable"]
 

@@ -10,13 +10,12 @@ from typing import NamedTuple
 import numpy as np
 from tqdm.auto import tqdm
 
-from stnlib.files import regular
+from stnlib.atomic import regular
+from stnlib.data.sets import DataError
+from stnlib.data.sources import PARTS
 from stnlib.progress import bar as progress_bar
-from stnlib.sources import PARTS
 
-from .sets import DataError
-
-__all__ = ["PARTS", "Decoded", "decode", "stamp"]
+__all__ = ["Decoded", "decode", "stamp"]
 
 
 class Decoded(NamedTuple):

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .sets import Split
+from stnlib.data.sets import Split
 
 __all__ = ["Recipe", "rebuild", "recipes"]
 

@@ -15,11 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stnlib.data.distort import hashed
+from stnlib.data.distorted import in_parts
+from stnlib.data.sets import DataSet, Split, fingerprint
 from stnlib.transforms import family, invert
-
-from .distort import hashed
-from .distorted import in_parts
-from .sets import DataSet, Split, fingerprint
 
 __all__ = ["DEGREES", "SMALLEST", "poses", "scattered", "warp"]
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from .sets import DataSet, Split, fingerprint
+from stnlib.data.sets import DataSet, Split, fingerprint
 
 __all__ = ["CLASSES", "dataset", "generate"]
 

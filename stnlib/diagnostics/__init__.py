@@ -3,21 +3,21 @@
 Needs nothing but torch, so that it can be used on anyone's network.
 """
 
-from stnlib.diagnostics.coverage import (
+from stnlib.diagnostics.bounds import reach
+from stnlib.diagnostics.criteria import Collapse, CollapseError, CollapseWarning, Criteria
+from stnlib.diagnostics.footprints import (
     black_share,
     coverage,
     footprint,
     grid_coverage,
     object_coverage,
 )
-from stnlib.diagnostics.criteria import Collapse, CollapseError, CollapseWarning, Criteria
+from stnlib.diagnostics.hooks import sampled
 from stnlib.diagnostics.monitor import CollapseMonitor
 from stnlib.diagnostics.pose import pose_summary, through
-from stnlib.diagnostics.reach import reach
 from stnlib.diagnostics.theta import decompose, theta_summary
 from stnlib.diagnostics.trace import Trace
 from stnlib.diagnostics.view import corner_spread, view_corners, view_pixels
-from stnlib.diagnostics.watch import sampled
 
 __all__ = [
     "Collapse",

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stnlib.rules import choice, number, require
+from stnlib.checks.values import choice, number, require
 
 __all__ = ["ACTIONS", "Actions", "Brake", "Snapshots"]
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stnlib.rules import number, require, whole
+from stnlib.checks.values import number, require, whole
 
 __all__ = ["Collapse", "CollapseError", "CollapseWarning", "Criteria", "Judge"]
 

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stnlib.diagnostics.coverage import coverage, grid_coverage, object_coverage
-from stnlib.diagnostics.watch import Look, Watch
+from stnlib.diagnostics.footprints import coverage, grid_coverage, object_coverage
+from stnlib.diagnostics.hooks import Look, Watch
 
 __all__ = ["QUANTITIES", "measure", "rate_of"]
 

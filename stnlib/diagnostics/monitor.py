@@ -14,14 +14,14 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from stnlib.arguments import check_module
+from stnlib.checks.tensors import check_module
+from stnlib.checks.values import number, optional, require, shown, whole
 from stnlib.diagnostics.actions import Actions
 from stnlib.diagnostics.advice import advice
 from stnlib.diagnostics.criteria import Collapse, CollapseError, CollapseWarning, Criteria, Judge
+from stnlib.diagnostics.hooks import Look, Watch
 from stnlib.diagnostics.measures import QUANTITIES, measure, rate_of
 from stnlib.diagnostics.trace import Trace
-from stnlib.diagnostics.watch import Look, Watch
-from stnlib.rules import number, optional, require, shown, whole
 
 __all__ = ["CollapseMonitor"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from stnlib.arguments import check_same
-from stnlib.diagnostics.coverage import check_points, object_coverage
+from stnlib.checks.tensors import check_same
+from stnlib.checks.values import require, whole
+from stnlib.diagnostics.footprints import check_points, object_coverage
 from stnlib.diagnostics.theta import as_affine, decompose
-from stnlib.rules import require, whole
 
 __all__ = ["pose_summary", "through"]
 

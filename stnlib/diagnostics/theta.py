@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from stnlib.arguments import check_tensor
+from stnlib.checks.tensors import check_tensor
 
 __all__ = ["as_affine", "decompose", "theta_summary"]
 

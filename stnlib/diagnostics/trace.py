@@ -8,8 +8,8 @@ from functools import cache
 from numbers import Real
 from typing import BinaryIO
 
+from stnlib.checks.values import shown
 from stnlib.diagnostics.measures import QUANTITIES
-from stnlib.rules import shown
 
 __all__ = ["Trace"]
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from stnlib.arguments import check_tensor
-from stnlib.diagnostics.coverage import check_grid
-from stnlib.rules import shown, whole
+from stnlib.checks.tensors import check_tensor
+from stnlib.checks.values import shown, whole
+from stnlib.diagnostics.footprints import check_grid
 
 __all__ = ["corner_spread", "view_corners", "view_pixels"]
 
@@ -23,7 +23,7 @@ def corner_spread(corners: Tensor, size: tuple[int, int]) -> float:
     """How much views differ between images, in input pixels; 0 where all have one θ.
 
     The largest standard deviation over images of a corner's x or y. Below 0.01 a transformer is
-    blind, below 0.5 idle: see `stnlib.outcome`.
+    blind, below 0.5 idle: see `stnlib.records.outcome`.
 
     Parameters
     ----------

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from stnlib.arguments import check_fits, check_images, check_module
-from stnlib.rules import choice, number, require, whole
+from stnlib.checks.tensors import check_fits, check_images, check_module
+from stnlib.checks.values import choice, number, require, whole
 from stnlib.transforms import bounded, family
 
 __all__ = ["LOCNETS", "THETA_INITS", "LocNet", "Scaled", "glorot"]

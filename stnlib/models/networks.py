@@ -7,10 +7,10 @@ import math
 import torch
 from torch import Tensor, nn
 
-from stnlib.arguments import check_fits, check_images, check_module
+from stnlib.checks.tensors import check_fits, check_images, check_module
+from stnlib.checks.values import choice, number, optional, require, whole
 from stnlib.models.localisation import LOCNETS, LocNet, glorot
 from stnlib.models.transformer import SpatialTransformer
-from stnlib.rules import choice, number, optional, require, whole
 
 __all__ = ["CLASSIFIERS", "MODELS", "STN", "C10Net", "CMNet", "build", "count_parameters"]
 
@@ -180,7 +180,7 @@ def build(
     name : `baseline` (Table II or III), `stn` (Table I before it), `stn_frozen` (its
         transformer stays the identity), `baseline_wide` (a baseline whose first dense layer
         is widened to the parameter count of the STN, to less than one unit); `oracle` and
-        `crop` are baselines, whose images are prepared (`stnlib.data.VIEWS`).
+        `crop` are baselines, whose images are prepared (`stnlib.data.distorted.VIEWS`).
     channels, size, classes : of the images (height and width in pixels) and labels.
     transform, output_size, padding, sampler : of the transformer; size in pixels.
     dropout : of the classifier.

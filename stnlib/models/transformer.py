@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from stnlib.arguments import check_flag, check_images, check_module, check_tensor
-from stnlib.rules import choice, require
+from stnlib.checks.tensors import check_flag, check_images, check_module, check_tensor
+from stnlib.checks.values import choice, require
 from stnlib.sampler import PADDINGS, SAMPLERS, check_clipped
 from stnlib.transforms import family
 from stnlib.transforms.matrices import check_size

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stnlib.arguments import check_tensor
-from stnlib.rules import number, shown
+from stnlib.checks.tensors import check_tensor
+from stnlib.checks.values import number, shown
 from stnlib.transforms import matrices
 
 __all__ = ["BoundedFamily", "Family", "NonFiniteError", "PlanarFamily", "bounded"]

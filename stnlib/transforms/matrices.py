@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stnlib.arguments import FLOATS, check_flag, check_same, check_tensor
-from stnlib.rules import shown
+from stnlib.checks.tensors import FLOATS, check_flag, check_same, check_tensor
+from stnlib.checks.values import shown
 
 __all__ = ["apply", "base_grid", "compose", "invert", "matrix_grid"]
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stnlib.rules import require, whole
+from stnlib.checks.values import require, whole
 from stnlib.transforms import matrices
 from stnlib.transforms.families import Family
 

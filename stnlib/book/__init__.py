@@ -1,0 +1,1 @@
+"""What only the chapters need. No part of the library: it changes with the book."""

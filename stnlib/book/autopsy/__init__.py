@@ -1,0 +1,1 @@
+"""One collapse taken apart: a training replayed step by step, with one thing changed."""

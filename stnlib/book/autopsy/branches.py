@@ -1,0 +1,186 @@
+"""Autopsy by forks: a training that died is taken back to before its death, and goes on changed.
+
+A fork goes on from a snapshot for some steps with one change; forks of the same snapshot differ
+in that change and in their batches. What changes how many die is a cause. The study file has a
+``[forks]`` table: `back` (steps from the death to the snapshot, at least), `steps` (of a fork),
+`within` (steps in which a death is looked for), `changes` (of
+`stnlib.book.autopsy.interventions`), `orders` (of batches for each change, besides the training's
+own) and `unchanged` (orders in which the training goes on as it was, which is what every change is
+held against).
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from stnlib.book.autopsy.interventions import INTERVENTIONS
+from stnlib.book.autopsy.replay import State, Walk
+from stnlib.book.deaths import LEAST_SEEN, WINDOW
+from stnlib.checks.values import whole
+from stnlib.data.sets import DataSet
+from stnlib.errors import ConfigError
+from stnlib.progress import bar as progress_bar
+from stnlib.records import observations
+from stnlib.records.outcome import HALF_BLACK
+from stnlib.records.provenance import provenance
+from stnlib.study import runs
+from stnlib.training.config import RunConfig
+from stnlib.training.device import resolved
+
+__all__ = ["autopsy", "check_plan", "dead", "find_death", "fork", "run"]
+
+SNAPSHOT_EVERY = 10
+Row = dict[str, Any]
+
+
+def check_plan(plan: dict[str, Any]) -> dict[str, Any]:
+    """A study file's ``[forks]``, or `ConfigError`, one line, for what it lacks or has wrong."""
+    names = ("back", "steps", "within", "unchanged", "orders", "changes")
+    if set(plan) != set(names):
+        raise ConfigError(f"[forks] must have {', '.join(names)}, not {', '.join(plan) or 'none'}")
+    for name in names[:-1]:
+        if wrong := whole(1)(plan[name]):
+            raise ConfigError(f"[forks] {name} must be {wrong}, not {plan[name]!r}")
+    changes = plan["changes"]
+    if not isinstance(changes, list) or not changes:
+        raise ConfigError(f"[forks] changes must be a list of at least one name, not {changes!r}")
+    for i, change in enumerate(changes):
+        if not isinstance(change, str) or change not in INTERVENTIONS:
+            known = ", ".join(INTERVENTIONS)
+            raise ConfigError(f"[forks] changes must be of {known}, not {change!r}")
+        if change in changes[:i]:
+            raise ConfigError(f"[forks] changes must name each once, not twice {change!r}")
+    return plan
+
+
+def dead(rows: list[dict[str, float]] | deque[dict[str, float]]) -> bool:
+    """Whether in the mean of the last `WINDOW` rows more than half of the outputs are black, or
+    less than 0.05 of the image is seen."""
+    last = list(rows)[-WINDOW:]
+    if len(last) < WINDOW:
+        return False
+    black = statistics.fmean(row["black"] for row in last)
+    seen = statistics.fmean(row["coverage"] for row in last)
+    return black > HALF_BLACK or seen < LEAST_SEEN
+
+
+def fork(walk: Walk, change: str, n: int) -> Row:
+    """Make one change to `walk`, take `n` steps, and say how it went.
+
+    Returns
+    -------
+    Dict with `died` and the step `after` which; numbers of the last `WINDOW` steps; the largest
+    `step` and `phi`; and `course`, the coverage at each fifth step.
+    """
+    INTERVENTIONS[change](walk)
+    rows: list[dict[str, float]] = []
+    for row in walk.steps(n):
+        rows.append(row)
+        if dead(rows):
+            break
+    last = rows[-WINDOW:]
+    names = ("coverage", "object_coverage", "black", "loss", "accuracy")
+    ends = {name: statistics.fmean(row[name] for row in last) for name in names} if last else {}
+    finite = len(rows) == n or dead(rows)
+    return {
+        "change": change,
+        "order": walk.order,
+        "died": dead(rows) or not finite,
+        "after": len(rows),
+        **ends,
+        "largest_step": max((row["step"] for row in rows), default=None),
+        "largest_phi": max((row["phi"] for row in rows), default=None),
+        "course": [round(row["coverage"], 4) for row in rows[::5]],
+    }
+
+
+def find_death(walk: Walk, back: int, within: int) -> tuple[State | None, list[Row]]:
+    """Walk until the transformer is dead.
+
+    Returns
+    -------
+    The newest snapshot that is at least `back` steps older than the death, where the death came
+    sooner the walk's beginning, and None without a death; and the rows of all steps.
+    """
+    kept: deque[State] = deque([walk.state()], maxlen=back // SNAPSHOT_EVERY + 2)
+    rows: list[Row] = []
+    for row in walk.steps(within):
+        rows.append(row)
+        if dead(rows):
+            old = [state for state in kept if state[0] <= walk.taken - back]
+            return old[-1] if old else kept[0], rows
+        if len(rows) % SNAPSHOT_EVERY == 0:
+            kept.append(walk.state())
+    return None, rows
+
+
+def autopsy(
+    config: RunConfig,
+    data: DataSet,
+    plan: dict[str, Any],
+    folder: Path,
+    study: str,
+    origin: dict[str, Any],
+    checkpoint: Path | None = None,
+) -> Path:
+    """Find one training's death, make the forks that `plan` asks for, and write them down.
+
+    Parameters
+    ----------
+    plan : the study file's ``[forks]``.
+    folder, study, origin : of the observation, which is written after each fork: an
+        interrupted autopsy is taken up by calling again. Its first row is the training itself.
+
+    Raises
+    ------
+    ConfigError
+        One line, where the training does not die at the step at which it did when the
+        autopsy was begun, as on another kind of processor: forks of two deaths are not one set.
+    """
+    what = {"config": config.changed(), **{n: plan[n] for n in ("back", "steps", "within")}}
+    path = observations.place(folder, study, what)
+    rows = observations.read(path)["rows"] if path.exists() else []
+    wanted = [("none", order) for order in range(plan["unchanged"] + 1)]
+    wanted += [(c, order) for order in range(plan["orders"] + 1) for c in plan["changes"]]
+    missing = [one for one in wanted if one not in {(r["change"], r["order"]) for r in rows[1:]}]
+    if rows and (not missing or not rows[0]["died"]):
+        return path
+    walk = Walk(config, data, checkpoint)
+    point, seen = find_death(walk, plan["back"], plan["within"])
+    course = [round(row["coverage"], 4) for row in seen[::5]]
+    first = {"died": point is not None, "begun": walk.begun, "after": walk.taken, "course": course}
+    first |= {"fork": point[0] if point else None}
+    if rows and rows[0]["after"] != first["after"]:
+        raise ConfigError(
+            f"{path.name}: dies at step {first['after']} here, at {rows[0]['after']} where it was "
+            "begun; finish it on that machine, or make it anew in another folder"
+        )
+    rows = rows or [first]
+    observations.write(folder, study, what, rows, origin)
+    todo = missing if point else []
+    for change, order_ in progress_bar(iterable=todo, desc=f"seed {config.seed}", unit="fork"):
+        walk = Walk(config, data, order=order_)
+        walk.restore(point)
+        rows.append(fork(walk, change, plan["steps"]))
+        observations.write(folder, study, what, rows, origin)
+    return path
+
+
+def run(
+    config: RunConfig,
+    plan: dict[str, Any],
+    folder: Path,
+    study_name: str,
+    checkpoints: Path | None = None,
+) -> Path:
+    """The `autopsy` of a configuration on this machine's CPU, with its data and provenance."""
+    device = torch.device("cpu")
+    data = runs.prepare(config, device)
+    origin = provenance(device, data.fingerprint, resolved(device, config.precision))
+    checkpoint = checkpoints / f"{config.key}.safetensors" if checkpoints else None
+    return autopsy(config, data, plan, folder, study_name, origin, checkpoint)

@@ -1,0 +1,239 @@
+"""Figures of the chapter on remedies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from stnlib.book.figures.collapse import STATES
+from stnlib.book.figures.style import PALETTE, label_line, spread_labels
+from stnlib.optim import plateau, schedule
+from stnlib.records.outcome import LIVING
+
+__all__ = ["outcomes", "paces", "rates", "schedules", "settings", "steps", "undoing"]
+
+_UNDONE = {"undone_tx": "shift in x", "undone_ty": "shift in y", "undone_rotation": "rotation"}
+_TRACED = {"coverage": "coverage", "step": "step of θ", "phi": "‖φ‖₁", "accuracy": "batch accuracy"}
+
+
+def steps(traces: Mapping[str, pd.DataFrame], label: str = "step") -> Figure:
+    """What transformers do from step to step, a line a training.
+
+    Parameters
+    ----------
+    traces : by the training's name: `stnlib.diagnostics.Trace.to_frame`.
+    label : what their index counts.
+    """
+    figure, axes = plt.subplots(1, len(_TRACED), figsize=(10.5, 2.7), sharex=True)
+    for axis, (column, title) in zip(axes, _TRACED.items(), strict=True):
+        for i, (name, trace) in enumerate(traces.items()):
+            axis.plot(trace.index, trace[column], color=("black", *PALETTE)[i], lw=1.3, label=name)
+        axis.set(title=title, xlabel=label)
+        if column in ("step", "phi"):
+            axis.set_yscale("log")
+        else:
+            axis.set_ylim(-0.03, 1.03)
+    figure.legend(*axes[0].get_legend_handles_labels(), ncols=4, loc="outside upper center")
+    return figure
+
+
+def schedules(courses: Mapping[str, tuple[str, float]]) -> Figure:
+    """Courses of the learning rate: its factor against the share of the training that is done.
+
+    Parameters
+    ----------
+    courses : a panel each, by title: name and warm-up as of `stnlib.optim.schedule`;
+        `plateau` is drawn for ten epochs of which the fifth and later bring nothing.
+    """
+    figure, axes = plt.subplots(1, len(courses), figsize=(1.75 * len(courses), 1.9), sharey=True)
+    progress = np.linspace(0, 1, 400)
+    losses = [1 / (1 + min(epoch, 4)) for epoch in range(10)]
+    for axis, (title, (name, warmup)) in zip(axes, courses.items(), strict=True):
+        factors = [schedule(name, p, warmup) for p in progress]
+        if name == "plateau":
+            factors = [plateau(losses[: int(p * 9.99)]) for p in progress]
+        axis.plot(progress, factors, color=PALETTE[0])
+        axis.fill_between(progress, factors, color=PALETTE[0], alpha=0.15, lw=0)
+        axis.set_title(title, fontsize="small")
+        axis.set(xticks=[0, 1], yticks=[0, 1], ylim=(0, 1.08))
+    axes[0].set_ylabel("factor of\nthe rate")
+    axes[len(axes) // 2].set_xlabel("share of the training")
+    return figure
+
+
+def rates(runs: pd.DataFrame) -> Figure:
+    """Validation accuracy against the learning rate, a panel a network, every run a mark.
+
+    Parameters
+    ----------
+    runs : of `stnlib.book.remedies.table`, and `panel`.
+    """
+    panels = list(dict.fromkeys(runs["panel"]))
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(2.6 * len(panels), 2.9), sharex=True, sharey=True, squeeze=False
+    )
+    for axis, panel in zip(axes[0], panels, strict=True):
+        part = runs[runs["panel"] == panel].assign(power=lambda t: np.log10(t["lr"]))
+        _marks(axis, part, "power", "val_accuracy", most=0.04)
+        axis.set(title=panel, xlabel="learning rate", ylim=(0, 1))
+        axis.set(xticks=range(-4, -1), xticklabels=["0.0001", "0.001", "0.01"])
+    axes[0, 0].set_ylabel("validation accuracy")
+    _legend(figure, axes[0, -1], runs["outcome"])
+    return figure
+
+
+def _marks(
+    axis: Axes, runs: pd.DataFrame, x: str, y: str, along: bool = False, most: float = 0.15
+) -> None:
+    """A mark a run: a dot for the living, a cross for the lost, set apart a little.
+
+    Parameters
+    ----------
+    along : along the axis y, else x.
+    most : how far, in the axis' units.
+    """
+    for outcome, part in runs.groupby("outcome"):
+        apart = np.random.default_rng(0).uniform(-most, most, len(part))
+        places = part[x] + apart * (not along), part[y] + apart * along
+        marker = "o" if outcome in LIVING else "X"
+        axis.plot(*places, marker, color=STATES[outcome], ms=6, alpha=0.75, mew=0)
+
+
+def _legend(figure: Figure, axis: Axes, outcomes: pd.Series) -> None:
+    for outcome, color in STATES.items():
+        if (outcomes == outcome).any():
+            axis.plot([], [], "o" if outcome in LIVING else "X", color=color, label=outcome)
+    place = dict(ncols=6, loc="outside upper center", handletextpad=0.3, columnspacing=1.2)
+    figure.legend(*axis.get_legend_handles_labels(), **place)
+
+
+def outcomes(verdicts: pd.DataFrame, runs: pd.DataFrame, kinds: Sequence[str]) -> Figure:
+    """What became of the runs with each remedy, as parts of a bar, and how accurate each is.
+
+    Bold are the names of remedies that help by Fisher's test of each alone, uncorrected.
+
+    Parameters
+    ----------
+    verdicts : of `stnlib.book.remedies.verdicts`.
+    runs : of `stnlib.book.remedies.table`; those without a transformer are drawn as a line each.
+    kinds : groups, from the top, below the remedy `nothing`.
+    """
+    order = [("", "nothing")]
+    for kind in kinds:
+        order += [(kind, name) for name in verdicts.index[verdicts["kind"] == kind]]
+    places, at = {}, 0.0
+    for i, (kind, name) in enumerate(order):
+        at += 1.6 if i and kind != order[i - 1][0] else 1.0
+        places[name] = at
+    figure, axes = plt.subplots(1, 2, figsize=(9.5, 0.27 * at + 1.0), sharey=True)
+    seen = runs[runs["remedy"].isin(places)].assign(y=lambda t: t["remedy"].map(places))
+    transformed = seen[seen["transformer"]]
+    for place, part in transformed.groupby("y"):
+        _parts(axes[0], place, part["outcome"])
+    axes[0].set(xlabel="share of trainings", xlim=(0, 1))
+    _marks(axes[1], transformed, "val_accuracy", "y", along=True)
+    for place, part in seen[~seen["transformer"]].groupby("y"):
+        mean = part["val_accuracy"].mean()
+        axes[1].plot([mean] * 2, [place - 0.4, place + 0.4], color="0.4", lw=2)
+    axes[1].plot([], [], color="0.4", lw=2, label="no transformer")
+    axes[1].set(xlabel="validation accuracy", xlim=(0, 1))
+    axes[0].set(yticks=list(places.values()), yticklabels=list(places), ylim=(at + 0.7, 0.3))
+    for label in axes[0].get_yticklabels():
+        label.set_fontweight("bold" if verdicts.loc[label.get_text(), "helps"] else "normal")
+    _legend(figure, axes[1], transformed["outcome"])
+    return figure
+
+
+def _parts(axis: Axes, place: float, outcomes: pd.Series) -> None:
+    """A bar of the shares of outcomes, and how many look or idle."""
+    left = 0.0
+    for outcome, color in STATES.items():
+        share = (outcomes == outcome).mean()
+        axis.barh(place, share, left=left, color=color, height=0.7)
+        left += share
+    living = f"{outcomes.isin(LIVING).sum()} of {len(outcomes)}"
+    axis.text(1.03, place, living, va="center", fontsize="small")
+
+
+def settings(runs: pd.DataFrame, names: Mapping[str, str]) -> Figure:
+    """Validation accuracy of two or more settings side by side, a panel a data set.
+
+    Parameters
+    ----------
+    runs : of `stnlib.book.remedies.table`, and `setting`.
+    names : panels: title by data set.
+    """
+    kinds = list(dict.fromkeys(runs["setting"]))
+    present = {data: title for data, title in names.items() if (runs["data"] == data).any()}
+    figure, axes = plt.subplots(
+        1, len(present), figsize=(1.9 * len(present) + 0.5, 2.9), sharey=True, squeeze=False
+    )
+    for axis, (data, title) in zip(axes[0], present.items(), strict=True):
+        part = runs[runs["data"] == data]
+        _marks(axis, part.assign(x=part["setting"].map(kinds.index)), "x", "val_accuracy")
+        axis.set(title=title, xticks=range(len(kinds)), xlim=(-0.5, len(kinds) - 0.5), ylim=(0, 1))
+        axis.set_xticklabels(kinds, fontsize="small")
+    axes[0, 0].set_ylabel("validation accuracy")
+    _legend(figure, axes[0, -1], runs["outcome"])
+    return figure
+
+
+def paces(histories: pd.DataFrame, goal: float, colors: Mapping[str, str]) -> Figure:
+    """Validation accuracy over epochs, a line a run, with the epoch in which it reaches a goal.
+
+    Where a network has several runs, they are thin, and their mean is thick.
+
+    Parameters
+    ----------
+    histories : columns `network`, `seed`, `epoch`, `val_accuracy`.
+    goal : accuracy; runs that never reach it have no mark.
+    colors : by network.
+    """
+    figure, axis = plt.subplots(figsize=(7.5, 4))
+    axis.axhline(goal, color="0.75", lw=1, zorder=0)
+    ends = []
+    for network, runs in histories.groupby("network", sort=False):
+        color, several = colors[network], runs["seed"].nunique() > 1
+        width = 0.7 if several else 1.8
+        for _, run in runs.groupby("seed"):
+            axis.plot(run["epoch"], run["val_accuracy"], color=color, lw=width, alpha=0.8)
+            reached = run[run["val_accuracy"] >= goal]["epoch"]
+            if len(reached):
+                axis.plot(reached.iloc[0], goal, "o", color=color, ms=6)
+        mean = runs.groupby("epoch")["val_accuracy"].mean()
+        if several:
+            axis.plot(mean.index, mean, color=color, lw=1.8)
+        ends.append((mean.index[-1], mean.iloc[-1], network, color))
+    spread_labels(axis, ends, gap=0.05)
+    label_line(axis, 0, goal, f"{goal:.2f}", "0.4", dx=0, dy=7)
+    axis.set(xlabel="epoch", ylabel="validation accuracy")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure
+
+
+def undoing(history: pd.DataFrame) -> Figure:
+    """How much of each part of a distortion a transformer undoes, over epochs.
+
+    Parameters
+    ----------
+    history : one run's rows, with `epoch`, `undone_tx`, `undone_ty` and `undone_rotation`: slopes
+        of what it does against what it should do, 1 where it undoes all.
+    """
+    figure, axis = plt.subplots(figsize=(6.5, 2.8))
+    for height, text in ((0, "ignored"), (1, "undone")):
+        axis.axhline(height, color="0.8", lw=1, zorder=0)
+        label_line(axis, 0.4, height, text, "0.5", dx=0, dy=6)
+    ends = []
+    for i, (column, name) in enumerate(_UNDONE.items()):
+        axis.plot(history["epoch"], history[column], "o-", color=PALETTE[i], ms=3)
+        ends.append((history["epoch"].iloc[-1], history[column].iloc[-1], name, PALETTE[i]))
+    spread_labels(axis, ends, gap=0.09)
+    axis.set(xlabel="epoch", ylabel="share undone")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure

@@ -1,0 +1,90 @@
+"""Forecasts: what would have foretold that a transformer dies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from stnlib.book.stats import Share, mean_share, wilson
+
+__all__ = ["Threshold", "balanced_accuracy", "fit_threshold", "forecast", "mixed", "told"]
+
+
+class Threshold(NamedTuple):
+    """Above `value` a run is said to die; `accuracy` is balanced, on the runs it was fitted to."""
+
+    value: float
+    accuracy: float
+
+
+def balanced_accuracy(said: Sequence[bool], died: Sequence[bool]) -> float:
+    """Mean of the shares of the dying and of the living that were told right."""
+    said, died = np.asarray(said, dtype=bool), np.asarray(died, dtype=bool)
+    if died.all() or not died.any():
+        raise ValueError("balanced accuracy needs runs that died and runs that lived")
+    return float((said[died].mean() + (~said[~died]).mean()) / 2)
+
+
+def fit_threshold(values: Sequence[float], died: Sequence[bool]) -> Threshold:
+    """The threshold of the best balanced accuracy, midway (in the logarithm) between two values.
+
+    Parameters
+    ----------
+    values : above 0, one a run.
+    """
+    logs = np.log(np.asarray(values, dtype=float))
+    places = np.unique(logs)
+    middles = np.exp((places[1:] + places[:-1]) / 2)
+    if not len(middles):  # all alike: nothing to tell them by
+        return Threshold(float(np.exp(places[0])), 0.5)
+    scored = [Threshold(float(m), balanced_accuracy(np.exp(logs) > m, died)) for m in middles]
+    return max(scored, key=lambda threshold: threshold.accuracy)
+
+
+def mixed(runs: pd.DataFrame, cell: Sequence[str] = ("lr", "loc_lr_factor")) -> pd.DataFrame:
+    """The runs of those cells in which some died and some lived."""
+    shares = runs["death"].notna().groupby([runs[name] for name in cell]).transform("mean")
+    return runs[(shares > 0) & (shares < 1)]
+
+
+def told(said: Sequence[bool], died: Sequence[bool]) -> dict[str, float | Share]:
+    """How well it was told who dies.
+
+    Returns
+    -------
+    `judged`, the balanced accuracy, with its 95 % interval from `low` to `high`; and how many
+    were told right, of the `dying` and of the `living`.
+    """
+    said, died = np.asarray(said, dtype=bool), np.asarray(died, dtype=bool)
+    dying, living = (wilson(int(right.sum()), len(right)) for right in (said[died], ~said[~died]))
+    mean, low, high = mean_share(dying, living)
+    return {"judged": mean, "low": low, "high": high, "dying": dying, "living": living}
+
+
+def forecast(past: pd.DataFrame, fresh: pd.DataFrame, predictors: Sequence[str]) -> pd.DataFrame:
+    """How well a threshold on a predictor tells who dies: fitted on `past` runs, judged on `fresh`.
+
+    Parameters
+    ----------
+    past, fresh : a row a run: `death` and the predictors, above 0; rows without one are left out.
+
+    Returns
+    -------
+    A row a predictor: `threshold`, its balanced accuracy `fitted`, and what `told` says of the
+    fresh runs; nan where the runs of either kind have one outcome only.
+    """
+    rows = {}
+    for name in predictors:
+        (before, died), (after, dies) = (
+            (part[name].dropna(), part["death"].notna()[part[name].notna()])
+            for part in (past, fresh)
+        )
+        rows[name] = {}
+        if all(0 < outcome.mean() < 1 for outcome in (died, dies)):
+            value, accuracy = fit_threshold(before, died)
+            rows[name] = {"threshold": value, "fitted": accuracy} | told(after > value, dies)
+    columns = ["threshold", "fitted", "judged", "low", "high", "dying", "living"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)

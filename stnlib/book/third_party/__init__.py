@@ -1,0 +1,1 @@
+"""Spatial transformers as other people write them, made to fail as they report, and watched."""

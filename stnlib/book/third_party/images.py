@@ -1,0 +1,109 @@
+"""MNIST, Fashion-MNIST and optical digits, plain or turned and moved about a larger canvas."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stnlib.book.third_party.networks import CANVAS
+from stnlib.data import digits
+from stnlib.data.download import writable
+from stnlib.data.sets import DataError, Split, fingerprint
+from stnlib.paths import data_dir
+
+__all__ = ["DATA", "SIZES", "Images", "load"]
+
+#: images to train on and to validate with, and epochs: about 310 steps of each
+SIZES = {"mnist": (10_000, 1_000, 2), "fashion": (10_000, 1_000, 2), "optical": (1_500, 297, 13)}
+DATA = tuple(SIZES)
+TURN, SHIFT = 30, 6  # the most, either way: degrees, pixels of the canvas
+
+
+class Images(NamedTuple):
+    """Training and validation images (N, 1, H, W), float32 in [0, 1], and where they are from."""
+
+    train: Split
+    val: Split
+    fingerprint: str
+
+
+def load(data: str, distorted: bool) -> Images:
+    """Images of 28×28 pixels: 10,000 of `mnist` or `fashion`, or 1,500 of `optical`; and some more.
+
+    `optical` are the digits that scikit-learn carries (E. Alpaydin and C. Kaynak, Optical
+    Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998; its test part):
+    8×8 pixels, here enlarged to the 20×20 in the middle that MNIST's digits have.
+
+    Where `distorted`, each lies on a black 40×40 canvas, turned by up to 30 degrees and moved by
+    up to 6 pixels, always in the same way.
+
+    Raises
+    ------
+    ValueError
+        If there is no such data set.
+    DataError
+        If it is missing and out of reach.
+    """
+    if data not in DATA:
+        raise ValueError(f"data must be one of {', '.join(DATA)}, not {data!r}")
+    n_train, n_val, _ = SIZES[data]
+    n = n_train + n_val
+    pixels, labels = _SOURCES[data]()
+    images = torch.from_numpy(pixels[:n].copy()).unsqueeze(1).float() / 255
+    images = _distort(images) if distorted else images
+    parts = torch.split(images, n_train), torch.split(torch.from_numpy(labels[:n].copy()), n_train)
+    train, val = (Split(*part) for part in zip(*parts, strict=True))
+    return Images(train, val, fingerprint(train, val))
+
+
+def _fashion() -> tuple[np.ndarray, np.ndarray]:
+    """All training images, downloaded through torchvision, whole or not at all, where missing."""
+    from torchvision.datasets import FashionMNIST  # late: slow to import, and seldom needed
+
+    place = data_dir() / "FashionMNIST"
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # it tells of each try
+            if not place.exists():
+                with tempfile.TemporaryDirectory(dir=writable(data_dir())) as unfinished:
+                    FashionMNIST(unfinished, download=True)
+                    os.replace(Path(unfinished) / place.name, place)
+            found = FashionMNIST(data_dir(), download=True)  # unpacks what lies there packed
+    except (OSError, RuntimeError, ValueError) as error:
+        raise DataError(
+            f"Fashion-MNIST is not in {place / 'raw'} and could not be downloaded "
+            f"({type(error).__name__}): put its four .gz files there, or name a folder that has "
+            "FashionMNIST/raw in STNLIB_DATA"
+        ) from None
+    return found.data.numpy(), found.targets.numpy()
+
+
+def _optical() -> tuple[np.ndarray, np.ndarray]:
+    from sklearn.datasets import load_digits  # late: slow to import
+
+    found = load_digits()
+    small = torch.from_numpy(found.images).unsqueeze(1) * (255 / 16)
+    large = F.interpolate(small, size=(20, 20), mode="bilinear", align_corners=False)
+    return F.pad(large, [4] * 4).squeeze(1).numpy(), found.target.astype(np.int64)
+
+
+_SOURCES = {"mnist": lambda: digits.mnist(), "fashion": _fashion, "optical": _optical}
+
+
+def _distort(images: Tensor) -> Tensor:
+    draws = torch.rand(len(images), 3, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    angle = torch.deg2rad(TURN * draws[:, 0])
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    x, y = (draws[:, 1:] * SHIFT * 2 / CANVAS).T
+    theta = torch.stack([cos, -sin, x, sin, cos, y], 1).view(-1, 2, 3)
+    canvas = F.pad(images, [(CANVAS - images.shape[-1]) // 2] * 4)
+    grid = F.affine_grid(theta, list(canvas.shape), align_corners=False)
+    return F.grid_sample(canvas, grid, align_corners=False)

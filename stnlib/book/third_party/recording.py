@@ -1,0 +1,123 @@
+"""The runs of the study, recorded one by one and read as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from stnlib.book.stats import Share, wilson
+from stnlib.book.third_party.images import SIZES, load
+from stnlib.book.third_party.networks import NETWORKS, RATES
+from stnlib.book.third_party.training import train
+from stnlib.records import observations
+from stnlib.records.provenance import provenance
+
+__all__ = ["STUDY", "ends", "plan", "record", "runs", "verdicts"]
+
+STUDY = "wild"
+
+
+def plan(data: str, seeds: int = 5, controls: int = 2) -> list[dict[str, Any]]:
+    """What to do, as `what` of `stnlib.records.observations`, seed by seed.
+
+    Every network at each of its rates; at the two higher ones, with the first `controls` seeds,
+    also with a transformer that is not trained. ``monitor``: 2 marks runs of bounded networks since
+    the monitor measures the step of θ itself; until then it was that of the layer before the bound.
+    """
+    n_train, _, epochs = SIZES[data]
+    cases = [
+        (seed, network, lr, frozen)
+        for seed in range(seeds)
+        for network, rates in RATES.items()
+        for lr in rates
+        for frozen in (False, True)
+        if not frozen or (seed < controls and lr > rates[0])
+    ]
+    return [
+        {"network": network, "data": data, "lr": lr, "seed": seed, "frozen": frozen}
+        | {"epochs": epochs, "n_train": n_train}
+        | ({"monitor": 2} if NETWORKS[network].bounded else {})
+        for seed, network, lr, frozen in cases
+    ]
+
+
+def record(what: dict[str, Any], folder: Path) -> Path:
+    """Do one thing of a `plan` and write the observation, unless it is there already."""
+    path = observations.place(folder, STUDY, what)
+    if path.exists():
+        return path
+    images = load(what["data"], NETWORKS[what["network"]].distorted)
+    names = ("lr", "seed", "epochs", "frozen")
+    rows = train(what["network"], images, **{name: what[name] for name in names})
+    origin = provenance(torch.device("cpu"), images.fingerprint)
+    return observations.write(folder, STUDY, what, rows, origin)
+
+
+def runs(found: Iterable[dict[str, Any]]) -> pd.DataFrame:
+    """A row a run: what was done, what the monitor said, what happened, and two verdicts.
+
+    Parameters
+    ----------
+    found : observations of this study.
+
+    Returns
+    -------
+    The fields of `plan`, `monitor` 1 where it was the first and nan where that makes no difference;
+    those of `train`'s first row; and two more. `fate`: `died` (black, gone or accuracy fallen, for
+    good), `shrunken` or `alive`; `failed`: the first step at which what became of it showed,
+    `blackened` included where it died; nan where it is alive.
+    """
+    table = pd.DataFrame([one["what"] | one["rows"][0] for one in found])
+    table = table.reindex(columns=dict.fromkeys([*table, "monitor"]))
+    bounded = table["network"].map(lambda name: NETWORKS[name].bounded)
+    table["monitor"] = table["monitor"].fillna(1).where(bounded)
+    steps = ["warned", "died", "fell", "blackened", "shrank"]
+    table[steps] = table[steps].astype(float)
+    dead = table[["died", "fell"]].notna().any(axis=1)
+    table["failed"] = table[steps[1:]].where(dead, table[["shrank"]]).min(axis=1)
+    table["fate"] = np.select([dead, table["shrank"].notna()], ["died", "shrunken"], "alive")
+    return table.drop(columns=["kind"]).sort_values(["network", "lr", "frozen", "seed"])
+
+
+def ends(table: pd.DataFrame) -> pd.DataFrame:
+    """A row a network and rate: how many runs of each fate, and mean accuracies, the controls' too.
+
+    Parameters
+    ----------
+    table : of `runs`.
+    """
+    cell = ["network", "lr"]
+    trained = table[~table["frozen"]]
+    fates = trained.groupby([*cell, "fate"], sort=False).size().unstack(fill_value=0)
+    accuracy = table.groupby([*cell, "frozen"], sort=False)["accuracy"].mean().unstack()
+    return fates.join(accuracy.rename(columns={False: "accuracy", True: "classifier alone"}))
+
+
+def verdicts(table: pd.DataFrame) -> dict[str, Share]:
+    """How many runs the monitor warned of, by what became of them; nothing of what none became.
+
+    Parameters
+    ----------
+    table : of `runs`.
+    """
+    trained, controls = table[~table["frozen"]], table[table["frozen"]]
+    fate, warned, said = trained["fate"], trained["warned"], trained["warned"].notna()
+    lowest = trained["lr"] == trained.groupby(["data", "network"])["lr"].transform("min")
+    cases = {
+        "fell, and warned before": (trained["fell"].notna(), warned < trained["fell"]),
+        "died, and warned before the first sign": (fate == "died", warned < trained["failed"]),
+        "shrank, and warned before it": (fate == "shrunken", warned < trained["failed"]),
+        "alive, and warned": (fate == "alive", said),
+        "alive at the lowest rate, and warned": (lowest & (fate == "alive"), said),
+        "controls, and warned": (controls["frozen"], controls["warned"].notna()),
+    }
+    return {
+        what: wilson(int(such[of].sum()), int(of.sum()))
+        for what, (of, such) in cases.items()
+        if of.any()
+    }

@@ -1,0 +1,115 @@
+"""Their training loop, with the monitor in two lines, and what came of it."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from stnlib.book.deaths import WINDOW, death, fall, running_mean
+from stnlib.book.third_party.images import Images
+from stnlib.book.third_party.networks import NETWORKS
+from stnlib.diagnostics import CollapseMonitor, CollapseWarning
+from stnlib.records.outcome import BLACK, SEEN
+
+__all__ = ["train"]
+
+BATCH, THIN = 64, 5
+COLUMNS = ("accuracy", "loss", "coverage", "black", "extent", "centre", "step", "phi")
+
+Row = dict[str, Any]
+
+
+def train(
+    name: str, images: Images, lr: float, seed: int, epochs: int, frozen: bool = False
+) -> list[Row]:
+    """Train a network of `NETWORKS`, watched, and say what the monitor said and what happened.
+
+    Parameters
+    ----------
+    images : distorted where the network's are.
+    frozen : leave the transformer as it begins, the identity or near it, and train the classifier
+        alone: what dies then does not die of its transformer.
+
+    Returns
+    -------
+    First a row with ``kind`` "run", None for what did not happen: `warned` and `warning`, the
+    monitor's first step and kind; `died` and `fell`, see `stnlib.book.deaths`; `blackened`, the
+    first step at which more than 99 % of the outputs are black; `shrank`, the step from which
+    coverage is below 1/2, in the mean of 10; `best` and `at_warning`, running accuracy (20 batches)
+    at its best before the warning, or at all, and of the 10 batches up to it; `accuracy` on the
+    validation images, `coverage` and `black`, means of the last 10 steps; `steps`. Then a row with
+    ``kind`` "step" for every fifth step, with the monitor's numbers.
+
+    Raises
+    ------
+    ValueError
+        If there is no such network.
+    """
+    if name not in NETWORKS:
+        raise ValueError(f"network must be one of {', '.join(NETWORKS)}, not {name!r}")
+    torch.manual_seed(seed)
+    model = NETWORKS[name]()
+    for part, parameter in model.named_parameters():
+        parameter.requires_grad_(part.startswith("classifier") or not frozen)
+    optimizer = model.optimizer(lr)
+    monitor = CollapseMonitor(model, optimizer)  # the first line
+    for _ in range(epochs):
+        for chosen in torch.randperm(len(images.train)).split(BATCH):
+            batch = images.train.take(chosen)
+            logits = model(batch.images)
+            loss = F.cross_entropy(logits, batch.labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            with warnings.catch_warnings(action="ignore", category=CollapseWarning):
+                monitor.step(loss)  # the second
+            hits = logits.argmax(1) == batch.labels
+            monitor.trace.note("accuracy", hits.float().mean().item())
+    monitor.detach()
+    frame = monitor.to_frame()
+    run = _run(frame, monitor.trace.events) | {"accuracy": _accuracy(model, images)}
+    steps = frame.loc[frame.index % THIN == 0, list(COLUMNS)].to_dict("index")
+    return [run, *({"kind": "step", "n": int(n)} | _short(row) for n, row in steps.items())]
+
+
+def _run(frame: pd.DataFrame, events: list[tuple[int, str]]) -> Row:
+    warned, warning = events[0] if events else (None, None)
+    accuracy = frame["accuracy"].loc[:warned]
+    last = frame[["coverage", "black"]].tail(WINDOW).mean()
+    return {
+        "kind": "run",
+        **{"warned": warned, "warning": warning},
+        **{"died": death(frame), "fell": fall(frame["accuracy"])},
+        "blackened": _first(frame["black"] > BLACK),
+        "shrank": _for_good(running_mean(frame["coverage"], WINDOW) < SEEN),
+        "best": float(accuracy.rolling(20, min_periods=1).mean().max()),
+        "at_warning": float(accuracy.tail(10).mean()) if warned else None,
+        **_short(last),
+        "steps": len(frame),
+    }
+
+
+def _first(true: pd.Series) -> int | None:
+    return int(true.idxmax()) if true.any() else None
+
+
+def _for_good(true: np.ndarray) -> int | None:
+    """The step, from 1, from which something is true until the end."""
+    return int(np.flatnonzero(~true)[-1]) + 2 if true[-1] else None
+
+
+def _short(row) -> Row:
+    return {name: float(f"{value:.4g}") for name, value in row.items()}
+
+
+@torch.no_grad()
+def _accuracy(model: nn.Module, images: Images) -> float:
+    model.eval()
+    hits = model(images.val.images).argmax(1) == images.val.labels
+    return hits.float().mean().item()

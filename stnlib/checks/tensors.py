@@ -1,0 +1,79 @@
+"""Checks of the tensors and modules that a caller hands over: types and shapes, never contents.
+
+They read no number out of a tensor, so that beside a training step no device is waited for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stnlib.checks.values import flag, shown
+
+__all__ = [
+    "FLOATS",
+    "check_fits",
+    "check_flag",
+    "check_images",
+    "check_module",
+    "check_same",
+    "check_tensor",
+]
+
+FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+
+
+def check_tensor(name: str, value: Any) -> None:
+    """Raise a TypeError unless `value` is a dense floating-point tensor."""
+    if not isinstance(value, Tensor) or value.dtype not in FLOATS:
+        raise TypeError(f"{name} must be a floating-point tensor, not {shown(value)}")
+    if value.layout is not torch.strided:
+        raise TypeError(f"{name} must be a dense tensor, not {value.layout}")
+
+
+def check_same(**tensors: Tensor) -> None:
+    """Raise a ValueError unless two tensors have one dtype and are on one device."""
+    (name, first), (other, second) = tensors.items()
+    if first.dtype != second.dtype or first.device != second.device:
+        raise ValueError(
+            f"{name} and {other} must have one dtype and device, not {first.dtype} on "
+            f"{first.device} and {second.dtype} on {second.device}"
+        )
+
+
+def check_flag(name: str, value: Any) -> None:
+    """Raise a ValueError unless `value` is True or False."""
+    if value is not True and value is not False:
+        raise ValueError(f"{name} must be {flag(value)}, not {shown(value)}")
+
+
+def check_module(name: str, value: Any) -> None:
+    """Raise a TypeError unless `value` is a module."""
+    if not isinstance(value, nn.Module):
+        kind = f"the class {value.__name__}" if isinstance(value, type) else shown(value)
+        raise TypeError(f"{name} must be a torch.nn.Module, not {kind}")
+
+
+def check_images(
+    name: str, images: Any, channels: int | None = None, size: int | None = None
+) -> None:
+    """Raise unless `images` are (N, C, H, W) floating point, of these channels and this side."""
+    check_tensor(name, images)
+    wanted = ("N", channels or "C", size or "H", size or "W")
+    wrong = images.ndim != 4 or 0 in images.shape[1:]
+    wrong = wrong or any(
+        isinstance(want, int) and n != want for want, n in zip(wanted, images.shape, strict=True)
+    )
+    if wrong:
+        shape = ", ".join(map(str, wanted))
+        raise ValueError(f"{name} must have shape ({shape}), not {tuple(images.shape)}")
+
+
+def check_fits(images: Tensor, weight: Tensor) -> None:
+    """Raise a ValueError where a layer is elsewhere or, autocast apart, of another dtype."""
+    if images.device != weight.device:
+        raise ValueError(f"images must be on the network's {weight.device}, not {images.device}")
+    if images.dtype != weight.dtype and not torch.is_autocast_enabled(images.device.type):
+        raise ValueError(f"images must have the network's {weight.dtype}, not {images.dtype}")

@@ -1,0 +1,256 @@
+"""Seeing what a model's sampler does, without changing the model: hooks for one forward pass.
+
+A `SpatialTransformer` of `stnlib.models` is recognised by its attributes. In any other model the
+calls of `affine_grid` and `grid_sample` are seen by a `TorchFunctionMode` that is active during
+the model's forward pass and no longer; no function is replaced. A sampler of one's own, which
+calls neither, tells of itself by `sampled`.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode, handle_torch_function, has_torch_function
+
+from stnlib.checks.tensors import check_images
+from stnlib.diagnostics.footprints import black_share, check_grid
+from stnlib.diagnostics.graph import leaves, slope
+
+__all__ = ["Look", "Watch", "sampled"]
+
+OURS = ("localisation", "family", "locate", "sample")  # what a SpatialTransformer has
+COARSE = (16, 16)  # points of the grid by which families that are not affine are judged
+
+
+@dataclass
+class Look:
+    """What one forward pass showed, detached.
+
+    `black`, the share of black output images; `size`, (W, H) of the input images in pixels, None
+    where a sampler of one's own does not tell; `theta` (N, P) or None; `matrix` (N, 2, 3) where
+    the transform is known to be affine, else `grid` (N, h, w, 2); `features` (M, F) that go into
+    the layer that makes θ, with the `weight` and `bias` that it had, copied; None without one.
+    `slope` (M, P) of θ over that layer's output, where something such as a tanh lies between
+    the two and gradients were on; else None.
+    """
+
+    black: Tensor
+    size: tuple[int, int] | None = None
+    theta: Tensor | None = None
+    matrix: Tensor | None = None
+    grid: Tensor | None = None
+    features: Tensor | None = None
+    weight: Tensor | None = None
+    bias: Tensor | None = None
+    slope: Tensor | None = None
+
+
+def sampled(grid: Tensor, output: Tensor, images: Tensor | None = None) -> Tensor:
+    """Return `output`; and let a monitor see what a sampler that is not PyTorch's made of `grid`.
+
+    To be called in a model's forward pass: ``out = sampled(grid, sampler(images, grid), images)``.
+    It costs nothing.
+
+    Parameters
+    ----------
+    grid : (N, h, w, 2) float, normalised (x, y).
+    output : (N, C, h, w) float.
+    images : (N, C, H, W), which were sampled; without them a monitor cannot tell that a view has
+        become a point.
+    """
+    tensors = (grid, output) if images is None else (grid, output, images)
+    if has_torch_function(tensors):
+        return handle_torch_function(sampled, tensors, grid, output, images)
+    check_grid(grid)
+    check_images("output", output)
+    if images is not None:
+        check_images("images", images)
+    return output
+
+
+class _Enough(Exception):
+    """Ends a probe once the sampler has been seen."""
+
+
+class _Calls(TorchFunctionMode):
+    """Tells of calls of `affine_grid`, `grid_sample` and `sampled`."""
+
+    def __init__(self, made, sampled) -> None:
+        super().__init__()
+        self._made, self._sampled = made, sampled
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        if func is F.affine_grid:
+            self._made(args[0] if args else kwargs["theta"], result)
+        elif func is F.grid_sample and result.ndim == 4:
+            images = args[0] if args else kwargs["input"]
+            self._sampled(args[1] if len(args) > 1 else kwargs["grid"], result, images)
+        elif func is sampled:
+            self._sampled(args[0], result, args[2])
+        return result
+
+
+class Watch:
+    """Hooks on a model that leave a `Look` in `look` after each forward pass with gradients.
+
+    Parameters
+    ----------
+    model : any module; what `torch.compile` returned, too: inside of it nothing can be seen, so
+        before every `every`-th pass the uncompiled module is run as far as its sampler.
+    sampler : which of the model's samplers, in the order in which they run, from 0.
+    every : passes from one look to the next.
+    failed : called with θ when a pass ends by an error between θ and the sampler.
+
+    Attributes
+    ----------
+    calls : forward passes with gradients so far.
+    localisation, rest : parameters that θ depends on, none until the first look; the others.
+    layer : the `nn.Linear` that makes θ, None where something else does.
+    """
+
+    def __init__(self, model: nn.Module, sampler: int = 0, every: int = 1, failed=None) -> None:
+        self.look: Look | None = None
+        self.calls = 0
+        self.localisation: list[nn.Parameter] = []
+        self.layer: nn.Linear | None = None
+        self._sampler, self._every = sampler, every
+        self._eager = getattr(model, "_orig_mod", model)
+        modules = list(self._eager.modules())
+        self._ours = [m for m in modules if all(hasattr(m, name) for name in OURS)]
+        self._candidates = [m for m in modules if isinstance(m, nn.Linear)]
+        self.rest = list(self._eager.parameters())
+        self._stack = ExitStack()
+        self._searched = False
+        self._failed = failed
+        self._theta: Tensor | None = None
+        self._hooks = [model.register_forward_pre_hook(self._before, with_kwargs=True)]
+        if self._eager is model:
+            self._hooks.append(model.register_forward_hook(self._after, always_call=True))
+
+    def detach(self) -> None:
+        """Take the hooks off the model."""
+        self._stack.close()
+        for hook in self._hooks:
+            hook.remove()
+
+    def _before(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
+        if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+            return
+        self.calls += 1
+        if (self.calls - 1) % self._every:
+            return
+        if self._eager is not module:
+            self._probe(args, kwargs)
+        else:
+            self._stack.close()
+            self._open()
+
+    def _after(self, module: nn.Module, args: tuple, output) -> None:
+        if torch.compiler.is_compiling():
+            return
+        self._stack.close()
+        theta, self._theta = self._theta, None
+        if output is None and self.look is None and theta is not None and self._failed:
+            self._failed(theta.detach())
+
+    def _probe(self, args: tuple, kwargs: dict) -> None:
+        """Run the uncompiled module in evaluation mode: no dropout, no statistics, no trace."""
+        training = [m for m in self._eager.modules() if m.training]
+        for m in training:
+            m.training = False
+        try:
+            with self._stack, torch.set_grad_enabled(not self._searched):
+                self._open(enough=True)
+                self._eager(*args, **kwargs)
+        except _Enough:
+            pass
+        finally:
+            for m in training:
+                m.training = True
+
+    def _open(self, enough: bool = False) -> None:
+        """Put in place everything that sees, until `_stack` is closed: for one pass."""
+        self.look, self._theta, self._grid, self._passes = None, None, None, {}
+        self._left, self._enough = self._sampler, enough
+        hooks = [(layer, self._passed) for layer in self._candidates]
+        for transformer in self._ours[self._sampler : self._sampler + 1]:
+            hooks += [(transformer.localisation, self._located), (transformer, self._transformed)]
+        for module, function in hooks:
+            self._stack.callback(module.register_forward_hook(function).remove)
+        if not self._ours:
+            self._stack.enter_context(_Calls(self._made, self._sampled))
+
+    def _passed(self, layer: nn.Linear, args: tuple, output: Tensor) -> None:
+        if self._passes is not None:  # what comes behind the sampler makes no θ
+            self._passes[id(layer)] = args[0].detach(), output
+
+    def _made(self, theta: Tensor, grid: Tensor) -> None:
+        self._theta, self._grid = theta, grid
+
+    def _sampled(self, grid: Tensor, output: Tensor, images: Tensor | None) -> None:
+        self._left -= 1
+        if self._left != -1:
+            return
+        black = black_share(output.detach(), None if images is None else images.detach())
+        look = Look(black, _size(images))
+        if self._grid is grid:  # made by affine_grid and by nothing else
+            look.matrix = self._theta.detach()
+            look.theta = look.matrix.flatten(1)
+        else:
+            look.grid = grid.detach()
+        self._finish(look, grid)
+
+    def _located(self, localisation: nn.Module, args: tuple, theta: Tensor) -> None:
+        self._theta, self._size = theta, _size(args[0] if args else None)
+
+    def _transformed(self, transformer: nn.Module, args: tuple, output: Tensor) -> None:
+        theta = self._theta.detach().float()
+        black = black_share(output.detach(), args[0].detach() if args else None)
+        look = Look(black, self._size, theta)
+        family = transformer.family
+        if getattr(family, "name", None) == "affine":
+            look.matrix = theta.reshape(-1, 2, 3)  # its rows, which need no check and no assembling
+        elif getattr(getattr(family, "base", None) or family, "affine", False):
+            look.matrix = family.matrix(theta)[:, :2]
+        else:
+            look.grid = family.grid(theta, COARSE, align_corners=transformer.align_corners)
+        self._finish(look, self._theta)
+
+    def _finish(self, look: Look, source: Tensor) -> None:
+        if not self._searched and source.requires_grad:
+            self._search(source)
+        if self._passes and id(self.layer) in self._passes:
+            features, output = self._passes[id(self.layer)]
+            look.features = features.flatten(0, -2).float()
+            look.weight = self.layer.weight.detach().clone()
+            look.bias = None if self.layer.bias is None else self.layer.bias.detach().clone()
+            look.slope = slope(source if self._theta is None else self._theta, output)
+            if look.theta is None:
+                bias = None if look.bias is None else look.bias.float()
+                look.theta = F.linear(look.features, look.weight.float(), bias)
+        self._passes = self._theta = self._grid = None  # hold on to no graph
+        self.look = look
+        if self._enough:
+            raise _Enough
+
+    def _search(self, source: Tensor) -> None:
+        """Find the parameters that θ depends on, and the linear layer nearest to it."""
+        known = {id(p) for p in self._eager.parameters()}
+        self.localisation = [p for p in leaves(source) if id(p) in known]
+        found = {id(p) for p in self.localisation}
+        self.rest = [p for p in self._eager.parameters() if id(p) not in found]
+        for layer in self._candidates if found else ():
+            if any(p is self.localisation[0] for p in (layer.weight, layer.bias)):
+                self.layer = layer
+        self._candidates = [self.layer] if self.layer else []
+        self._searched = True
+
+
+def _size(images: Tensor | None) -> tuple[int, int] | None:
+    return None if images is None else (images.shape[-1], images.shape[-2])

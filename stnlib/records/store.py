@@ -1,0 +1,314 @@
+"""Records: what a training gave, with where it came from, one small JSON file a run."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stnlib.atomic import write_whole
+from stnlib.errors import ConfigError
+from stnlib.paths import BOOK, own_records
+from stnlib.records import outcome
+from stnlib.records.schema import check_history, check_origin, check_result, check_study
+from stnlib.records.sealed import RecordError, check_parts, dump, seal, unseal
+from stnlib.records.studyfile import configurations
+from stnlib.training.config import RunConfig
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "SCHEMA",
+    "check",
+    "examine",
+    "find",
+    "folders",
+    "histories",
+    "locate",
+    "of_any_seed",
+    "of_study",
+    "paths",
+    "paths_of_study",
+    "place",
+    "read",
+    "read_all",
+    "read_each",
+    "table",
+    "trace_path",
+    "weights_path",
+    "write",
+]
+
+SCHEMA = 2
+Record = dict[str, Any]
+_PARTS = ("schema", "study", "key", "config", "history", "result", "provenance")
+_ORIGIN = ("data", "device", "threads", "versions", "system", "source", "date")
+
+
+def folders() -> list[Path]:
+    """Where records lie: the book's (in a checkout), then the reader's own.
+
+    The reader's own folder, which new records go to: see `stnlib.paths.own_records`.
+    """
+    book = BOOK / "records"
+    return [book, own_records()] if book.is_dir() else [own_records()]
+
+
+def write(
+    folder: Path,
+    study: str,
+    config: RunConfig,
+    history: list[dict[str, Any]],
+    result: dict[str, Any],
+    origin: dict[str, Any],
+) -> Path:
+    """Write ``folder/study/<key>.json``, whole or not at all, and return its path."""
+    values = (SCHEMA, study, config.key, config.to_dict(), history, result, origin)
+    record = dict(zip(_PARTS, values, strict=True))
+    path = place(folder, study, config)
+    write_whole(path, _format(record))
+    return path
+
+
+def place(folder: Path, study: str, config: RunConfig) -> Path:
+    """Where in `folder` the record of a study's run belongs."""
+    return folder / study / f"{config.key}.json"
+
+
+def _format(record: Record) -> bytes:
+    """JSON with one line an epoch, so that a person and a diff can read it, and its digest."""
+    lines = {part: dump(value) for part, value in record.items()}
+    lines["config"] = json.dumps(record["config"])  # unrounded: its key is of every digit
+    rows = ",\n  ".join(dump(row) for row in record["history"])
+    lines["history"] = f"[\n  {rows}\n ]"
+    return seal(lines)
+
+
+def read(path: Path) -> Record:
+    """Read one record; for what is returned see `check`.
+
+    Raises
+    ------
+    RecordError
+        When it is no JSON, of another schema, was edited so that its digest no longer fits,
+        or does not stand `check`.
+    """
+    return check(unseal(path, SCHEMA), path)
+
+
+def check(record: Record, path: Path) -> Record:
+    """Check the content of the file `path`: its key, and what each part holds.
+
+    Returns
+    -------
+    The same, `config` as a `RunConfig`, and nan for what was not finite.
+
+    Raises
+    ------
+    RecordError
+        One line: a part that is missing, an impossible configuration, a key that does not fit
+        it, or a type, name or range of a value that no training gives.
+    """
+    check_parts(record, _PARTS, path)
+    try:
+        config = RunConfig.from_dict(record["config"])
+    except (ConfigError, TypeError, RecursionError) as error:
+        raise RecordError(f"{path} holds an impossible configuration: {error}") from None
+    if not config.key == record["key"] == path.stem:
+        raise RecordError(f"{path} was edited: its configuration has the key {config.key}")
+    try:
+        check_study(record["study"])
+        check_history(record["history"], config.epochs, config.has_transformer)
+        check_result(record["result"])
+        check_origin(record["provenance"], _ORIGIN)
+    except ValueError as error:
+        raise RecordError(f"{path} cannot be true: {error}") from None
+    measured = {part: _numbers(record[part]) for part in ("history", "result")}
+    return record | {"config": config} | measured
+
+
+def _numbers(value: Any) -> Any:
+    """The same with nan where JSON, which has none, holds null."""
+    if isinstance(value, dict):
+        return {n: one if type(one) is float else _numbers(one) for n, one in value.items()}
+    if isinstance(value, list):
+        return [one if type(one) is float else _numbers(one) for one in value]
+    return math.nan if value is None else value
+
+
+def paths(study: str = "*", where: Iterable[Path] | None = None, key: str = "*") -> list[Path]:
+    """The records in a study's folder, or in all, in the order of keys; the first folder's win.
+
+    A training may belong to several studies, and its record lies in the folder of one: for all
+    runs of a study see `of_study`.
+    """
+    found: dict[str, Path] = {}
+    for folder in folders() if where is None else where:
+        for path in sorted(folder.glob(f"{study}/{key}.json")):
+            found.setdefault(path.stem, path)
+    return [found[key] for key in sorted(found)]
+
+
+def read_all(where: Iterable[Path] | None = None) -> list[Record]:
+    """All records, in the order of keys.
+
+    Raises
+    ------
+    RecordError
+        For the first that cannot be read; `read_each` leaves such out and says so.
+    """
+    return [read(path) for path in paths(where=where)]
+
+
+def paths_of_study(study: str, where: Sequence[Path] | None = None) -> list[Path]:
+    """Where the records of a study's runs are.
+
+    The book's study file says which runs these are, and in which order; a record counts in
+    whichever study it was made, for one training may belong to several. A study that the book
+    has no file of has the records in its folder, in the order of keys.
+
+    Parameters
+    ----------
+    study : name of the file in the book's `studies`, without its ending, or of a folder.
+    where : folders of records; the book's and the reader's own by default.
+
+    Raises
+    ------
+    ConfigError
+        One line, where there is no such study or its file is not sound.
+    """
+    where = folders() if where is None else where
+    file = where[0].parent / "studies" / f"{study}.toml"
+    if not file.is_file():
+        known = {path.parent.name for folder in where for path in folder.glob("*/*.json")}
+        if study not in known:
+            names = ", ".join(sorted(known)) or "none"
+            raise ConfigError(f"there are no records of a study {study!r}: there are {names}")
+        return paths(study, where)
+    made = {path.stem: path for path in paths(where=where)}
+    wanted = dict.fromkeys(config.key for config in configurations(file))
+    return [made[key] for key in wanted if key in made]
+
+
+def of_study(study: str, where: Sequence[Path] | None = None) -> list[Record]:
+    """The records of a study's runs; see `paths_of_study`."""
+    return [read(path) for path in paths_of_study(study, where)]
+
+
+def locate(config: RunConfig, where: Iterable[Path] | None = None) -> Path | None:
+    """Where the record of a configuration is, in whichever study it was made, or None."""
+    return next(iter(paths(where=where, key=config.key)), None)
+
+
+def find(config: RunConfig, where: Iterable[Path] | None = None) -> Record | None:
+    """The record of a configuration, or None."""
+    return read(path) if (path := locate(config, where)) else None
+
+
+def of_any_seed(config: RunConfig, where: Iterable[Path] | None = None) -> list[Record]:
+    """The records of a configuration with whatever seed, in the order of their seeds."""
+    same = [r for r in read_all(where=where) if r["config"].replace(seed=config.seed) == config]
+    return sorted(same, key=lambda record: record["config"].seed)
+
+
+def read_each(
+    study: str | None = None, where: Sequence[Path] | None = None
+) -> tuple[list[Record], list[str]]:
+    """The records of a study, or all, that can be read, and a line for each that cannot."""
+    return _each(paths_of_study(study, where) if study else paths(where=where))
+
+
+def examine(where: Iterable[Path] | None = None, values: bool = True) -> tuple[int, list[str]]:
+    """Number of readable records, and a line for each that is not.
+
+    Parameters
+    ----------
+    values : check what each part holds, too, and not only that nothing has changed since the
+        record was written, which takes half of the time.
+    """
+    every = folders() if where is None else where
+    count, problems = 0, []
+    for path in (path for folder in every for path in sorted(folder.glob("*/*.json"))):
+        try:
+            # What is read is forgotten: together they fill 100 MB.
+            read(path) if values else unseal(path, SCHEMA)
+            count += 1
+        except RecordError as error:
+            problems.append(str(error))
+    return count, problems
+
+
+def _each(files: Iterable[Path]) -> tuple[list[Record], list[str]]:
+    found, problems = [], []
+    for path in files:
+        try:
+            found.append(read(path))
+        except RecordError as error:
+            problems.append(str(error))
+    return found, problems
+
+
+def table(records: Iterable[Record]) -> pd.DataFrame:
+    """Records as one tidy table: one row a run.
+
+    Returns
+    -------
+    Columns: `study`, `key`, every field of the configuration, everything in the result,
+    `val_accuracy` and `val_loss` after the last epoch; `outcome`, `corner_spread` (in input
+    pixels), `diverged` and `at_chance` (see `stnlib.records.outcome`); `data_fingerprint`,
+    `threads`, `date`.
+    """
+    import pandas as pd  # late: half a second, for tables alone
+
+    return pd.DataFrame([_row(record) for record in records])
+
+
+def _row(record: Record) -> Record:
+    return {
+        **{name: record[name] for name in ("study", "key")},
+        **record["config"].to_dict(),
+        **record["result"],
+        **{name: record["history"][-1][name] for name in ("val_accuracy", "val_loss")},
+        **_verdict(record),
+        "data_fingerprint": record["provenance"]["data"],
+        **{name: record["provenance"][name] for name in ("threads", "date")},
+    }
+
+
+def _verdict(record: Record) -> Record:
+    found = outcome.outcome(record)
+    return {
+        "outcome": found,
+        "corner_spread": outcome.corner_spread(record) if found else math.nan,
+        "diverged": outcome.diverged(record),
+        "at_chance": outcome.at_chance(record),
+    }
+
+
+def histories(records: Iterable[Record]) -> pd.DataFrame:
+    """The course of records as one tidy table: one row a run and epoch.
+
+    Returns
+    -------
+    Columns: `key`, every field of the configuration, and those of the history.
+    """
+    import pandas as pd
+
+    rows = []
+    for record in records:
+        same = {"key": record["key"], **record["config"].to_dict()}
+        rows += [same | row for row in record["history"]]
+    return pd.DataFrame(rows)
+
+
+def weights_path(record_path: Path) -> Path:
+    """Where the transformer's weights lie, for the records that keep them."""
+    return record_path.with_suffix(".safetensors")
+
+
+def trace_path(record_path: Path) -> Path:
+    """Where the trace of a run's steps lies, for the records that have one."""
+    return record_path.with_suffix(".npz")

@@ -1,0 +1,357 @@
+"""The run's configuration: everything that a person decides about one training.
+
+What the machine decides (device, threads, versions, wall time) is no part of it and
+stands in a record's provenance.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from stnlib.checks.values import Rule, choice, flag, number, optional, whole
+from stnlib.errors import ConfigError
+
+__all__ = ["RunConfig", "check", "defaults", "explained", "parse_settings"]
+
+
+def _decided(default: Any, rule: Rule, meaning: str) -> Any:
+    return field(default=default, metadata={"rule": rule, "meaning": meaning})
+
+
+_DISTORTED = ("c10d", "shapes10d")
+_CIFAR_LIKE = ("c10", "c10d", "shapes10", "shapes10d")
+_SCATTERED = ("mnist", "c10", "shapes10")
+_DISTORTED_ONLY = ("oracle", "crop")
+_SIDES = dict(cm=40, digits=40, mnist=28, c10=32, c10d=64, shapes10=32, shapes10d=64)
+_SCHEDULES = ("constant", "step", "cosine", "onecycle", "plateau")
+_LOCNETS = ("paper", "x4", "x16", "relu", "groupnorm", "deep", "shared", "bounded", "normalised")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """One training, as decided by a person; checks itself when it is made.
+
+    Parameters
+    ----------
+    data : the data set; see `stnlib.data.catalogue.load`.
+    model : the network; see `stnlib.models.build`. `oracle` and `crop` are baselines that see
+        distorted images undone by their true θ, or the canvas's centre (`stnlib.data.distorted`).
+    n_train : number of training images, None for all of them.
+    sampler, padding, transform : of the spatial transformer; see `stnlib.models`.
+    output_size : height and width of the transformer's output in pixels, None for the
+        input's; `oracle` and `crop` show so many pixels, too.
+    optimizer, lr, weight_decay : Adam of Kingma and Ba (2015), PyTorch's; `adamw`
+        decouples the decay; `keras_adam` is Keras's, without decay: `stnlib.optim.KerasAdam`.
+    loc_lr_factor : learning rate of the localisation network over that of the rest.
+    loc_beta2 : decay of Adam's mean of squared gradients for the localisation network.
+    schedule, warmup, warmup_of : course of the learning rate; the share of all steps over which
+        it first rises linearly from 0; and whether it does so for the localisation network, for
+        the classifier or for both; see `stnlib.optim`.
+    epochs, batch_size, shuffle : the last incomplete batch is used.
+    augment : what is done to training images; see `stnlib.data.augment`.
+    dropout : probability, before the classifier's last layer.
+    precision : of the networks' arithmetic; `auto` is bfloat16 where the machine gains by it. θ,
+        grid and sampling are always float32.
+    seed : of initial weights, batch order, dropout and augmentation.
+    locnet, bound, theta_init, scale_init, hidden_scale : of the localisation network; see
+        `stnlib.models.LocNet`.
+    loc_clip : the localisation network's gradient is shortened to this Euclidean norm, None
+        for never.
+    outside_penalty : weight of the grid's mean squared distance from the image in the loss; see
+        `stnlib.training.epoch.outside`.
+    recovery : what is done after an epoch whose outputs are black; see `stnlib.training.recovery`.
+    alter : what is done to all images, to train on or to judge by; see `stnlib.data.alter.altered`.
+    distortion : strength, 0 to 1, with which images are scattered over a canvas; None for not at
+        all; see `stnlib.data.scattered`.
+
+    Raises
+    ------
+    ConfigError
+        Names the parameter, what it was and what is allowed.
+    """
+
+    data: str = _decided("cm", choice("cm", "digits", "mnist", *_CIFAR_LIKE), "the data set")
+    model: str = _decided(
+        "stn",
+        choice("baseline", "baseline_wide", "stn", "stn_frozen", *_DISTORTED_ONLY),
+        "the network; oracle and crop are baselines that see distorted images undone, or cut out",
+    )
+    n_train: int | None = _decided(
+        None, optional(whole(1)), "number of training images, None for all"
+    )
+    sampler: str = _decided(
+        "bilinear",
+        choice("bilinear", "clipped"),
+        "the transformer's sampler; clipped is the paper's",
+    )
+    padding: str = _decided(
+        "zeros",
+        choice("zeros", "border", "reflection"),
+        "what the sampler sees outside of the image",
+    )
+    transform: str = _decided(
+        "affine",
+        choice("translation", "attention", "similarity", "affine", "projective", "tps"),
+        "the family of transformations",
+    )
+    output_size: int | None = _decided(
+        None,
+        optional(whole(1, 256)),
+        "height and width of the transformer's output in pixels, None for the input's",
+    )
+    optimizer: str = _decided(
+        "adam", choice("adam", "adamw", "keras_adam"), "Adam, with decoupled decay, or Keras's"
+    )
+    lr: float = _decided(1e-3, number(above=0), "learning rate")
+    weight_decay: float = _decided(0.0, number(least=0), "weight decay")
+    loc_lr_factor: float = _decided(
+        1.0, number(least=0), "learning rate of the localisation network over the rest's"
+    )
+    schedule: str = _decided("constant", choice(*_SCHEDULES), "course of the learning rate")
+    warmup: float = _decided(
+        0.0, number(least=0, below=1), "share of all steps over which the rate first rises from 0"
+    )
+    epochs: int = _decided(10, whole(1), "passes over the training images")
+    batch_size: int = _decided(
+        128, whole(1), "images a step, at most as many as there are to train on"
+    )
+    shuffle: bool = _decided(True, flag, "new order of the images in each epoch")
+    augment: str = _decided(
+        "none",
+        choice("none", "flip", "warp", "clutter", "warp+clutter"),
+        "what is done to training images",
+    )
+    dropout: float = _decided(
+        0.0, number(least=0, below=1), "probability, before the classifier's last layer"
+    )
+    precision: str = _decided(
+        "float32",
+        choice("float32", "bfloat16", "auto"),
+        "of the arithmetic; auto is bfloat16 where the machine gains by it",
+    )
+    seed: int = _decided(0, whole(0), "of initial weights, order, dropout and augmentation")
+    locnet: str = _decided("paper", choice(*_LOCNETS), "the localisation network")
+    bound: float | None = _decided(
+        None,
+        optional(number(above=0)),
+        "largest change of θ that the localisation network can ask for, None for any",
+    )
+    theta_init: str = _decided(
+        "identity",
+        choice("identity", "small_random", "glorot"),
+        "how the last layer of the localisation network begins",
+    )
+    loc_clip: float | None = _decided(
+        None,
+        optional(number(above=0)),
+        "largest norm of the localisation network's gradient, None for any",
+    )
+    outside_penalty: float = _decided(
+        0.0,
+        number(least=0),
+        "weight of the grid's mean squared distance from the image in the loss",
+    )
+    recovery: str = _decided(
+        "none",
+        choice("none", "rollback", "reset"),
+        "what is done after an epoch whose outputs are black",
+    )
+    scale_init: float = _decided(1.0, number(above=0), "scale with which θ begins")
+    alter: str = _decided(
+        "none",
+        choice("none", "standard", "frame1", "frame2", "inverted"),
+        "what is done to all images, to train on or to judge by",
+    )
+    distortion: float | None = _decided(
+        None,
+        optional(number(least=0, most=1)),
+        "strength with which images are scattered over a canvas, None for not at all",
+    )
+    loc_beta2: float = _decided(
+        0.999,
+        number(least=0, below=1),
+        "decay of Adam's mean of squared gradients in the localisation network",
+    )
+    hidden_scale: float = _decided(
+        1.0, number(above=0), "factor on what the localisation network's first dense layer is given"
+    )
+    warmup_of: str = _decided(
+        "both",
+        choice("both", "localisation", "classifier"),
+        "for which part of the network the rate rises from 0",
+    )
+
+    def __post_init__(self) -> None:
+        for f in dataclasses.fields(self):
+            value = getattr(self, f.name)
+            check(f.name, value)
+            if (
+                f.type.startswith("float") and value is not None
+            ):  # 1 and 1.0 are one value and must have one key
+                object.__setattr__(self, f.name, float(value) + 0.0)  # so are 0.0 and -0.0
+        if not self.has_transformer:
+            allowed = {"output_size"} if self.model in _DISTORTED_ONLY else set()
+            for name in sorted((_TRANSFORMER_ONLY - allowed) & set(self.changed())):
+                raise ConfigError(f"{name} is for models with a transformer, not {self.model!r}")
+        least, table = (22, "III") if self.classifier == "c10" else (10, "II")
+        if self.output_size is not None and self.output_size < least:
+            raise ConfigError(
+                f"output_size must be at least {least} pixels for Table {table}'s network, "
+                f"not {self.output_size}"
+            )
+        if self.optimizer == "keras_adam" and self.weight_decay:
+            raise ConfigError(f"optimizer keras_adam has no weight_decay, not {self.weight_decay}")
+        if self.schedule == "onecycle" and self.warmup:
+            raise ConfigError(f"schedule onecycle has its own warm-up, not {self.warmup}")
+        if self.warmup_of != "both" and not self.warmup:
+            raise ConfigError(f"warmup_of {self.warmup_of} needs a warmup above 0")
+        if self.scale_init != 1 and (self.bound or self.transform in ("translation", "tps")):
+            raise ConfigError(
+                f"scale_init must be 1 with a bound, translations or splines, not {self.scale_init}"
+            )
+        if self.alter != "none" and self.augment not in ("none", "flip"):
+            raise ConfigError(f"alter goes with augment none or flip, not {self.augment!r}")
+        if self.distortion is not None and self.data not in _SCATTERED:
+            allowed = ", ".join(_SCATTERED)
+            raise ConfigError(f"distortion is for data {allowed}, not {self.data!r}")
+        if self.model in _DISTORTED_ONLY and not self.distorted:
+            allowed = ", ".join(_DISTORTED)
+            raise ConfigError(
+                f"model {self.model} is for data {allowed} or with distortion, not {self.data!r}"
+            )
+        if self.sampler == "clipped" and self.padding != "zeros":
+            raise ConfigError(f"sampler clipped knows only padding zeros, not {self.padding!r}")
+
+    @property
+    def has_transformer(self) -> bool:
+        """Whether the network begins with a spatial transformer."""
+        return self.model.startswith("stn")
+
+    @property
+    def distorted(self) -> bool:
+        """Whether there is a distortion to undo, with the true θ known."""
+        return self.data in _DISTORTED or self.distortion is not None
+
+    @property
+    def side(self) -> int:
+        """Height and width in pixels of the images that the network is given."""
+        return _SIDES[self.data] * (1 if self.distortion is None else 2)
+
+    @property
+    def classifier(self) -> str:
+        """The paper's baseline for this data, as `stnlib.models.build` names it."""
+        return "c10" if self.data in _CIFAR_LIKE else "cm"
+
+    @property
+    def network(self) -> dict[str, Any]:
+        """What `stnlib.models.build` is told but the model's name and the images' shape."""
+        return {name: getattr(self, name) for name in _NETWORK}
+
+    def changed(self) -> dict[str, Any]:
+        """The fields that differ from their defaults, in the order of the class."""
+        return {n: v for n, d in defaults().items() if (v := getattr(self, n)) != d}
+
+    @property
+    def key(self) -> str:
+        """Name of the run: 12 hex digits of SHA-256 over the changed fields.
+
+        A field that is added later leaves it alone, because defaults never change.
+        """
+        canonical = json.dumps(self.changed(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> RunConfig:
+        """Make a configuration of names and values, refusing names that it lacks."""
+        for name in values:
+            _known(name)
+        return cls(**values)
+
+    def replace(self, **changes: Any) -> RunConfig:
+        return type(self).from_dict(self.to_dict() | changes)
+
+
+_LOCNET = ("locnet", "bound", "theta_init", "scale_init", "hidden_scale")
+_TRANSFORMER = ("sampler", "padding", "transform", "output_size", *_LOCNET)
+_NETWORK = (*_TRANSFORMER, "dropout", "classifier")
+_LEARNING = ("loc_lr_factor", "loc_beta2", "loc_clip", "outside_penalty", "recovery", "warmup_of")
+_TRANSFORMER_ONLY = {*_TRANSFORMER, *_LEARNING}
+_FIELDS = {f.name: f for f in dataclasses.fields(RunConfig)}
+
+
+def defaults() -> dict[str, Any]:
+    """Every field's name and default."""
+    return {name: f.default for name, f in _FIELDS.items()}
+
+
+def explained() -> list[tuple[str, Any, str, str]]:
+    """Every field: its name, its default, what it means and what is allowed."""
+    return [
+        (name, f.default, f.metadata["meaning"], f.metadata["rule"](object()))
+        for name, f in _FIELDS.items()
+    ]
+
+
+def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
+    """Names and values of settings, ``["lr=1e-4", "model=stn"]``.
+
+    Of all that a text can be read as, it is what the field's rule allows: ``none`` is no clipping
+    for `loc_clip`, and a name for `augment`. What it allows in no reading, `RunConfig` refuses.
+
+    Raises
+    ------
+    ConfigError
+        One line, where a name is unknown or comes twice.
+    """
+    values: dict[str, Any] = {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals or name not in _FIELDS:
+            known = ", ".join(_FIELDS)
+            raise ConfigError(
+                f"{setting[:80]!r} is no setting: write NAME=VALUE with one of {known}"
+            )
+        if name in values:
+            raise ConfigError(f"{name} is set twice: {setting!r} is the second")
+        values[name] = _parsed(name, text)
+    return values
+
+
+def _parsed(name: str, text: str) -> Any:
+    readings = list(_readings(text))
+    allowed = (value for value in readings if not _FIELDS[name].metadata["rule"](value))
+    return next(allowed, readings[0])
+
+
+def _readings(text: str) -> Iterator[Any]:
+    words = {"none": None, "true": True, "false": False}
+    if text.lower() in words:
+        yield words[text.lower()]
+    if re.fullmatch(r"[\w.+-]+", text, re.ASCII) and "_" not in text:  # Python allows more
+        for kind in (int, float):
+            with contextlib.suppress(ValueError):
+                yield kind(text)
+    yield text
+
+
+def _known(name: str) -> None:
+    if name not in _FIELDS:
+        raise ConfigError(f"unknown parameter {name!r}: allowed are {', '.join(_FIELDS)}")
+
+
+def check(name: str, value: Any) -> None:
+    """Raise `ConfigError` unless `value` is allowed for the field `name`."""
+    _known(name)
+    allowed = _FIELDS[name].metadata["rule"](value)
+    if allowed:
+        raise ConfigError(f"{name} must be {allowed}, not {value!r}")

@@ -1,0 +1,148 @@
+"""A whole training: epoch after epoch, validated, resumable, and traced where it is asked for."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stnlib.data.distort import upright_points
+from stnlib.data.sets import DataSet, Split
+from stnlib.diagnostics import CollapseMonitor, CollapseWarning, through
+from stnlib.models import STN, build
+from stnlib.progress import bar as progress_bar
+from stnlib.training.capture import CapturedStep, capturable
+from stnlib.training.checkpoint import load_checkpoint, run_key, save_checkpoint
+from stnlib.training.config import RunConfig
+from stnlib.training.epoch import train_epoch
+from stnlib.training.evaluation import evaluate, thetas
+from stnlib.training.rates import make_optimizer
+from stnlib.training.recovery import recover, snapshot
+from stnlib.training.seeds import derive_seed
+
+__all__ = ["N_THETAS", "Tracer", "fit", "make_model", "stopped"]
+
+N_THETAS = 8  # images whose θ each epoch of a history keeps
+
+
+def make_model(config: RunConfig, data: DataSet) -> nn.Module:
+    """The network that `config` names, for `data`, with the weights that its seed draws."""
+    torch.manual_seed(derive_seed(config.seed, "weights"))
+    shape = data.channels, data.size[0], len(data.classes)
+    return build(config.model, *shape, **config.network)
+
+
+def fit(
+    model: nn.Module,
+    data: DataSet,
+    config: RunConfig,
+    checkpoint: Path | None = None,
+    progress: bool = True,
+    trace: Path | None = None,
+) -> list[dict[str, Any]]:
+    """Train `model` as `config` says, from its last checkpoint if there is one.
+
+    On a CPU, a process that does nothing else trains faster after
+    `stnlib.training.malloc.keep_freed_memory`, which changes the whole process and so is not
+    called here.
+
+    Parameters
+    ----------
+    trace : where to write what a `Tracer` saw of an STN, as .npz.
+
+    Returns
+    -------
+    One row an epoch, an STN's with `thetas` of the first `N_THETAS` validation images; it ends
+    early when every output has been black, without any gradient for θ, for a whole epoch
+    (nothing can change any more), or when θ or the loss is not finite. A row with
+    `recovered` says how things stand after the recovery.
+    """
+    optimizer = make_optimizer(model, config)
+    tracer = Tracer(model, optimizer) if trace else None
+    take_step = CapturedStep() if capturable(model, config) and not tracer else None
+    own = model, optimizer, run_key(config, data)
+    watch = tracer and tracer.monitor
+    history = load_checkpoint(checkpoint, *own, watch, config.epochs) if checkpoint else []
+    steps = -(-len(data.train) // config.batch_size)
+    with progress_bar(
+        total=config.epochs * steps,
+        initial=len(history) * steps,
+        desc=f"{config.data} {config.model} seed {config.seed}",
+        unit="step",
+        disable=not progress,
+    ) as bar:
+
+        def on_step(*step: Any) -> None:
+            bar.update()
+            if tracer:
+                tracer.step(*step)
+
+        for epoch in range(len(history) + 1, config.epochs + 1):
+            if stopped(history):
+                break
+            before = snapshot(model, optimizer, config)
+            row = train_epoch(
+                model, optimizer, data.train, config, epoch, on_step, history, take_step
+            )
+            row |= _validated(model, data, config)
+            if recover(model, optimizer, config, before, row):
+                row |= {"recovered": True} | _validated(model, data, config)
+            history.append({"epoch": epoch} | row)
+            bar.set_postfix(epoch=epoch, val=f"{row['val_accuracy']:.3f}", refresh=False)
+            if checkpoint:
+                save_checkpoint(checkpoint, *own, history, watch)
+    if tracer:
+        tracer.monitor.save(trace)
+    return history
+
+
+class Tracer:
+    """Records each step of an STN's training: a silent `CollapseMonitor`, and the accuracy.
+
+    Attributes
+    ----------
+    monitor : its trace has the batches' `accuracy` before each step, and `object_coverage`
+        where the true θ of the images is known.
+    """
+
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        self._seen: dict[str, Tensor] = {}
+        self.monitor = CollapseMonitor(
+            model, optimizer, seen_object=lambda: self._seen, check_every=1
+        )
+
+    def step(self, batch: Split, loss: Tensor, correct: Tensor) -> dict[str, float]:
+        """Look at the step that `stnlib.training.epoch.train_step` took; return the trace's row."""
+        if batch.theta is not None:
+            points = upright_points(batch.images.shape[-1]).to(batch.theta.device)
+            self._seen = {"points": through(batch.theta, points)}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CollapseWarning)
+            self.monitor.step(loss)
+        self.monitor.trace.note("accuracy", correct.item() / len(batch))
+        return self.monitor.trace.row(-1)
+
+
+_NAMES = {"loss": "val_loss", "accuracy": "val_accuracy"}
+
+
+def _validated(model: nn.Module, data: DataSet, config: RunConfig) -> dict[str, Any]:
+    row = evaluate(model, data.val, config.precision)
+    row = {_NAMES.get(name, name): value for name, value in row.items()}
+    if isinstance(model, STN):
+        row["thetas"] = thetas(model, data.val, N_THETAS, config.precision)
+    return row
+
+
+def stopped(history: list[dict[str, Any]]) -> str | None:
+    """Why a training cannot go on: `black`, `diverged` or None."""
+    last = history[-1] if history else {}
+    if last.get("black") == 1 and last.get("loc_grad_norm_max") == 0:
+        return "black"
+    if last and not math.isfinite(last["train_loss"] + last["val_loss"]):
+        return "diverged"
+    return None

@@ -1,0 +1,333 @@
+"""Remedies by name, and what they do to the share of lost trainings, on runs made up."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import nbformat
+import pandas as pd
+import pytest
+import torch
+from scipy.stats import fisher_exact
+
+from stnlib.book import remedies
+from stnlib.book.figures import remedies as figures
+from stnlib.book.stats import holm, share_difference, stratified_p, wilson
+from stnlib.models import LOCNETS
+from stnlib.optim import schedule
+from stnlib.training.config import RunConfig, defaults
+
+HEALTHY = {"coverage": 0.9, "black": 0.0, "val_accuracy": 0.9}
+HEALTHY |= {"corner_spread": 3.0, "view_pixels": 30.0}
+BLACK = HEALTHY | {"coverage": 0.0, "black": 1.0, "val_accuracy": 0.1}
+
+
+def record(last, **config):
+    return {"config": RunConfig(**config), "history": [HEALTHY, last], "result": {"n_test": 1}}
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+# Names
+
+CHANGES = {
+    "loc_lr_factor": 0.1,
+    "loc_beta2": 0.9,
+    "hidden_scale": 0.1,
+    "loc_clip": 0.1,
+    "optimizer": "adamw",
+    "warmup": 0.1,
+    "schedule": "step",
+    "locnet": "deep",
+    "theta_init": "glorot",
+    "bound": 1.0,
+    "transform": "attention",
+    "padding": "border",
+    "sampler": "clipped",
+    "output_size": 20,
+    "scale_init": 0.5,
+    "outside_penalty": 1.0,
+    "recovery": "reset",
+    "alter": "standard",
+    "shuffle": False,
+    "batch_size": 32,
+    "precision": "auto",
+}
+NO_REMEDY = {"data", "model", "n_train", "lr", "epochs", "seed", "distortion"}
+NO_REMEDY |= {"augment", "dropout", "weight_decay", "warmup_of"}
+
+
+def test_every_field_that_may_be_a_remedy_has_a_name():
+    assert set(CHANGES) | NO_REMEDY == set(defaults())
+    names = [remedies.named(RunConfig(**{name: value})) for name, value in CHANGES.items()]
+    assert len({name for _, name in names}) == len(CHANGES)
+    assert {kind for kind, _ in names} == set(remedies.KINDS)
+
+
+def test_what_is_no_remedy_has_no_name():
+    assert remedies.named(RunConfig(lr=0.5, seed=3, data="c10")) == ("", "nothing")
+
+
+@pytest.mark.parametrize("kind", LOCNETS[1:])
+def test_every_localisation_network_has_a_name_of_its_own(kind):
+    others = {remedies.named(RunConfig(locnet=other)) for other in LOCNETS if other != kind}
+    assert remedies.named(RunConfig(locnet=kind)) not in others
+
+
+def test_several_parts_are_named_together():
+    config = RunConfig(**remedies.RECIPE, batch_size=100)
+    assert remedies.named(config) == (
+        "rate",
+        "locnet's rate × 0.1, warm-up, cosine, batches of 100",
+    )
+
+
+def test_the_recipe_begins_low_ends_low_and_slows_the_localisation_network():
+    config = RunConfig(**remedies.RECIPE)
+    course = [schedule(config.schedule, p, config.warmup) for p in (0, config.warmup, 1)]
+    assert course == pytest.approx([0, 1, 0]) and config.loc_lr_factor < 1
+
+
+def test_the_recipe_is_the_published_one():
+    assert dict(remedies.RECIPE) == {"loc_lr_factor": 0.1, "schedule": "cosine", "warmup": 0.05}
+
+
+# The recipe to copy
+
+
+@pytest.fixture(scope="module")
+def copied():
+    """What the chapter's cell to copy makes of a network whose modules have other names."""
+    chapter = nbformat.read(Path(__file__).parents[2] / "book" / "lr_schedules.ipynb", 4)
+    (source,) = (cell.source for cell in chapter.cells if "groups = [" in cell.source)
+    model = torch.nn.ModuleDict({"fc_loc": torch.nn.Linear(2, 6), "net": torch.nn.Linear(2, 10)})
+    made = {"model": model}
+    exec(source.replace("model.transformer.localisation", "model['fc_loc']"), made)
+    return made | {"source": source}
+
+
+def test_the_recipe_to_copy_is_short_and_needs_nothing_but_pytorch(copied):
+    lines = copied["source"].splitlines()
+    assert len(lines) <= 15 and max(map(len, lines)) <= 80
+    assert "stnlib" not in copied["source"]
+
+
+def test_the_recipe_to_copy_learns_all_weights_and_those_of_the_transformer_at_a_tenth(copied):
+    rates = {}
+    for group in copied["optimizer"].param_groups:
+        rates |= {id(weights): group["initial_lr"] for weights in group["params"]}
+    found = {name: rates[id(weights)] for name, weights in copied["model"].named_parameters()}
+    transformer = {"fc_loc.weight": 0.001, "fc_loc.bias": 0.001}
+    assert found == pytest.approx(transformer | {"net.weight": 0.01, "net.bias": 0.01})
+
+
+def test_the_recipe_to_copy_has_the_recipes_schedule(copied):
+    config, total = RunConfig(**remedies.RECIPE), copied["total"]
+    (factor, *_) = copied["scheduler"].lr_lambdas
+    course = [factor(step) for step in range(total + 3)]
+    expected = [schedule(config.schedule, s / total, config.warmup) for s in range(total + 3)]
+    assert course == pytest.approx(expected, abs=1e-12)
+
+
+# Verdicts
+
+
+def runs(**lost):
+    """Runs by remedy, from strings of 0 (not lost) and 1."""
+    changes = {"nothing": {}, "warm-up": {"warmup": 0.1}, "reset": {"recovery": "reset"}}
+    return remedies.table(
+        record(BLACK if sign == "1" else HEALTHY, seed=seed, **changes[name])
+        for name, signs in lost.items()
+        for seed, sign in enumerate(signs)
+    )
+
+
+def test_a_remedy_helps_where_the_interval_lies_below_zero():
+    found = remedies.verdicts(runs(nothing="1" * 10, **{"warm-up": "00000", "reset": "11110"}))
+    assert list(found.index) == ["warm-up", "reset when black", "nothing"]
+    assert list(found["helps"]) == [True, False, False]
+    assert found["p"].tolist() == pytest.approx([1 / 3003, 1 / 3, 1], rel=1e-3)  # 1 / C(15, 5)
+    expected = share_difference(wilson(0, 5), wilson(10, 10))
+    assert tuple(found.loc["warm-up", ["difference", "low", "high"]]) == pytest.approx(expected)
+    assert found.loc["warm-up", "accuracy"] == 0.9 and pd.isna(found.loc["nothing", "accuracy"])
+
+
+@pytest.mark.parametrize(("lost", "helps"), [(3, False), (2, True)])
+def test_a_remedy_that_may_well_be_luck_does_not_help(lost, helps):
+    signs = "1" * lost + "0" * (10 - lost)
+    found = remedies.verdicts(runs(nothing="1" * 8 + "00", **{"warm-up": signs})).loc["warm-up"]
+    assert found["difference"] < 0
+    assert found["p"] == pytest.approx(fisher_exact([[lost, 10 - lost], [8, 2]]).pvalue)
+    assert found["helps"] == helps
+
+
+def test_a_remedy_that_saves_two_of_five_where_ten_of_ten_are_lost_is_not_shown_to_help():
+    found = remedies.verdicts(runs(nothing="1" * 10, **{"warm-up": "11100"}))
+    assert found.loc["warm-up", "p"] == pytest.approx(2 / 21)  # C(5, 2) / C(15, 2)
+    assert found.loc["warm-up", "high"] < 0 and not found.loc["warm-up", "helps"]
+
+
+def test_a_remedy_that_loses_more_does_not_help_however_surely():
+    found = remedies.verdicts(runs(nothing="0" * 10, **{"warm-up": "11111"}))
+    assert found.loc["warm-up", "p"] < 0.05 and not found.loc["warm-up", "helps"]
+
+
+def test_several_remedies_are_corrected_for_their_number():
+    found = remedies.verdicts(runs(nothing="1" * 10, **{"warm-up": "00000", "reset": "11110"}))
+    expected = [2 * found["p"].iloc[0], found["p"].iloc[1]]
+    assert found["holm"].iloc[:2].tolist() == pytest.approx(expected)
+    assert pd.isna(found.loc["nothing", "holm"])
+
+
+def test_a_correction_for_several_comparisons_is_holms():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])  # by hand
+    assert holm([0.5, 0.6]) == [1, 1] and holm([]) == []
+
+
+def test_one_stratum_is_fishers_test():
+    table = [[1, 6], [5, 2]]
+    expected = fisher_exact(table).pvalue
+    assert stratified_p([(1, 7, 5, 7)]) == pytest.approx(expected)
+
+
+def test_strata_are_compared_within_themselves():
+    # All die in one stratum and none in the other, whatever is done.
+    assert stratified_p([(8, 8, 2, 2), (0, 2, 0, 8)]) == pytest.approx(1)
+    assert stratified_p([(0, 4, 4, 4), (0, 4, 4, 4)]) == pytest.approx(2 / 70**2)
+
+
+def test_a_training_is_at_risk_where_the_same_without_a_remedy_is_lost():
+    recipe = record(HEALTHY, **remedies.RECIPE, lr=0.01)
+    others = [record(BLACK, lr=0.01, seed=1), record(HEALTHY, lr=0.01, seed=2)]
+    no_match = [
+        record(BLACK, lr=0.02),
+        record(BLACK, lr=0.01, n_train=100),
+        record(BLACK, lr=0.01, output_size=20),
+        record(BLACK, lr=0.01, data="digits"),
+        record(BLACK, lr=0.01, loc_lr_factor=0.1),
+        record(BLACK, lr=0.01, locnet="deep"),
+        record({"val_accuracy": 0.1}, lr=0.01, model="baseline"),
+    ]
+    assert remedies.lost_without(recipe, others + no_match) == wilson(1, 2)
+    assert remedies.lost_without(recipe, no_match) is None
+
+
+def test_whether_a_training_is_at_risk_is_asked_of_its_own_sampler_first():
+    recipe = record(HEALTHY, **remedies.RECIPE, lr=0.01)
+    clipped = record(BLACK, lr=0.01, sampler="clipped")
+    assert remedies.lost_without(recipe, [clipped]) == wilson(1, 1)
+    assert remedies.lost_without(recipe, [clipped, record(HEALTHY, lr=0.01)]) == wilson(0, 1)
+
+
+def factorial(lost, n=10):
+    """So many runs of each combination of two factors, of which `lost` says whether it is."""
+    rows = [(a, b, lost(a, b)) for a in (True, False) for b in (True, False) for _ in range(n)]
+    return pd.DataFrame(rows, columns=["a", "b", "lost"])
+
+
+def test_an_effect_is_over_both_values_of_the_other_factors():
+    found = remedies.effects(factorial(lambda a, b: not (a and b)), ["a", "b"])
+    assert found["a"] == found["b"] == share_difference(wilson(10, 20), wilson(20, 20))
+    assert found["a"].value == -0.5 and -1 < found["a"].low < found["a"].high < 0
+
+
+@pytest.mark.parametrize(
+    ("lost", "interaction"),
+    [
+        (lambda a, b: a, 0),  # b does nothing
+        (lambda a, b: not (a and b), -1),  # either saves only beside the other
+        (lambda a, b: not (a or b), 1),  # the second saves nothing more
+        (lambda a, b: a == b, 2),  # each undoes the other
+    ],
+)
+def test_two_factors_interact_where_the_effect_of_one_depends_on_the_other(lost, interaction):
+    found = remedies.effects(factorial(lost), ["a", "b"])["a & b"]
+    assert found.value == interaction
+    assert found.low <= interaction <= found.high
+    assert (found.low <= 0 <= found.high) == (interaction == 0)
+
+
+# Figures
+
+
+def test_outcomes_stand_in_groups_and_what_helps_is_bold():
+    table = runs(nothing="1" * 10, **{"warm-up": "00000", "reset": "1110"})
+    alone = remedies.table([record({"val_accuracy": 0.8}, model="baseline", warmup=0.1)])
+    both = pd.concat([table, alone])
+    left, right = figures.outcomes(remedies.verdicts(table), both, remedies.KINDS).axes
+    labels = left.get_yticklabels()
+    assert [x.get_text() for x in labels] == ["nothing", "warm-up", "reset when black"]
+    assert [x.get_fontweight() for x in labels] == ["normal", "bold", "normal"]
+    assert [text.get_text() for text in left.texts] == ["0 of 10", "5 of 5", "1 of 4"]
+    assert sorted(bar.get_width() for bar in left.patches if bar.get_width()) == [0.25, 0.75, 1, 1]
+    marks = [len(line.get_xdata()) for line in right.lines if line.get_marker() in ("o", "X")]
+    assert sum(marks) == len(table)
+    bars = [list(line.get_xdata()) for line in right.lines if line.get_linewidth() == 2]
+    assert [0.8, 0.8] in bars
+
+
+def test_rates_have_a_panel_a_network_and_a_mark_a_run():
+    table = runs(nothing="110").assign(panel="a")
+    one, two = figures.rates(pd.concat([table, table.assign(panel="b")])).axes
+    assert [one.get_title(), two.get_title()] == ["a", "b"]
+    assert sum(len(line.get_xdata()) for line in one.lines) == 3
+
+
+def test_settings_stand_side_by_side_for_the_data_that_are_there():
+    table = pd.concat(
+        [runs(nothing="11").assign(setting="old"), runs(nothing="00").assign(setting="new")]
+    )
+    (axis,) = figures.settings(table, {"cm": "digits", "c10": "photographs"}).axes
+    assert axis.get_title() == "digits"
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["old", "new"]
+
+
+def test_a_pace_is_marked_where_the_goal_is_first_reached():
+    values = {"fast": [0.5, 0.8, 0.75], "slow": [0.2, 0.3, 0.4]}
+    table = pd.DataFrame(
+        {"network": name, "seed": 0, "epoch": epoch, "val_accuracy": value}
+        for name, course in values.items()
+        for epoch, value in enumerate(course, 1)
+    )
+    axis = figures.paces(table, 0.7, {"fast": "k", "slow": "r"}).axes[0]
+    marks = [line.get_xydata().tolist() for line in axis.lines if line.get_marker() == "o"]
+    assert marks == [[[2, 0.7]]]
+
+
+def test_several_runs_of_a_network_have_a_mean_and_a_mark_each():
+    courses = {0: [0.5, 0.6, 0.75], 1: [0.6, 0.8, 0.85]}
+    table = pd.DataFrame(
+        {"network": "n", "seed": seed, "epoch": epoch, "val_accuracy": value}
+        for seed, course in courses.items()
+        for epoch, value in enumerate(course, 1)
+    )
+    axis = figures.paces(table, 0.7, {"n": "k"}).axes[0]
+    marks = [line.get_xydata().tolist() for line in axis.lines if line.get_marker() == "o"]
+    assert marks == [[[3, 0.7]], [[2, 0.7]]]
+    thickest = max(axis.lines[1:], key=lambda line: line.get_linewidth())
+    assert thickest.get_ydata() == pytest.approx([0.55, 0.7, 0.8])
+
+
+def test_schedules_are_drawn_from_what_the_training_uses():
+    first, second = figures.schedules({"a": ("cosine", 0.1), "b": ("plateau", 0.0)}).axes
+    y = first.lines[0].get_ydata()
+    assert y[0] == 0 and y.max() == pytest.approx(1, abs=0.01) and y[-1] == pytest.approx(0)
+    assert set(second.lines[0].get_ydata().round(6)) >= {1.0, 0.1}
+
+
+def test_steps_have_a_line_a_training_in_every_panel():
+    trace = pd.DataFrame({"coverage": [1, 0], "step": [0.1, 1], "phi": [9, 99], "accuracy": [0, 1]})
+    for axis in figures.steps({"as it was": trace, "better": trace}).axes:
+        assert len(axis.lines) == 2
+
+
+def test_what_is_undone_is_drawn_for_both_shifts_and_the_rotation():
+    columns = {"undone_tx": 0.9, "undone_ty": 0.8, "undone_rotation": 0.1}
+    axis = figures.undoing(pd.DataFrame([{"epoch": 1, **columns}, {"epoch": 2, **columns}])).axes[0]
+    courses = [line.get_ydata()[-1] for line in axis.lines if line.get_marker() == "o"]
+    assert courses == list(columns.values())
+    names = [text.get_text().strip() for text in axis.texts]
+    assert {"shift in x", "shift in y", "rotation", "undone", "ignored"} == set(names)

@@ -1,0 +1,146 @@
+"""Means over seeds against hand calculation and SciPy; the paper's numbers as it printed them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from stnlib.book import paper
+from stnlib.book.stats import (
+    in_words,
+    mean_share,
+    paired_difference,
+    share_contrast,
+    share_difference,
+    summarize,
+    wilson,
+)
+
+accuracies = st.lists(st.floats(0, 1, width=32), min_size=2, max_size=20)
+
+
+def test_a_summary_is_mean_and_sample_standard_deviation():
+    summary = summarize([0.90, 0.92, 0.94])
+    assert summary.mean == pytest.approx(0.92)
+    assert summary.std == pytest.approx(0.02)
+    assert str(summary) == "0.920 ± 0.020 (n=3)"
+
+
+def test_the_spread_of_one_run_is_unknown():
+    assert np.isnan(summarize([0.9]).std)
+    assert str(summarize([0.9])) == "0.900 (n=1)"
+
+
+def test_the_paired_interval_is_that_of_the_paired_t_test():
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(0.96, 0.01, 10), rng.normal(0.9, 0.01, 10)
+    ours, test = paired_difference(first, second), stats.ttest_rel(first, second)
+    assert ours.p == pytest.approx(test.pvalue)
+    assert (ours.low, ours.high) == pytest.approx(tuple(test.confidence_interval(0.95)))
+
+
+@given(accuracies, st.floats(-0.5, 0.5))
+def test_a_shift_common_to_all_pairs_is_found_exactly(values, shift):
+    values = np.array(values) + np.linspace(0, 0.1, len(values))
+    difference = paired_difference(values + shift, values)
+    assert difference.mean == pytest.approx(shift, abs=1e-9)
+
+
+def test_differences_that_are_all_alike_leave_no_doubt():
+    same, shifted = (
+        paired_difference([1.0, 2.0, 4.0], second) for second in ([1, 2, 4], [0, 1, 3])
+    )
+    assert same == (0, 0, 0, 1, 3)  # mean, bounds, p, n
+    assert shifted == (1, 1, 1, 0, 3)
+
+
+@pytest.mark.parametrize("second", [[0.9], [0.9, 0.9, 0.9]])
+def test_values_that_do_not_pair_up_are_refused(second):
+    with pytest.raises(ValueError, match="of one length, at least 2"):
+        paired_difference([0.9, 0.8], second)
+
+
+@pytest.mark.parametrize(("data", "epochs"), [("cm", 10), ("c10", 20), ("c10d", 20)])
+def test_the_papers_curves_have_every_epoch_of_both_models(data, epochs):
+    for _, run in paper.curves(data).groupby("model"):
+        assert run["epoch"].tolist() == list(range(1, epochs + 1))
+        assert run[["train_accuracy", "val_accuracy"]].stack().between(0, 1).all()
+
+
+def test_the_papers_collapse_is_in_its_curve():
+    run = paper.curves("c10d").query("model == 'stn'").set_index("epoch")["val_accuracy"]
+    assert run[5] > 0.6
+    assert run[6:].max() < 0.11
+
+
+def test_unknown_data_is_refused_by_name():
+    with pytest.raises(ValueError, match="data must be one of c10, c10d, cm, not 'mnist'"):
+        paper.curves("mnist")
+
+
+@given(st.integers(1, 60).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_wilsons_interval_is_that_of_scipy(case):
+    share = wilson(*case)
+    expected = stats.binomtest(*case).proportion_ci(method="wilson")
+    assert (share.low, share.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+@pytest.mark.parametrize("case", [(-1, 3), (4, 3), (0, 0)])
+def test_an_impossible_share_is_refused(case):
+    with pytest.raises(ValueError, match="0 <= k <= n"):
+        wilson(*case)
+
+
+def test_a_share_reads_as_counts_and_bounds():
+    assert str(wilson(3, 3)) == "3 of 3 [0.44, 1.00]"
+
+
+def test_a_difference_of_shares_reads_as_a_signed_number_and_bounds():
+    assert str(share_difference(wilson(0, 3), wilson(3, 3))) == "-1.00 [-1.00, -0.21]"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "low", "high"),
+    [  # Newcombe (1998), Statistics in Medicine 17, Table II, method 10
+        ((56, 70), (48, 80), 0.0524, 0.3339),
+        ((9, 10), (3, 10), 0.1705, 0.8090),
+        ((5, 56), (0, 29), -0.0381, 0.1926),
+        ((10, 10), (0, 20), 0.6791, 1.0),
+        ((10, 10), (0, 10), 0.6075, 1.0),
+    ],
+)
+def test_a_difference_of_shares_has_newcombes_interval(first, second, low, high):
+    shares = wilson(*first), wilson(*second)
+    difference, *bounds = share_difference(*shares)
+    assert difference == pytest.approx(first[0] / first[1] - second[0] / second[1])
+    assert bounds == pytest.approx([low, high], abs=5e-5)
+
+
+counted = st.integers(1, 60).flatmap(lambda n: st.builds(wilson, st.integers(0, n), st.just(n)))
+
+
+@given(counted, counted)
+def test_a_mean_of_shares_lies_within_its_interval_and_that_within_the_shares(first, second):
+    mean, low, high = mean_share(first, second)
+    assert mean == pytest.approx((first.k / first.n + second.k / second.n) / 2)
+    assert (first.low + second.low) / 2 - 1e-9 <= low <= mean + 1e-9
+    assert mean - 1e-9 <= high <= (first.high + second.high) / 2 + 1e-9
+
+
+@given(st.lists(counted, min_size=4, max_size=4))
+def test_an_interaction_of_shares_is_surer_of_more_runs_and_turns_with_its_signs(cells):
+    signs = (1, -1, -1, 1)
+    value, low, high = share_contrast(*zip(signs, cells, strict=True))
+    assert value == pytest.approx(sum(s * c.k / c.n for s, c in zip(signs, cells, strict=True)))
+    more = [wilson(100 * c.k, 100 * c.n) for c in cells]
+    same, closer, nearer = share_contrast(*zip(signs, more, strict=True))
+    assert same == pytest.approx(value) and low - 1e-9 <= closer <= value <= nearer <= high + 1e-9
+    turned = share_contrast(*((-s, c) for s, c in zip(signs, cells, strict=True)))
+    assert turned == pytest.approx((-value, -high, -low))
+
+
+def test_outcomes_in_words_are_counted_the_most_frequent_first():
+    assert in_words(pd.Series(["blind", "black", "black", "black"])) == "3 black, 1 blind"
+    assert in_words(pd.Series([], dtype=str)) == ""

@@ -1,0 +1,324 @@
+"""Other people's transformers: that the monitor sees them, and what is recorded of them."""
+
+import gzip
+import struct
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import torch.nn.functional as F
+from matplotlib.figure import Figure
+from sklearn.datasets import load_digits
+from torch import nn
+
+from stnlib.book.figures import third_party as figures
+from stnlib.book.third_party import images as third_party_images
+from stnlib.book.third_party import networks, recording, training
+from stnlib.book.third_party.__main__ import main
+from stnlib.book.third_party.images import DATA, Images, load
+from stnlib.data import digits
+from stnlib.data.sets import DataError, Split
+from stnlib.diagnostics import CollapseMonitor, grid_coverage, sampled
+from stnlib.sampler import sample_clipped
+
+
+def few(distorted, n=192):
+    """Real digits, few, as the networks of the study see them."""
+    pixels, labels = digits.embedded()
+    chosen = np.random.default_rng(0).permutation(len(pixels))[:n]
+    images = torch.from_numpy(pixels[chosen]).unsqueeze(1) / 255
+    images = F.pad(images, [6] * 4) if distorted else images
+    split = Split(images, torch.from_numpy(labels[chosen]))
+    return Images(split, split.first(64), "few")
+
+
+@pytest.fixture
+def idx(tmp_path, monkeypatch):
+    """Write IDX files, as MNIST and Fashion-MNIST have them, into a data folder."""
+    monkeypatch.setenv("STNLIB_DATA", str(tmp_path))
+
+    def write(folder, pixels, labels, pack=lambda content: content, ending=""):
+        raw = tmp_path / folder / "raw"
+        raw.mkdir(parents=True)
+        for part in ("train", "t10k"):
+            for name, array in (("images-idx3", pixels), ("labels-idx1", labels)):
+                head = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
+                content = pack(head + array.astype(np.uint8).tobytes())
+                (raw / f"{part}-{name}-ubyte{ending}").write_bytes(content)
+
+    return write
+
+
+@pytest.mark.parametrize("name", networks.NETWORKS)
+def test_a_network_begins_as_the_identity_or_near_it_and_takes_a_batch(name):
+    model = networks.NETWORKS[name]()
+    images = few(model.distorted).val.images
+    with CollapseMonitor(model) as monitor:
+        assert model(images).shape == (len(images), 10)
+        model(images).sum().backward()
+        monitor.step()
+    row = monitor.trace.row(-1)
+    assert row["coverage"] == 1 and row["black"] == 0 and 0.75 < row["extent"] <= 1
+
+
+@pytest.mark.parametrize("name", networks.NETWORKS)
+def test_the_monitor_finds_all_of_the_localisation_network_and_nothing_else(name):
+    model = networks.NETWORKS[name]()
+    with CollapseMonitor(model, model.optimizer(1e-3)) as monitor:
+        loss = model(few(model.distorted).val.images).logsumexp(1).sum()
+        loss.backward()
+        monitor.step(loss)
+    row, norm = monitor.trace.row(-1), nn.utils.get_total_norm
+    named = list(model.named_parameters())
+    for column, of_classifier in (("loc_grad", False), ("rest_grad", True)):
+        grads = [p.grad for part, p in named if part.startswith("classifier") == of_classifier]
+        assert row[column] == pytest.approx(norm(grads).item(), rel=1e-4)
+    assert not np.isnan(row["phi"])
+
+
+def test_a_sampler_of_ones_own_is_seen_once_it_tells_of_itself():
+    class Own(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.tensor(2.0))
+
+        def forward(self, x):
+            grid = self.scale * wild_grid(len(x))
+            return sampled(grid, sample_clipped(x, grid))
+
+    model = Own()
+    with CollapseMonitor(model) as monitor:
+        model(torch.rand(3, 1, 9, 9)).sum().backward()
+        monitor.step()
+    expected = grid_coverage(2 * wild_grid(1)).item()
+    assert monitor.trace.row(-1)["coverage"] == pytest.approx(expected)
+
+
+def test_telling_changes_nothing_where_no_monitor_looks():
+    grid, output = wild_grid(1), torch.rand(1, 1, 9, 9)
+    assert sampled(grid, output) is output
+
+
+def wild_grid(n):
+    axis = torch.linspace(-1, 1, 9)
+    y, x = torch.meshgrid(axis, axis, indexing="ij")
+    return torch.stack([x, y], -1).expand(n, 9, 9, 2)
+
+
+def test_a_run_with_a_huge_rate_goes_black_and_is_warned_of_before():
+    run, *steps = training.train("keras", few(True, 1000), 0.03, 0, 2)
+    assert run["warned"] <= run["blackened"] <= run["steps"] == 32
+    assert run["black"] == 1 and run["died"] and run["accuracy"] < 0.3
+    assert [row["n"] for row in steps] == [5, 10, 15, 20, 25, 30]
+
+
+def test_a_transformer_that_is_not_trained_stays_as_it_was():
+    run, *steps = training.train("tutorial", few(False), 0.3, 0, 3, frozen=True)
+    assert run["warned"] is None and run["died"] is None
+    assert {row["coverage"] for row in steps} == {1.0}
+
+
+def test_a_run_is_the_same_when_it_is_made_again():
+    images = few(True)
+    assert training.train("tanh", images, 1e-3, 1, 1) == training.train("tanh", images, 1e-3, 1, 1)
+
+
+@pytest.fixture
+def watched(monkeypatch):
+    """Let a training's monitor have seen these numbers, one a step, and nothing else."""
+
+    def put(events=(), **columns):
+        n = len(next(iter(columns.values())))
+        healthy = {"accuracy": 0.5, "loss": 1.0, "coverage": 1.0, "black": 0.0}
+        healthy |= {"extent": 1.0, "centre": 0.0, "step": 0.01, "phi": 1.0}
+        frame = pd.DataFrame({name: [value] * n for name, value in healthy.items()} | columns)
+        frame.index += 1
+
+        class Seen:
+            trace = SimpleNamespace(events=list(events), note=lambda *_: None)
+
+            def __init__(self, model, optimizer):
+                pass
+
+            def step(self, loss):
+                pass
+
+            def detach(self):
+                pass
+
+            def to_frame(self):
+                return frame
+
+        monkeypatch.setattr(training, "CollapseMonitor", Seen)
+        return training.train("tutorial", few(False, 64), 1e-3, 0, 1)
+
+    return put
+
+
+def test_a_view_has_shrunk_from_the_step_from_which_it_is_below_one_half_for_good(watched):
+    run, *_ = watched(coverage=[1.0] * 12 + [0.0] * 8 + [1.0] * 10 + [0.0] * 20)
+    assert run["shrank"] == 36  # the mean of ten: six of them at 0
+    assert watched(coverage=[1.0] * 12 + [0.0] * 8 + [1.0] * 10)[0]["shrank"] is None
+    assert watched(coverage=[0.0] * 15)[0]["shrank"] == 10  # there is no mean before
+    assert watched(coverage=[0.51] * 30)[0]["shrank"] is None
+
+
+def test_the_first_step_with_nothing_but_black_and_the_best_accuracy_before_the_warning(watched):
+    run, *steps = watched(
+        events=[(25, "runaway"), (27, "black")],
+        black=[0.0] * 13 + [0.99, 1.0] + [0.0] * 15,
+        accuracy=[0.2] * 5 + [0.8] * 20 + [1.0] * 5,
+    )
+    assert (run["blackened"], run["warned"], run["warning"]) == (15, 25, "runaway")
+    assert run["best"] == run["at_warning"] == pytest.approx(0.8)
+    assert run["steps"] == 30 and run["coverage"] == 1 and run["black"] == 0
+    assert [row["n"] for row in steps] == [5, 10, 15, 20, 25, 30] and steps[2]["black"] == 1
+
+
+def test_an_unknown_network_is_named_with_the_allowed():
+    with pytest.raises(ValueError, match=r"must be one of tutorial, .*, not 'x'"):
+        training.train("x", few(False), 0.1, 0, 1)
+
+
+@pytest.mark.parametrize("pack", [False, True], ids=["unpacked", "packed"])
+def test_fashion_mnist_is_read_from_the_data_folder(idx, pack, monkeypatch):
+    from torchvision.datasets import FashionMNIST, utils
+
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 28, 28))
+    monkeypatch.setitem(third_party_images.SIZES, "fashion", (9, 3, 2))
+    if pack:  # torchvision knows the checksums of the real files, these are not
+        monkeypatch.setattr(utils, "check_integrity", lambda path, md5=None: Path(path).is_file())
+        idx(FashionMNIST.__name__, pixels, np.arange(12) % 10, gzip.compress, ".gz")
+    else:
+        idx(FashionMNIST.__name__, pixels, np.arange(12) % 10)
+    images = load("fashion", distorted=False)
+    assert torch.equal(images.train.images * 255, torch.from_numpy(pixels[:9, None]).float())
+    assert images.val.labels.tolist() == [9, 0, 1]
+
+
+def test_missing_fashion_mnist_is_one_line_and_leaves_nothing_behind(idx, tmp_path, monkeypatch):
+    from torchvision.datasets import FashionMNIST
+
+    monkeypatch.setattr(FashionMNIST, "mirrors", ["file:///nowhere/"])
+    with pytest.raises(DataError, match=r"put its four \.gz files there") as caught:
+        load("fashion", distorted=True)
+    assert "\n" not in str(caught.value) and list(tmp_path.iterdir()) == []
+
+
+def test_the_command_skips_missing_data_with_a_message(idx, tmp_path, monkeypatch, capsys):
+    from torchvision.datasets import FashionMNIST
+
+    monkeypatch.setattr(FashionMNIST, "mirrors", ["file:///nowhere/"])
+    assert main(["--folder", str(tmp_path / "out"), "--data", "fashion", "--seeds", "1"]) == 0
+    assert "skipped: Fashion-MNIST is not in" in capsys.readouterr().err
+
+
+def test_distorted_images_keep_their_content_and_are_always_the_same(monkeypatch):
+    monkeypatch.setattr(digits, "mnist", digits.embedded)
+    monkeypatch.setitem(third_party_images.SIZES, "mnist", (400, 100, 2))
+    plain, *twice = (load("mnist", distorted) for distorted in (False, True, True))
+    assert twice[0].fingerprint == twice[1].fingerprint != plain.fingerprint
+    inks = [images.train.images.sum((1, 2, 3)) for images in (plain, twice[0])]
+    assert ((inks[1] / inks[0] - 1).abs() < 0.1).float().mean() > 0.99  # a few leave the canvas
+
+
+def test_optical_digits_need_no_network_and_lie_in_the_middle_as_mnists_do():
+    images = load("optical", distorted=False)
+    every = torch.cat([images.train.images, images.val.images])
+    assert every.shape == (1797, 1, 28, 28) and every.min() == 0 and 0.9 < every.max() <= 1
+    inner = every[:, :, 4:24, 4:24]
+    assert inner.sum() == pytest.approx(every.sum().item())
+    pooled = F.interpolate(inner, size=(8, 8), mode="area") * 16
+    small = torch.from_numpy(load_digits().images).unsqueeze(1).float()
+    assert torch.corrcoef(torch.stack([pooled.flatten(), small.flatten()]))[0, 1] > 0.95
+    assert images.train.labels.tolist() == load_digits().target[:1500].tolist()
+
+
+def test_what_is_recorded_is_not_made_again(tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr(recording, "load", lambda data, distorted: few(distorted))
+    train = lambda *args, **rest: made.append(rest) or [{"kind": "run"}]  # noqa: E731
+    monkeypatch.setattr(recording, "train", train)
+    what = recording.plan("mnist")[0]
+    assert recording.record(what, tmp_path) == recording.record(what, tmp_path)
+    assert len(made) == 1
+
+
+@pytest.mark.parametrize("data", DATA)
+def test_the_plan_has_every_network_at_every_rate_with_controls_only_at_the_higher_ones(data):
+    plan = pd.DataFrame(recording.plan(data, seeds=3, controls=1))
+    steps = plan["epochs"] * -(-plan["n_train"] // 64)
+    assert steps.between(300, 320).all()
+    trained = plan[~plan["frozen"]].groupby(["network", "lr"])["seed"].nunique()
+    assert (trained == 3).all() and len(trained) == sum(map(len, networks.RATES.values()))
+    controls = plan[plan["frozen"]]
+    expected = {(name, lr) for name, rates in networks.RATES.items() for lr in rates[1:]}
+    assert set(zip(controls["network"], controls["lr"], strict=True)) == expected
+    assert set(controls["seed"]) == {0}
+
+
+def one(seed, **run):
+    none = dict.fromkeys(("warned", "warning", "died", "fell", "blackened", "shrank"))
+    steps = [
+        {"kind": "step", "n": n, "accuracy": 0.5, "coverage": 1.0, "black": 0.0} for n in (5, 9)
+    ]
+    what = {"network": "keras", "data": "mnist", "lr": 0.01, "seed": seed, "frozen": False}
+    return {"what": what, "rows": [{"kind": "run", "steps": 100, **none, **run}, *steps]}
+
+
+def test_a_runs_fate_and_its_first_sign():
+    found = [
+        one(0),
+        one(1, warned=3, warning="runaway", died=20, blackened=12, shrank=15),
+        one(2, shrank=40, blackened=7),  # black for a moment, and zoomed out at the end
+        one(3, fell=50),
+    ]
+    table = recording.runs(found)
+    assert table["fate"].tolist() == ["alive", "died", "shrunken", "died"]
+    assert table["failed"].fillna(0).tolist() == [0, 12, 40, 50]
+
+
+def test_runs_say_which_monitor_saw_them_where_that_makes_a_difference():
+    found = [one(0), one(1), one(2)]
+    found[1]["what"]["network"] = found[2]["what"]["network"] = "tanh"
+    assert recording.runs(found[:2])["monitor"].fillna(0).tolist() == [0, 1]
+    found[2]["what"]["monitor"] = 2
+    assert recording.runs(found)["monitor"].fillna(0).tolist() == [0, 1, 2]
+    plan = pd.DataFrame(recording.plan("optical"))
+    marked = plan.groupby("network")["monitor"].first().dropna()
+    assert marked.to_dict() == {"tanh": 2, "tanh-adam": 2}
+
+
+def test_verdicts_count_each_kind_of_run_by_itself():
+    found = [
+        one(0),
+        one(1, warned=3, died=20, blackened=12),
+        one(2, warned=12, died=20, blackened=12),  # only as it fails
+        one(3, warned=3, fell=5),
+        one(4, warned=8),
+        one(5, warned=8),
+    ]
+    for run in found:
+        run["rows"][0]["accuracy"] = 0.5
+    found[4]["what"]["lr"] = 0.1
+    found[5]["what"]["frozen"] = True
+    table = recording.runs(found)
+    told = {what: (share.k, share.n) for what, share in recording.verdicts(table).items()}
+    assert list(told.values()) == [(1, 1), (2, 3), (1, 2), (0, 1), (1, 1)]
+    (low, high) = recording.ends(table).itertuples(index=False)
+    assert (low.alive, low.died, high.alive, high.died) == (1, 3, 1, 0)
+
+
+def test_the_figures_show_every_run(tmp_path):
+    found = [
+        one(0, warned=3, warning="runaway", died=20),
+        one(1),
+        one(2, warned=9, warning="black"),
+    ]
+    figure = figures.warnings_and_failures(recording.runs(found))
+    assert isinstance(figure, Figure) and len(figure.axes) == 1
+    courses = figures.courses(found[:1])
+    assert len(courses.axes) == 1

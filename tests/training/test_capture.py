@@ -1,0 +1,59 @@
+"""A training step as a CUDA graph: the same training, where there is a GPU."""
+
+import pytest
+import torch
+
+from stnlib.training import capture, fit
+from stnlib.training.config import RunConfig
+from stnlib.training.epoch import train_epoch
+from stnlib.training.rates import make_optimizer, set_rates
+
+CONFIG = RunConfig(data="digits", n_train=80, batch_size=32, epochs=3, schedule="cosine")
+gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+def test_on_a_processor_no_step_is_captured(few):
+    assert not capture.capturable(fit.make_model(CONFIG, few), CONFIG)
+
+
+def test_a_schedule_writes_rates_that_are_tensors_where_they_are(few):
+    optimizer = make_optimizer(fit.make_model(CONFIG, few), CONFIG)
+    rates = [torch.tensor(0.5) for _ in optimizer.param_groups]
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
+    set_rates(optimizer, CONFIG, 0.5)
+    assert [rate.item() for rate in rates] == pytest.approx([0.5e-3] * len(rates))
+    assert all(g["lr"] is r for g, r in zip(optimizer.param_groups, rates, strict=True))
+
+
+def trained(data, take_step, epochs):
+    model = fit.make_model(CONFIG, data).to("cuda", memory_format=torch.channels_last)
+    optimizer = make_optimizer(model, CONFIG)
+    rows = [
+        train_epoch(model, optimizer, data.train, CONFIG, epoch, take_step=take_step(epoch))
+        for epoch in epochs
+    ]
+    return model, rows
+
+
+@gpu
+@pytest.mark.parametrize("begun", [1, 2])
+def test_captured_steps_are_those_of_a_training_without_a_graph(few, begun):
+    """From the beginning, or where an optimiser has a state already, as after a checkpoint."""
+    step = capture.CapturedStep()
+    data = few.to("cuda")
+    eager, rows = trained(data, lambda _: None, (1, 2, 3))
+    model, captured = trained(data, lambda epoch: step if epoch >= begun else None, (1, 2, 3))
+    for one, other in zip(rows, captured, strict=True):
+        for name in ("train_loss", "train_accuracy", "grad_norm_mean", "loc_grad_norm_max"):
+            assert other[name] == pytest.approx(one[name], rel=1e-3)
+    for one, other in zip(eager.parameters(), model.parameters(), strict=True):
+        assert torch.allclose(one, other, atol=1e-4)
+
+
+@gpu
+def test_on_a_gpu_the_steps_without_dropout_and_rollback_are_captured(few):
+    model = fit.make_model(CONFIG, few).to("cuda")
+    assert capture.capturable(model, CONFIG)
+    for change in ({"dropout": 0.5}, {"recovery": "rollback"}, {"optimizer": "keras_adam"}):
+        assert not capture.capturable(model, CONFIG.replace(**change))
