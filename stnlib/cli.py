@@ -179,7 +179,7 @@ def run(
     if path:
         record = store.read(path)
         kept = not keep_weights or store.weights_path(path).exists()
-        if study_name not in (None, record["study"]) or not kept:
+        if study_name not in (None, record.study) or not kept:
             typer.echo(f"recorded already, and not made again: {path}", err=True)
     else:
         jobs.check_size(config)
@@ -214,9 +214,9 @@ def _trained(
 
 
 def _outcome(record: store.Record) -> str:
-    outcome = record["result"]
+    outcome = record.result
     if not outcome["n_test"]:  # recorded by a search, which must not see the test images
-        return f"validation accuracy {record['history'][-1]['val_accuracy']:.4f}, never tested"
+        return f"validation accuracy {record.last['val_accuracy']:.4f}, never tested"
     text = f"test accuracy {outcome['test_accuracy']:.4f} (n={outcome['n_test']})"
     return f"{text}, stopped: {outcome['stopped']}" if "stopped" in outcome else text
 
@@ -333,7 +333,9 @@ def table(
     if not found and not bad:
         raise ConfigError(f"the study {study_name!r} has no records yet")
     if found:
-        store.table(found).to_csv(sys.stdout, index=False)
+        from stnlib.records.tables import table
+
+        table(found).to_csv(sys.stdout, index=False)
     for line in bad:
         typer.echo(f"skipped: {_short(line)}", err=True)
     if bad:

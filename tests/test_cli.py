@@ -88,8 +88,8 @@ def test_a_run_is_trained_once_and_then_shown_from_its_record(places, monkeypatc
     assert first.exit_code == 0
     path, line = first.stdout.splitlines()
     record = store.read(places["records"] / "own" / f"{path[-17:-5]}.json")
-    accuracy = record["result"]["test_accuracy"]
-    assert line == f"{record['key']}  test accuracy {accuracy:.4f} (n=500)"
+    accuracy = record.result["test_accuracy"]
+    assert line == f"{record.key}  test accuracy {accuracy:.4f} (n=500)"
     monkeypatch.setattr(runs, "run", None)
     second = stn("run", *SMALL)
     assert second.exit_code == 0
@@ -110,7 +110,7 @@ def test_what_a_search_recorded_is_shown_without_test_images(places, few):
     record = store.read(runs.run(config, "search", places["records"], **where))
     done = stn("run", *SMALL)
     assert done.exit_code == 0
-    accuracy = record["history"][-1]["val_accuracy"]
+    accuracy = record.last["val_accuracy"]
     assert done.stdout == f"{config.key}  validation accuracy {accuracy:.4f}, never tested\n"
 
 
@@ -260,12 +260,12 @@ def test_a_single_run_needs_no_cluster_and_equals_that_of_a_run(places, tmp_path
     assert done.exit_code == 0, done.output
     assert done.stdout.startswith("1 of 1 runs are recorded in ")
     (found,) = store.of_study("few", [places["records"]])
-    assert found["provenance"]["threads"] == 1
+    assert found.provenance["threads"] == 1
     again = stn("run", *SMALL, "--records", str(tmp_path / "again"), "--threads", "1")
     assert again.exit_code == 0
     (same,) = store.of_study("own", [tmp_path / "again"])
-    assert same["result"]["test_accuracy"] == found["result"]["test_accuracy"]
-    assert same["history"][0]["val_loss"] == found["history"][0]["val_loss"]
+    assert same.result["test_accuracy"] == found.result["test_accuracy"]
+    assert same.history[0]["val_loss"] == found.history[0]["val_loss"]
 
 
 @pytest.mark.parametrize(

@@ -119,9 +119,9 @@ def kill_often(sweeps: list[Sweep], watch: Watch, kills: int, draw: random.Rando
 def outcome(path: Path) -> tuple:
     """What a record holds that no machine's speed decides."""
     record = store.read(path)
-    for row in [*record["history"], record["result"]]:
+    for row in [*record.history, record.result]:
         del row["seconds"]
-    return record["config"], json.dumps([record["history"], record["result"]])
+    return record.config, json.dumps([record.history, record.result])
 
 
 def differing(file: Path, folder: Path) -> list[str]:

@@ -109,11 +109,11 @@ def fates(pairs: Iterable[tuple[store.Record, Trace]]) -> pd.DataFrame:
 
 
 def _fate(record: store.Record, trace: Trace) -> dict:
-    config, frame = record["config"], trace.to_frame()
+    config, frame = record.config, trace.to_frame()
     warning, kind = trace.events[0] if trace.events else (np.nan, None)
     at = {"death": death(frame), "onset": onset(frame), "fall": fall(frame["accuracy"])}
     return {
-        "key": record["key"],
+        "key": record.key,
         **config.to_dict(),
         "outcome": in_a_word(record),
         "lost": lost(record),
@@ -137,5 +137,5 @@ def ahead(pairs: Iterable[tuple[store.Record, Trace]], lead: int) -> pd.Series:
         frame = trace.to_frame()
         begun, step = onset(frame), frame["step"]
         seen = step if begun is None else step[step.index <= begun - lead]
-        found[record["key"]] = seen.max()
+        found[record.key] = seen.max()
     return pd.Series(found, name="step", dtype=float)

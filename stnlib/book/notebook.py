@@ -83,7 +83,7 @@ def announce(configs: Iterable[RunConfig], weights: bool = False) -> None:
     ]
     if not missing:
         return
-    made = [(record["config"], record) for record in store.read_all()]
+    made = [(record.config, record) for record in store.read_all()]
     seconds = [_seconds(config, made) for config in missing]
     networks = "1 network is" if len(missing) == 1 else f"{len(missing)} networks are"
     if None in seconds:
@@ -106,12 +106,12 @@ def _seconds(config: RunConfig, made: list[tuple[RunConfig, store.Record]]) -> f
 
 def _pace(record: store.Record) -> float:
     """Seconds an image and epoch, of which a run that ended early has fewer."""
-    history = record["history"]
-    return sum(row["seconds"] for row in history) / len(history) / _images(record["config"])
+    history = record.history
+    return sum(row["seconds"] for row in history) / len(history) / _images(record.config)
 
 
 def _on_processor(record: store.Record) -> bool:
-    return record["provenance"]["device"].startswith("cpu")
+    return record.provenance["device"].startswith("cpu")
 
 
 def _images(config: RunConfig) -> int:

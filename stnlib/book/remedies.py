@@ -97,12 +97,12 @@ def table(records: Iterable[Record]) -> pd.DataFrame:
     """
     rows = []
     for record in records:
-        config = record["config"]
+        config = record.config
         kind, remedy = named(config)
         row = {"kind": kind, "remedy": remedy, "transformer": config.has_transformer}
         row |= {"lr": config.lr, "data": config.data, "seed": config.seed}
         row |= {"outcome": in_a_word(record), "lost": lost(record)}
-        row |= {"val_accuracy": record["history"][-1]["val_accuracy"]}
+        row |= {"val_accuracy": record.last["val_accuracy"]}
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -157,10 +157,10 @@ def lost_without(record: Record, others: Iterable[Record]) -> Share | None:
         correct one.
     """
     fields = ("data", "n_train", "output_size", "lr")
-    same = [getattr(record["config"], field) for field in fields]
+    same = [getattr(record.config, field) for field in fields]
     by_sampler: dict[str, list[bool]] = {"bilinear": [], "clipped": []}
     for other in others:
-        config = other["config"]
+        config = other.config
         alike = [getattr(config, field) for field in fields] == same
         if alike and config.has_transformer and _unaided(config):
             by_sampler[config.sampler].append(lost(other))

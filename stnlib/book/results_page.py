@@ -36,9 +36,9 @@ def linked(made: Iterable[Record]) -> str:
 
     Links are Markdown, relative to the book's folder; records that lie elsewhere have none.
     """
-    made = sorted(made, key=lambda record: record["config"].seed)
-    seeds = " ".join(_place(record["config"]) for record in made)
-    return f"{summarize([r['result']['test_accuracy'] for r in made])}; seed {seeds}"
+    made = sorted(made, key=lambda record: record.seed)
+    seeds = " ".join(_place(record.config) for record in made)
+    return f"{summarize([r.result['test_accuracy'] for r in made])}; seed {seeds}"
 
 
 def _place(config: RunConfig) -> str:
@@ -63,7 +63,7 @@ def overview(columns: Mapping[str, Iterable[Record]]) -> str:
     cells: dict[tuple[str, str], dict[str, list[Record]]] = {}
     for setting, made in columns.items():
         for record in made:
-            row = record["config"].data, network(record["config"])
+            row = record.config.data, network(record.config)
             cells.setdefault(row, {}).setdefault(setting, []).append(record)
     without = tuple(_WITHOUT.values())
     order = sorted(
@@ -73,7 +73,7 @@ def overview(columns: Mapping[str, Iterable[Record]]) -> str:
     for data, name in order:
         told = {}
         for setting, made in cells[data, name].items():
-            if len({record["config"].replace(seed=0) for record in made}) > 1:
+            if len({record.config.replace(seed=0) for record in made}) > 1:
                 raise ValueError(f"{data}, {name}, {setting}: runs differ in more than their seeds")
             told[setting] = linked(made)
         lines.append({"data": _DATA[data], "network": name, "paper": _paper(data, name)} | told)

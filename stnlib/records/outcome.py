@@ -7,9 +7,11 @@ that has ended, by its last validation, over the whole validation set.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stnlib.records.store import Record
 
 __all__ = [
     "AT_CHANCE",
@@ -52,9 +54,6 @@ class Outcome(StrEnum):
     LOOKS = "looks"
 
 
-Record = Mapping[str, Any]
-
-
 def outcome(record: Record) -> Outcome | None:
     """What became of a record's transformer; None where there is none, or it `diverged`.
 
@@ -71,13 +70,12 @@ def outcome(record: Record) -> Outcome | None:
 
     Parameters
     ----------
-    record : with `config`, `history` and `result`, as `stnlib.records.store.read` gives it.
-        Whether the accuracy falls is not asked where the record does not know what θ permuted
-        gives.
+    record : Record
+        Whether the accuracy falls is not asked where it does not know what θ permuted gives.
     """
-    if not record["config"].has_transformer or diverged(record):
+    if not record.config.has_transformer or diverged(record):
         return None
-    last = record["history"][-1]
+    last = record.last
     spread = corner_spread(record)
     if last["black"] >= BLACK:
         return Outcome.BLACK
@@ -87,7 +85,7 @@ def outcome(record: Record) -> Outcome | None:
         return Outcome.POINT
     if spread < BLIND:
         return Outcome.BLIND
-    permuted = record["result"].get("val_permuted", -math.inf)
+    permuted = record.result.get("val_permuted", -math.inf)
     if spread < IDLE or last["val_accuracy"] - permuted < IDLE_DROP:
         return Outcome.IDLE
     return Outcome.LOOKS
@@ -95,14 +93,14 @@ def outcome(record: Record) -> Outcome | None:
 
 def lost(record: Record) -> bool:
     """Whether nothing is left of a record's transformer: it neither looks nor idles."""
-    return record["config"].has_transformer and outcome(record) not in LIVING
+    return record.config.has_transformer and outcome(record) not in LIVING
 
 
 def diverged(record: Record) -> bool:
     """Whether θ or the loss ceased to be finite."""
-    last = record["history"][-1]
-    unseen = record["config"].has_transformer and "black" not in last
-    return unseen or record["result"].get("stopped") == "diverged"
+    last = record.last
+    unseen = record.config.has_transformer and "black" not in last
+    return unseen or record.result.get("stopped") == "diverged"
 
 
 #: the words of `in_a_word` for trainings in which neither transformer nor classifier has failed
@@ -111,7 +109,7 @@ LIVING = (Outcome.LOOKS, Outcome.IDLE, "learns")
 
 def at_chance(record: Record) -> bool:
     """Whether the classifier has not learnt: its last validation accuracy is below 0.2."""
-    return not record["history"][-1]["val_accuracy"] >= AT_CHANCE
+    return not record.last["val_accuracy"] >= AT_CHANCE
 
 
 def in_a_word(record: Record) -> str:
@@ -135,7 +133,7 @@ def corner_spread(record: Record) -> float:
     were independent; or, where the family has none of these, of the eight θ that they keep; nan
     where they keep none.
     """
-    last, half = record["history"][-1], (record["config"].side - 1) / 2
+    last, half = record.last, (record.config.side - 1) / 2
     if "corner_spread" in last:
         return last["corner_spread"]
     if "tx_std" in last:
@@ -152,7 +150,7 @@ def _deviation(values: tuple[float, ...]) -> float:
 
 def _view(record: Record) -> float:
     """The view's larger side in input pixels, as a median or, in older records, a mean."""
-    last = record["history"][-1]
+    last = record.last
     if "view_pixels" in last:
         return last["view_pixels"]
-    return last.get("scale_mean", math.inf) * (record["config"].side - 1)
+    return last.get("scale_mean", math.inf) * (record.config.side - 1)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from stnlib.atomic import write_whole
 from stnlib.errors import ConfigError
@@ -17,16 +18,13 @@ from stnlib.records.sealed import RecordError, check_parts, dump, seal, unseal
 from stnlib.records.studyfile import configurations
 from stnlib.training.config import RunConfig
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 __all__ = [
     "SCHEMA",
+    "Record",
     "check",
     "examine",
     "find",
     "folders",
-    "histories",
     "locate",
     "of_any_seed",
     "of_study",
@@ -36,16 +34,58 @@ __all__ = [
     "read",
     "read_all",
     "read_each",
-    "table",
     "trace_path",
     "weights_path",
     "write",
 ]
 
 SCHEMA = 2
-Record = dict[str, Any]
 _PARTS = ("schema", "study", "key", "config", "history", "result", "provenance")
 _ORIGIN = ("data", "device", "threads", "versions", "system", "source", "date")
+
+
+@dataclass(frozen=True)
+class Record:
+    """What one training gave.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        Its file; the folder is that of the study which made it.
+    study : str
+    config : RunConfig
+    history : list of dict
+        One row an epoch.
+    result : dict
+        What was measured once, at the end.
+    provenance : dict
+        Where it came from: data, device, versions, source, date.
+    """
+
+    path: Path
+    study: str
+    config: RunConfig
+    history: list[dict[str, Any]]
+    result: dict[str, Any]
+    provenance: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        return self.config.key
+
+    @property
+    def seed(self) -> int:
+        return self.config.seed
+
+    @property
+    def last(self) -> dict[str, Any]:
+        """The row of the last epoch."""
+        return self.history[-1]
+
+    @property
+    def outcome(self) -> outcome.Outcome | None:
+        """What became of its transformer: see `stnlib.records.outcome`."""
+        return outcome.outcome(self)
 
 
 def folders() -> list[Path]:
@@ -67,9 +107,8 @@ def write(
 ) -> Path:
     """Write ``folder/study/<key>.json``, whole or not at all, and return its path."""
     values = (SCHEMA, study, config.key, config.to_dict(), history, result, origin)
-    record = dict(zip(_PARTS, values, strict=True))
     path = place(folder, study, config)
-    write_whole(path, _format(record))
+    write_whole(path, _format(dict(zip(_PARTS, values, strict=True))))
     return path
 
 
@@ -78,7 +117,7 @@ def place(folder: Path, study: str, config: RunConfig) -> Path:
     return folder / study / f"{config.key}.json"
 
 
-def _format(record: Record) -> bytes:
+def _format(record: dict[str, Any]) -> bytes:
     """JSON with one line an epoch, so that a person and a diff can read it, and its digest."""
     lines = {part: dump(value) for part, value in record.items()}
     lines["config"] = json.dumps(record["config"])  # unrounded: its key is of every digit
@@ -99,12 +138,12 @@ def read(path: Path) -> Record:
     return check(unseal(path, SCHEMA), path)
 
 
-def check(record: Record, path: Path) -> Record:
-    """Check the content of the file `path`: its key, and what each part holds.
+def check(found: dict[str, Any], path: Path) -> Record:
+    """The record that a file holds, once its key and what each part holds are found sound.
 
     Returns
     -------
-    The same, `config` as a `RunConfig`, and nan for what was not finite.
+    The record, with nan for what was not finite.
 
     Raises
     ------
@@ -112,22 +151,22 @@ def check(record: Record, path: Path) -> Record:
         One line: a part that is missing, an impossible configuration, a key that does not fit
         it, or a type, name or range of a value that no training gives.
     """
-    check_parts(record, _PARTS, path)
+    check_parts(found, _PARTS, path)
     try:
-        config = RunConfig.from_dict(record["config"])
+        config = RunConfig.from_dict(found["config"])
     except (ConfigError, TypeError, RecursionError) as error:
         raise RecordError(f"{path} holds an impossible configuration: {error}") from None
-    if not config.key == record["key"] == path.stem:
+    if not config.key == found["key"] == path.stem:
         raise RecordError(f"{path} was edited: its configuration has the key {config.key}")
     try:
-        check_study(record["study"])
-        check_history(record["history"], config.epochs, config.has_transformer)
-        check_result(record["result"])
-        check_origin(record["provenance"], _ORIGIN)
+        check_study(found["study"])
+        check_history(found["history"], config.epochs, config.has_transformer)
+        check_result(found["result"])
+        check_origin(found["provenance"], _ORIGIN)
     except ValueError as error:
         raise RecordError(f"{path} cannot be true: {error}") from None
-    measured = {part: _numbers(record[part]) for part in ("history", "result")}
-    return record | {"config": config} | measured
+    measured = (_numbers(found[part]) for part in ("history", "result"))
+    return Record(path, found["study"], config, *measured, found["provenance"])
 
 
 def _numbers(value: Any) -> Any:
@@ -210,8 +249,8 @@ def find(config: RunConfig, where: Iterable[Path] | None = None) -> Record | Non
 
 def of_any_seed(config: RunConfig, where: Iterable[Path] | None = None) -> list[Record]:
     """The records of a configuration with whatever seed, in the order of their seeds."""
-    same = [r for r in read_all(where=where) if r["config"].replace(seed=config.seed) == config]
-    return sorted(same, key=lambda record: record["config"].seed)
+    same = [r for r in read_all(where=where) if r.config.replace(seed=config.seed) == config]
+    return sorted(same, key=lambda record: record.seed)
 
 
 def read_each(
@@ -249,59 +288,6 @@ def _each(files: Iterable[Path]) -> tuple[list[Record], list[str]]:
         except RecordError as error:
             problems.append(str(error))
     return found, problems
-
-
-def table(records: Iterable[Record]) -> pd.DataFrame:
-    """Records as one tidy table: one row a run.
-
-    Returns
-    -------
-    Columns: `study`, `key`, every field of the configuration, everything in the result,
-    `val_accuracy` and `val_loss` after the last epoch; `outcome`, `corner_spread` (in input
-    pixels), `diverged` and `at_chance` (see `stnlib.records.outcome`); `data_fingerprint`,
-    `threads`, `date`.
-    """
-    import pandas as pd  # late: half a second, for tables alone
-
-    return pd.DataFrame([_row(record) for record in records])
-
-
-def _row(record: Record) -> Record:
-    return {
-        **{name: record[name] for name in ("study", "key")},
-        **record["config"].to_dict(),
-        **record["result"],
-        **{name: record["history"][-1][name] for name in ("val_accuracy", "val_loss")},
-        **_verdict(record),
-        "data_fingerprint": record["provenance"]["data"],
-        **{name: record["provenance"][name] for name in ("threads", "date")},
-    }
-
-
-def _verdict(record: Record) -> Record:
-    found = outcome.outcome(record)
-    return {
-        "outcome": found,
-        "corner_spread": outcome.corner_spread(record) if found else math.nan,
-        "diverged": outcome.diverged(record),
-        "at_chance": outcome.at_chance(record),
-    }
-
-
-def histories(records: Iterable[Record]) -> pd.DataFrame:
-    """The course of records as one tidy table: one row a run and epoch.
-
-    Returns
-    -------
-    Columns: `key`, every field of the configuration, and those of the history.
-    """
-    import pandas as pd
-
-    rows = []
-    for record in records:
-        same = {"key": record["key"], **record["config"].to_dict()}
-        rows += [same | row for row in record["history"]]
-    return pd.DataFrame(rows)
 
 
 def weights_path(record_path: Path) -> Path:

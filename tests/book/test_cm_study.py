@@ -6,14 +6,14 @@ import pytest
 from papermill import PapermillExecutionError, execute_notebook
 
 from stnlib.data.download import CM_SHA256
-from stnlib.records import store, studyfile
+from stnlib.records import store, studyfile, tables
 
 BOOK = Path(__file__).parents[2] / "book"
 STUDIES = ("cm", "cm-controls", "cm-size", "cm-search", "cm-better")
 
 
 def runs(name):
-    return store.table(store.of_study(name, [BOOK / "records"]))
+    return tables.table(store.of_study(name, [BOOK / "records"]))
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -36,8 +36,8 @@ def test_the_papers_table_iv_is_reproduced_over_ten_seeds():
 
 def test_the_search_for_a_better_recipe_never_saw_the_test_images():
     for record in store.of_study("cm-search", [BOOK / "records"]):
-        assert record["result"]["n_test"] == 0
-        assert not [name for name in record["result"] if name.startswith("test_")]
+        assert record.result["n_test"] == 0
+        assert not [name for name in record.result if name.startswith("test_")]
 
 
 def test_the_better_recipe_is_the_one_that_validated_best_and_has_fresh_seeds():

@@ -114,7 +114,7 @@ def test_a_table_of_fates_has_a_row_a_traced_run(few, tmp_path):
     pairs = deaths.traces("s", where=[tmp_path])
     last, early = deaths.ahead(pairs, 1), deaths.ahead(pairs, int(dies["onset"]))
     assert last[dies["key"]] > 0 and np.isnan(early[dies["key"]])
-    whole = next(trace.to_frame()["step"] for r, trace in pairs if r["key"] == lives["key"])
+    whole = next(trace.to_frame()["step"] for r, trace in pairs if r.key == lives["key"])
     assert last[lives["key"]] == early[lives["key"]] == whole.max()
 
 
@@ -132,7 +132,7 @@ def test_a_training_of_two_studies_is_counted_once_with_its_own_trace(few, tmp_p
     (tmp_path / "studies" / "all.toml").write_text(text, encoding="utf-8")
     for names in (["all"], ["b", "all", "c"]):
         found = deaths.traces(*names, where=where)
-        assert [(r["study"], r["config"].seed) for r, _ in found] == [("b", 0), ("c", 1)]
+        assert [(r.study, r.seed) for r, _ in found] == [("b", 0), ("c", 1)]
 
 
 def some_runs():

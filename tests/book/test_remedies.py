@@ -14,6 +14,7 @@ from stnlib.book.figures import remedies as figures
 from stnlib.book.stats import holm, share_difference, stratified_p, wilson
 from stnlib.models import LOCNETS
 from stnlib.optim import schedule
+from stnlib.records.store import Record
 from stnlib.training.config import RunConfig, defaults
 
 HEALTHY = {"coverage": 0.9, "black": 0.0, "val_accuracy": 0.9}
@@ -22,7 +23,8 @@ BLACK = HEALTHY | {"coverage": 0.0, "black": 1.0, "val_accuracy": 0.1}
 
 
 def record(last, **config):
-    return {"config": RunConfig(**config), "history": [HEALTHY, last], "result": {"n_test": 1}}
+    config = RunConfig(**config)
+    return Record(Path("x.json"), "s", config, [HEALTHY, last], {"n_test": 1}, {})
 
 
 @pytest.fixture(autouse=True)

@@ -20,16 +20,16 @@ def _book_alone(tmp_path, monkeypatch):
 
 
 def test_a_number_is_the_mean_of_the_records_that_it_links():
-    made = [r for r in of_study("cm") if r["config"].model == "stn"]
+    made = [r for r in of_study("cm") if r.config.model == "stn"]
     said = linked(made)
     paths = [BOOK / link for link in re.findall(r"\]\((.*?)\)", said)]
-    accuracies = [store.read(path)["result"]["test_accuracy"] for path in paths]
+    accuracies = [store.read(path).result["test_accuracy"] for path in paths]
     assert len(paths) == len(made) and said.startswith(str(summarize(accuracies)))
 
 
 def test_a_record_outside_the_book_has_no_link(tmp_path):
     config = RunConfig(data="digits", seed=7)
-    made = {"config": config, "result": {"test_accuracy": 0.5}}
+    made = store.Record(tmp_path, "s", config, [], {"test_accuracy": 0.5}, {})
     assert linked([made]) == "0.500 (n=1); seed 7"
 
 
@@ -52,7 +52,8 @@ def test_runs_that_differ_in_more_than_their_seeds_are_not_averaged():
         "no transformer",
         "no transformer, mirrored images",
     ]
-    other = {"config": RunConfig(data="c10", model="baseline", lr=0.5)}
+    config = RunConfig(data="c10", model="baseline", lr=0.5)
+    other = store.Record(BOOK, "s", config, [], {}, {})
     with pytest.raises(ValueError, match="c10, no transformer, all: runs differ in more than"):
         overview({"all": [*made, other]})
 

@@ -109,7 +109,7 @@ def test_a_run_trains_and_tests_on_altered_images(model, few, tmp_path, monkeypa
         )
     where = {"folder": tmp_path, "checkpoints": tmp_path / "c"}
     record = store.read(runs.run(config, "s", data=few, progress=False, **where))
-    assert record["config"].alter == "inverted"
+    assert record.config.alter == "inverted"
     assert [len(split) for split in seen] == [50, 50]
     assert all(as_floats(split.images).mean() > 0.5 for split in seen)  # mostly white
     assert torch.equal(seen[0].images, altered(few, "inverted").val.images)

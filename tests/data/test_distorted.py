@@ -162,11 +162,11 @@ def test_a_run_on_distorted_images_is_recorded(small, places, model):
     tiny = replace(small, val=small.val.first(5), test=small.test.first(10)).with_n_train(12)
     path = runs.run(config, "own", places["records"], data=tiny, progress=False)
     record = store.read(path)
-    assert record["provenance"]["data"] == small.fingerprint
-    assert record["provenance"]["precision"] == "float32"
+    assert record.provenance["data"] == small.fingerprint
+    assert record.provenance["precision"] == "float32"
     size = 32 if model == "crop" else 64
     network = models.build(model, 3, size, 10, classifier="c10")
-    assert record["result"]["parameters"] == models.count_parameters(network)
+    assert record.result["parameters"] == models.count_parameters(network)
 
 
 def test_an_epoch_trains_on_the_images_of_its_number(small, monkeypatch):
@@ -207,7 +207,7 @@ def test_a_run_records_the_pose_the_thetas_and_the_probe(small, tmp_path):
     config = RunConfig(data="shapes10d", n_train=60, epochs=1, batch_size=30)
     small = dataclasses.replace(small, val=small.val.first(60), test=small.test.first(60))
     record = store.read(runs.run(config, "s", tmp_path, data=small, checkpoints=tmp_path / "c"))
-    row, result = record["history"][0], record["result"]
+    row, result = record.history[0], record.result
     assert 0 <= result["turned_30_accuracy"] <= 1
     assert 0 < row["object_coverage"] <= 1 and row["theta_error"] > 0
     thetas = torch.tensor(row["thetas"])

@@ -170,9 +170,9 @@ def test_a_run_on_scattered_images_is_recorded(strong, places, model):
     config = config.replace(epochs=1, batch_size=20)
     path = runs.run(config, "own", places["records"], data=strong, progress=False)
     record = store.read(path)
-    assert record["provenance"]["data"] == strong.fingerprint
+    assert record.provenance["data"] == strong.fingerprint
     if model == "stn":
-        row = record["history"][0]
+        row = record.history[0]
         assert {"undone_scale", "undone_rotation", "undone_tx"} <= row.keys()
 
 

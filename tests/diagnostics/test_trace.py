@@ -53,7 +53,7 @@ def test_a_study_keeps_its_traces_beside_the_records_and_baselines_have_none(
         config = SMALL.replace(model=model, epochs=1)
         path = runs.run(config, "s", trace=True, progress=False, **places)
         assert store.trace_path(path).exists() == there
-        assert store.read(path)["history"]
+        assert store.read(path).history
 
 
 def run(tmp_path, shapes, **kwargs):
@@ -90,7 +90,7 @@ def test_a_traced_run_that_was_interrupted_goes_on_as_if_it_had_not_been(
     assert trace.columns.keys() == expected.columns.keys() and trace.events == expected.events
     for name, column in expected.columns.items():
         np.testing.assert_array_equal(trace.columns[name], column, name)
-    assert numbers(store.read(path)["history"]) == numbers(store.read(whole)["history"])
+    assert numbers(store.read(path).history) == numbers(store.read(whole).history)
     assert not list((tmp_path / "c").iterdir())
 
 

@@ -262,7 +262,7 @@ def test_every_kind_trains_and_its_record_gives_the_transformer_back(kind, few, 
         patch.setattr(runs, "localisation_weights", lambda m: kept.append(m) or real(m))
         where = {"folder": places["records"], "checkpoints": places["checkpoints"]}
         path = runs.run(config, "own", data=few, keep_weights=True, progress=False, **where)
-    row = store.read(path)["history"][-1]
+    row = store.read(path).last
     assert row["loc_grad_norm_max"] > 0 and row["black"] == 0
     again, x = weights.transformer(config, 1, 40), few.val.images[:9] / 255
     theta, first = again.localisation(x), kept[0].transformer.localisation(x)

@@ -9,7 +9,7 @@ import pytest
 from damage import CHECKPOINTS, RECORDS, damaged
 from runs import fresh, numbers
 
-from stnlib.records import observations, sealed, store
+from stnlib.records import observations, sealed, store, tables
 from stnlib.records.outcome import in_a_word
 from stnlib.study import runs
 from stnlib.training import checkpoint, fit
@@ -20,8 +20,8 @@ TINY = RunConfig(data="digits", n_train=64, batch_size=32, epochs=3)
 
 def outcome(path):
     record = store.read(path)
-    result = {k: v for k, v in record["result"].items() if k != "seconds"}
-    return record["config"], repr(numbers(record["history"])), repr(result)
+    result = {k: v for k, v in record.result.items() if k != "seconds"}
+    return record.config, repr(numbers(record.history)), repr(result)
 
 
 def resume_from_damage(few, folder, n, log):
@@ -63,8 +63,8 @@ def test_a_run_that_finds_a_damaged_checkpoint_says_so_and_gives_what_it_gives_w
 
 def use(found):
     """What the commands and the book do with records."""
-    store.table(found).to_csv()
-    store.histories(found).to_csv()
+    tables.table(found).to_csv()
+    tables.histories(found).to_csv()
     return [in_a_word(record) for record in found]
 
 

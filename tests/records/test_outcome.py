@@ -1,6 +1,7 @@
 """What became of a transformer: each outcome on records made up, at its published threshold."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from stnlib.diagnostics import corner_spread, view_corners, view_pixels
 from stnlib.models import build
 from stnlib.records import outcome as outcomes
 from stnlib.records.outcome import Outcome, at_chance, diverged, in_a_word, lost, outcome
+from stnlib.records.store import Record
 from stnlib.training.config import RunConfig
 from stnlib.training.evaluation import accuracy_without_own_theta, evaluate
 from stnlib.transforms import FAMILIES, family
@@ -25,7 +27,7 @@ HEALTHY = {
 
 def record(last=None, result=None, **config):
     rows = [HEALTHY, HEALTHY | (last or {})]
-    return {"config": RunConfig(**config), "history": rows, "result": result or {}}
+    return Record(Path("x.json"), "s", RunConfig(**config), rows, result or {}, {})
 
 
 # The published thresholds, as numbers
@@ -104,8 +106,8 @@ def test_a_classifier_at_chance_is_a_matter_of_its_own():
 def test_a_training_diverges_where_theta_or_the_loss_is_not_finite():
     without = record()
     for name in ("black", "coverage", "corner_spread", "view_pixels"):
-        without["history"][-1] = dict(without["history"][-1])
-        without["history"][-1].pop(name)
+        without.history[-1] = dict(without.last)
+        without.last.pop(name)
     for found in (without, record(result={"stopped": "diverged"})):
         assert diverged(found) and outcome(found) is None
         assert in_a_word(found) == "diverged" and lost(found)
@@ -119,7 +121,7 @@ OLD |= {"tx_std": 0.0, "ty_std": 0.0, "rotation_std": 0.0}
 
 
 def old(last, **config):
-    return {"config": RunConfig(**config), "history": [OLD | last], "result": {}}
+    return Record(Path("x.json"), "s", RunConfig(**config), [OLD | last], {}, {})
 
 
 @pytest.mark.parametrize(
@@ -151,7 +153,8 @@ def test_an_estimated_spread_is_near_the_measured_one():
 def test_a_family_without_summary_is_judged_by_the_eight_thetas_that_are_kept():
     thetas = [[0.8, 0.01 * i, 0.0] for i in range(8)]
     last = {"coverage": 0.9, "black": 0.0, "val_accuracy": 0.9, "thetas": thetas}
-    kept = {"config": RunConfig(transform="attention"), "history": [last], "result": {}}
+    config = RunConfig(transform="attention")
+    kept = Record(Path("x.json"), "s", config, [last], {}, {})
     deviation = torch.tensor([0.01 * i for i in range(8)]).std(correction=0).item()
     assert outcomes.corner_spread(kept) == pytest.approx(deviation * 39 / 2, rel=1e-5)
 

@@ -19,7 +19,7 @@ import torch
 from stnlib.atomic import check_writable, write_whole
 from stnlib.diagnostics import Trace
 from stnlib.models import CMNet, count_parameters
-from stnlib.records import sealed, store, weights
+from stnlib.records import sealed, store, tables, weights
 from stnlib.records.provenance import provenance
 from stnlib.study import runs as study_runs
 from stnlib.training import checkpoint, fit
@@ -56,26 +56,20 @@ def leftovers(folder):
 def test_a_record_reads_as_it_was_written(tmp_path):
     path = write(tmp_path, seed=3)
     record = store.read(path)
-    assert path == tmp_path / "test" / f"{record['config'].key}.json"
-    assert record == {
-        "schema": store.SCHEMA,
-        "study": "test",
-        "key": record["config"].key,
-        "config": RunConfig(data="digits", seed=3),
-        "history": HISTORY,
-        "result": RESULT,
-        "provenance": ORIGIN,
-    }
+    config = RunConfig(data="digits", seed=3)
+    assert path == tmp_path / "test" / f"{config.key}.json"
+    assert record == store.Record(path, "test", config, HISTORY, RESULT, ORIGIN)
+    assert (record.key, record.seed, record.last) == (config.key, 3, HISTORY[-1])
 
 
 @pytest.mark.parametrize("lr", [0.000123456789, 1 / 3, 1e-300, 5e-324])
 def test_a_configuration_keeps_every_digit_in_its_record(tmp_path, lr):
-    assert store.read(write(tmp_path, lr=lr))["config"].lr == lr
+    assert store.read(write(tmp_path, lr=lr)).config.lr == lr
 
 
 def test_measurements_keep_the_seven_digits_of_float32(tmp_path):
     record = store.read(write(tmp_path, result=RESULT | {"test_loss": 1.23456789e-5}))
-    assert record["result"]["test_loss"] == 1.234568e-5
+    assert record.result["test_loss"] == 1.234568e-5
 
 
 def test_a_record_has_a_line_for_each_epoch(tmp_path):
@@ -89,7 +83,7 @@ def test_what_was_not_finite_is_null_in_the_file_and_nan_when_read(tmp_path):
     lost = {"train_loss": math.nan, "val_loss": math.inf}
     path = write(tmp_path, history=[HISTORY[0], HISTORY[1] | lost])
     assert "null" in path.read_text(encoding="utf-8") and "NaN" not in path.read_text("utf-8")
-    last = store.read(path)["history"][-1]
+    last = store.read(path).last
     assert math.isnan(last["train_loss"]) and math.isnan(last["val_loss"])
 
 
@@ -259,7 +253,7 @@ def test_an_stn_says_what_it_sees_unless_it_diverged(tmp_path, name):
     assert refused(path).endswith("history row 2 lacks the transformer's coverage and black")
     assert store.read(edit(write(tmp_path, model="baseline"), change))
     path = edit(path, lambda record: record["history"][1].update(val_loss=None))
-    assert store.read(path)["history"][1].keys() == HISTORY[1].keys() - {name}
+    assert store.read(path).history[1].keys() == HISTORY[1].keys() - {name}
 
 
 def test_a_test_accuracy_is_there_just_where_there_was_a_test(tmp_path):
@@ -273,7 +267,7 @@ def test_a_test_accuracy_is_there_just_where_there_was_a_test(tmp_path):
 def test_thetas_that_were_not_finite_are_nan_when_read(tmp_path):
     thetas = [[1.0, math.inf], [math.nan, 0.0]]
     path = write(tmp_path, history=[HISTORY[0], HISTORY[1] | {"thetas": thetas}])
-    ((one, lost), (also_lost, none)) = store.read(path)["history"][1]["thetas"]
+    ((one, lost), (also_lost, none)) = store.read(path).history[1]["thetas"]
     assert (one, none) == (1.0, 0.0) and math.isnan(lost) and math.isnan(also_lost)
 
 
@@ -438,10 +432,10 @@ def test_a_record_is_found_in_any_study_of_any_folder_the_first_folder_first(tmp
     config = RunConfig(data="digits")
     where = [tmp_path / "missing", first, second]
     assert store.find(config, where) is None
-    assert store.find(config.replace(seed=1), where)["study"] == "one"
-    assert store.find(config.replace(seed=2), where)["result"]["test_accuracy"] == 0.9
+    assert store.find(config.replace(seed=1), where).study == "one"
+    assert store.find(config.replace(seed=2), where).result["test_accuracy"] == 0.9
     assert len(store.read_all(where)) == 2
-    assert [record["study"] for record in store.of_study("two", where)] == ["two"]
+    assert [record.study for record in store.of_study("two", where)] == ["two"]
 
 
 def test_no_key_of_the_book_has_two_records():
@@ -477,7 +471,7 @@ def test_a_bad_record_leaves_the_others_in_the_table_and_is_named(tmp_path):
     edit(bad, lambda record: record["result"].update(test_accuracy=0.999), digest=False)
     write(tmp_path, seed=1), write(tmp_path, study="another", seed=3)
     found, problems = store.read_each("test", [tmp_path])
-    assert store.table(found)["seed"].tolist() == [1]
+    assert tables.table(found)["seed"].tolist() == [1]
     assert len(problems) == 1 and problems[0].startswith(f"{bad} was edited")
     with pytest.raises(sealed.RecordError, match="was edited"):
         store.read_all([tmp_path])
@@ -486,7 +480,7 @@ def test_a_bad_record_leaves_the_others_in_the_table_and_is_named(tmp_path):
 def test_the_table_has_a_row_for_each_run_with_all_that_was_decided_and_measured(tmp_path):
     for seed in (2, 1):
         write(tmp_path, seed=seed, model="baseline")
-    table = store.table(store.of_study("test", [tmp_path]))
+    table = tables.table(store.of_study("test", [tmp_path]))
     assert sorted(table["seed"]) == [1, 2]
     origin = ["data_fingerprint", "threads", "date"]
     wanted = ["study", "key", *RunConfig().to_dict(), *RESULT, "val_accuracy", *origin]
@@ -498,7 +492,7 @@ def test_the_table_has_a_row_for_each_run_with_all_that_was_decided_and_measured
 def test_the_histories_have_a_row_for_each_epoch_of_each_run(tmp_path):
     for seed in (1, 2):
         write(tmp_path, seed=seed)
-    table = store.histories(store.of_study("test", [tmp_path]))
+    table = tables.histories(store.of_study("test", [tmp_path]))
     assert len(table) == 4
     assert {"key", "model", "seed", "epoch", "val_accuracy"} <= set(table.columns)
     assert table.query("seed == 1")["epoch"].tolist() == [1, 2]
@@ -509,7 +503,7 @@ def test_tables_of_diverged_runs_hold_numbers(tmp_path):
     result = RESULT | {"test_accuracy": math.nan, "stopped": "diverged"}
     write(tmp_path, history=[HISTORY[0] | lost], result=result)
     runs = store.of_study("test", [tmp_path])
-    table, histories = store.table(runs), store.histories(runs)
+    table, histories = tables.table(runs), tables.histories(runs)
     for column in (table["test_accuracy"], table["val_accuracy"], histories["train_loss"]):
         assert column.dtype == float and column.isna().all()
     assert table["stopped"].tolist() == ["diverged"]
@@ -519,22 +513,22 @@ def test_a_diverged_run_is_recorded_as_such(few, tmp_path):
     config = RunConfig(data="digits", n_train=96, batch_size=96, epochs=5, lr=1e30)
     where = {"folder": tmp_path, "checkpoints": tmp_path / "c", "data": few}
     record = store.read(study_runs.run(config, "test", progress=False, **where))
-    assert record["result"]["stopped"] == "diverged"
-    assert math.isnan(record["result"]["test_accuracy"])
-    assert len(record["history"]) < 5 and math.isnan(record["history"][-1]["val_loss"])
+    assert record.result["stopped"] == "diverged"
+    assert math.isnan(record.result["test_accuracy"])
+    assert len(record.history) < 5 and math.isnan(record.last["val_loss"])
 
 
 def test_records_of_any_seed_are_those_that_differ_in_nothing_else(tmp_path):
     for fields in ({"seed": 7}, {"seed": 0}, {"lr": 0.1}, {"model": "baseline"}):
         write(tmp_path, **fields)
     found = store.of_any_seed(RunConfig(data="digits", seed=3), [tmp_path])
-    assert [r["config"].seed for r in found] == [0, 7]
-    assert {r["config"].replace(seed=0) for r in found} == {RunConfig(data="digits")}
+    assert [r.seed for r in found] == [0, 7]
+    assert {r.config.replace(seed=0) for r in found} == {RunConfig(data="digits")}
 
 
 def test_no_record_makes_an_empty_table(tmp_path):
-    assert store.table(store.read_all([tmp_path])).empty
-    assert store.histories([]).empty
+    assert tables.table(store.read_all([tmp_path])).empty
+    assert tables.histories([]).empty
 
 
 # Weights
@@ -611,29 +605,29 @@ def committed():
 def test_the_books_records_are_readable(committed):
     assert store.examine([BOOK])[1] == []
     for path, record in zip(COMMITTED, committed, strict=True):
-        assert record["study"] == path.parent.name
+        assert record.study == path.parent.name
 
 
 def test_the_books_records_are_complete(committed):
     for record in committed:
-        epochs = [row["epoch"] for row in record["history"]]
+        epochs = [row["epoch"] for row in record.history]
         assert epochs == list(range(1, len(epochs) + 1))
-        whole = len(epochs) == record["config"].epochs
-        assert whole or record["result"]["stopped"] in ("black", "diverged")
+        whole = len(epochs) == record.config.epochs
+        assert whole or record.result["stopped"] in ("black", "diverged")
         needed = {"train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds"}
-        if record["config"].has_transformer:
+        if record.config.has_transformer:
             needed |= {"coverage", "black", "loc_grad_norm_max"}
-        if record["result"].get("stopped") != "diverged":
-            assert all(needed <= set(row) for row in record["history"])
-        assert {"n_test", "parameters", "seconds"} <= set(record["result"])
-        assert ("test_accuracy" in record["result"]) == (record["result"]["n_test"] > 0)
+        if record.result.get("stopped") != "diverged":
+            assert all(needed <= set(row) for row in record.history)
+        assert {"n_test", "parameters", "seconds"} <= set(record.result)
+        assert ("test_accuracy" in record.result) == (record.result["n_test"] > 0)
 
 
 def test_the_books_records_are_finite_and_possible(committed):
     for record in committed:
-        if record["result"].get("stopped") == "diverged":
+        if record.result.get("stopped") == "diverged":
             continue
-        for row in [*record["history"], record["result"]]:
+        for row in [*record.history, record.result]:
             numbers = [v for v in row.values() if isinstance(v, int | float)]
             assert all(map(math.isfinite, numbers))
             shares = [v for name, v in row.items() if name.endswith(("accuracy", "coverage"))]
@@ -642,7 +636,7 @@ def test_the_books_records_are_finite_and_possible(committed):
 
 def test_the_books_records_say_where_they_come_from(committed):
     for record in committed:
-        origin = record["provenance"]
+        origin = record.provenance
         assert set(origin) >= {"data", "device", "threads", "versions", "system", "source", "date"}
         assert all(origin.values()) and set(origin["versions"]) >= {"python", "torch", "numpy"}
         assert len(origin["data"]) == 16
@@ -652,23 +646,23 @@ def test_the_books_records_say_where_they_come_from(committed):
 def test_the_records_of_a_data_set_in_a_study_saw_the_same_data(study):
     seen = collections.defaultdict(set)
     for record in store.of_study(study, [BOOK]):
-        config = record["config"]
-        seen[config.data, config.distortion].add(record["provenance"]["data"])
+        config = record.config
+        seen[config.data, config.distortion].add(record.provenance["data"])
     assert all(len(prints) == 1 for prints in seen.values())
 
 
 def test_the_books_records_have_the_parameters_of_their_networks(committed):
     for record in committed:
-        config = record["config"]
+        config = record.config
         network = fit.make_model(config, as_seen(config))
-        assert record["result"]["parameters"] == count_parameters(network)
+        assert record.result["parameters"] == count_parameters(network)
 
 
 def test_weights_beside_a_record_belong_to_one():
     for path in BOOK.glob("*/*.safetensors"):
         assert path.with_suffix(".json").is_file()
         assert store.weights_path(path.with_suffix(".json")) == path
-        config = store.read(path.with_suffix(".json"))["config"]
+        config = store.read(path.with_suffix(".json")).config
         seen = as_seen(config)
         channels, size = seen.channels, seen.size[0]
         transformer = weights.transformer(config, channels, size)
@@ -680,7 +674,7 @@ def test_traces_beside_a_record_belong_to_one_and_have_its_steps():
         record = store.read(path.with_suffix(".json"))
         assert store.trace_path(path.with_suffix(".json")) == path
         steps = Trace.load(path).columns["step_number"]
-        assert steps == list(range(1, len(steps) + 1)) and record["config"].has_transformer
+        assert steps == list(range(1, len(steps) + 1)) and record.config.has_transformer
 
 
 def test_a_transformer_without_kept_weights_is_a_one_line_error(places):

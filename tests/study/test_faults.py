@@ -159,9 +159,9 @@ def long_study(folder):
 
 def outcome(folder, config):
     record = store.read(store.place(folder, "test", config))
-    for row in [*record["history"], record["result"]]:
+    for row in [*record.history, record.result]:
         del row["seconds"]
-    return record["history"], record["result"]
+    return record.history, record.result
 
 
 def run(jobs, folder, client):
@@ -205,7 +205,7 @@ def test_a_run_whose_maker_dies_is_made_by_the_sweep_that_met_its_claim(cluster,
         rival.wait()
     sweeping.join(120)
     assert said == [{}]
-    assert store.find(todo.config, [tmp_path])["study"] == "test"
+    assert store.find(todo.config, [tmp_path]).study == "test"
 
 
 def test_two_studies_that_sweep_one_configuration_at_once_record_it_once(cluster, tmp_path):

@@ -134,13 +134,13 @@ def test_a_study_of_the_book_has_no_run_twice_and_its_records_belong_to_it(path)
     keys = [config.key for config in studyfile.configurations(path)]
     assert len(keys) == len(set(keys)) > 0
     own = [store.read(record) for record in store.paths(path.stem, [BOOK / "records"])]
-    assert {record["key"] for record in own} <= set(keys)
+    assert {record.key for record in own} <= set(keys)
     recorded = store.of_study(path.stem, [BOOK / "records"])
-    assert [record["key"] for record in recorded] == [
+    assert [record.key for record in recorded] == [
         key for key in keys if store.paths(key=key, where=[BOOK / "records"])
     ]
     tested = studyfile.options(path).get("test", True)
-    assert all((record["result"]["n_test"] > 0) == tested for record in own)
+    assert all((record.result["n_test"] > 0) == tested for record in own)
 
 
 def test_every_folder_of_records_has_its_study():
@@ -157,7 +157,7 @@ def test_a_result_is_trained_once_and_then_answered_from_disk(places, capsys, mo
     said = capsys.readouterr().out
     assert said.startswith("no record of {") and "'seed': 987" in said
     assert said.endswith("training it\n")
-    assert first["study"] == "own" and first["config"] == config
+    assert first.study == "own" and first.config == config
     monkeypatch.setattr(study_runs, "run", None)
     assert study_runs.result(config) == first
     assert capsys.readouterr().out == ""
@@ -198,7 +198,7 @@ def test_what_a_chapter_trains_is_trained_on_a_gpu_where_there_is_one(gpus, chos
 def test_the_books_records_answer_at_once(places, monkeypatch):
     monkeypatch.setattr(study_runs, "run", None)
     record = study_runs.result(RunConfig(model="baseline"))
-    assert record["study"] == "cm" and not places["records"].exists()
+    assert record.study == "cm" and not places["records"].exists()
 
 
 def test_a_search_never_sees_the_test_images(few, tmp_path, monkeypatch):
@@ -213,7 +213,7 @@ def test_a_search_never_sees_the_test_images(few, tmp_path, monkeypatch):
         monkeypatch.setattr(module, "evaluate", evaluate)
     where = {"folder": tmp_path, "checkpoints": tmp_path / "c"}
     path = study_runs.run(config, "search", data=few, test=False, progress=False, **where)
-    result = store.read(path)["result"]
+    result = store.read(path).result
     assert result["n_test"] == 0 and not [name for name in result if name.startswith("test_")]
     assert len(seen) == 1 and seen[0].labels.equal(few.val.labels)
 
@@ -403,7 +403,7 @@ def test_results_are_every_seed_that_is_recorded_and_those_that_are_missing(
     )
     assert study_runs.results(config, 2, train=False) == []
     study_runs.result(config.replace(seed=5), progress=False)
-    seeds = [record["config"].seed for record in study_runs.results(config, 2)]
+    seeds = [record.seed for record in study_runs.results(config, 2)]
     assert seeds == [0, 1, 5]
 
 
@@ -411,7 +411,7 @@ def test_records_of_a_study_are_found_wherever_they_were_made(places, monkeypatc
     monkeypatch.setattr(store, "BOOK", BOOK)
     made = store.of_study("cm-recipe")
     wanted = studyfile.configurations(BOOK / "studies" / "cm-recipe.toml")
-    assert [record["config"] for record in made] == [c for c in wanted if store.find(c)]
+    assert [record.config for record in made] == [c for c in wanted if store.find(c)]
     with pytest.raises(ConfigError, match="there are no records of a study 'no-such': there are"):
         store.of_study("no-such")
 
@@ -434,5 +434,5 @@ def test_a_record_names_the_source_that_trained_it_and_not_what_lies_there_at_th
     provenance.revision.cache_clear()
     path = study_runs.run(RunConfig(**SMALL, model="baseline"), "s", tmp_path, progress=False)
     provenance.revision.cache_clear()
-    assert store.read(path)["provenance"]["source"] == "began"
+    assert store.read(path).provenance["source"] == "began"
     assert checkout == ["moved on"]

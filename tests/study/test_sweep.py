@@ -45,10 +45,10 @@ def outcome(folder, config):
 def test_a_sweep_makes_every_run_once_and_a_second_sweep_none(client, tmp_path):
     todo = jobs({"model": "baseline"}, {"model": "stn"}, {"model": "stn", "seed": 1})
     assert sweep(todo, tmp_path, client, tmp_path / "checkpoints", progress=False) == {}
-    dates = {record["key"]: record["provenance"] for record in store.of_study("test", [tmp_path])}
+    dates = {record.key: record.provenance for record in store.of_study("test", [tmp_path])}
     assert set(dates) == {job.config.key for job in todo}
     assert sweep(todo, tmp_path, client, tmp_path / "checkpoints", progress=False) == {}
-    again = {record["key"]: record["provenance"] for record in store.of_study("test", [tmp_path])}
+    again = {record.key: record.provenance for record in store.of_study("test", [tmp_path])}
     assert again == dates
 
 

@@ -65,7 +65,7 @@ def test_nothing_but_the_schema_and_a_digest_changes_and_a_second_time_nothing(t
         old = before.splitlines()
         assert lines == [old[0], ' "schema": 2,', *old[2:-2], old[-2] + ","]
         assert digest.startswith(' "digest": "') and len(digest) == 29 and end == "}"
-    assert store.read(record)["result"]["test_accuracy"] == 0.91
+    assert store.read(record).result["test_accuracy"] == 0.91
     assert observations.read(observation)["what"]["config"] == {"lr": 1e-05}
     after = [path.read_bytes() for path in (record, observation)]
     assert add(tmp_path / "records", tmp_path / "observations").stdout == (
