@@ -17,13 +17,11 @@ from PIL import Image
 
 from stnlib.data import cifar
 from stnlib.data.catalogue import load
-from stnlib.training import fit
 from stnlib.training.config import RunConfig
 from stnlib.training.device import resolved
-from stnlib.training.epoch import train_epoch
 from stnlib.training.evaluation import evaluate
+from stnlib.training.loop import Training, make_model
 from stnlib.training.malloc import keep_freed_memory
-from stnlib.training.rates import make_optimizer
 
 STEPS = 5
 
@@ -61,7 +59,7 @@ def train(data):
     """Make a few steps and a part of the validation, as `study.fit` does; return the peaks."""
     keep_freed_memory()
     config = RunConfig(data="c10d", model="stn", batch_size=100, precision="auto")
-    model = fit.make_model(config, data).to(memory_format=torch.channels_last)
+    model = make_model(config, data).to(memory_format=torch.channels_last)
     steps = iter(range(STEPS))
 
     def count(*_):
@@ -69,7 +67,7 @@ def train(data):
             raise EnoughError
 
     with contextlib.suppress(EnoughError):
-        train_epoch(model, make_optimizer(model, config), data.train, config, 1, count)
+        Training(config, data, model).epoch(count)
     after_steps = peak()
     evaluate(model, data.val.first(1000), config.precision)
     return {

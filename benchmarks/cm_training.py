@@ -16,13 +16,13 @@ from stnlib.data.catalogue import load
 from stnlib.records.provenance import provenance
 from stnlib.training import fit
 from stnlib.training.config import RunConfig
-from stnlib.training.epoch import order
 from stnlib.training.evaluation import to_float
+from stnlib.training.loop import make_model, order
 
 
 def training_seconds(config, data):
     """Wall time of a whole training, validation after each epoch included."""
-    model = fit.make_model(config, data).to(memory_format=torch.channels_last)
+    model = make_model(config, data).to(memory_format=torch.channels_last)
     start = time.perf_counter()
     fit.fit(model, data, config)
     return time.perf_counter() - start

@@ -20,13 +20,11 @@ from torchvision.transforms.functional import to_tensor
 from stnlib.data import shapes
 from stnlib.data.catalogue import load
 from stnlib.data.distorted import distorted
-from stnlib.training import fit
 from stnlib.training.config import RunConfig
 from stnlib.training.device import resolved
-from stnlib.training.epoch import order, train_epoch
 from stnlib.training.evaluation import to_float
+from stnlib.training.loop import Training, make_model, order
 from stnlib.training.malloc import keep_freed_memory
-from stnlib.training.rates import make_optimizer
 
 DATA = {"CM": "digits", "C10": "shapes10", "C10D": "shapes10d"}
 SIZES = {"CM": 2000, "C10": 1000, "C10D": 800}
@@ -87,7 +85,7 @@ def test_epoch(measure, benchmark, tiny, task, model, precision, of):
     config, data = configuration(task, model, precision), images_of(task, tiny)
     name, n = epoch_name(task, model, precision), len(data.train)
     if of == "plain PyTorch":  # float32 and contiguous, whatever ours is
-        network = fit.make_model(config, data)
+        network = make_model(config, data)
         optimizer = torch.optim.Adam(network.parameters(), config.lr)
         split = data.train
         if task == "CM":
@@ -124,13 +122,11 @@ def our_epoch(measure, name, config, data, tiny, of="stnlib"):
     """Measure an epoch as `study.fit` trains it, and say what is in it."""
     keep_freed_memory()
     precision = resolved(torch.device("cpu"), config.precision)
-    network = fit.make_model(config, data).to(memory_format=torch.channels_last)
-    optimizer, n = make_optimizer(network, config), len(data.train)
+    network = make_model(config, data).to(memory_format=torch.channels_last)
+    training, n = Training(config, data, network), len(data.train)
     work, most = flops(network, data, config), peak(precision, 256 if tiny else 2048)
     inputs = median(input_seconds(config, data) for _ in range(1 if tiny else 3))
-    seconds = measure(
-        name, of, lambda: train_epoch(network, optimizer, data.train, config, 1), 3, n
-    )
+    seconds = measure(name, of, training.epoch, 3, n)
     return {
         "precision": precision,
         "share of the GEMM peak": round(work / most / seconds, 3),

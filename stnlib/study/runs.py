@@ -24,7 +24,8 @@ from stnlib.study.crashes import keeping_traceback
 from stnlib.training.config import RunConfig
 from stnlib.training.device import exact_float32, has_bfloat16, pick_device, resolved
 from stnlib.training.evaluation import accuracy_without_own_theta, evaluate
-from stnlib.training.fit import fit, make_model, stopped
+from stnlib.training.fit import fit, stopped
+from stnlib.training.loop import make_model
 
 __all__ = [
     "prepare",

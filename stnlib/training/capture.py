@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from stnlib.training.config import RunConfig
 from stnlib.training.device import device_of
-from stnlib.training.epoch import train_step
+from stnlib.training.loop import train_step
 
 __all__ = ["CapturedStep", "capturable"]
 

@@ -13,27 +13,17 @@ from torch import Tensor, nn
 from stnlib.data.distort import upright_points
 from stnlib.data.sets import DataSet, Split
 from stnlib.diagnostics import CollapseMonitor, CollapseWarning, through
-from stnlib.models import STN, build
+from stnlib.models import STN
 from stnlib.progress import bar as progress_bar
 from stnlib.training.capture import CapturedStep, capturable
-from stnlib.training.checkpoint import load_checkpoint, run_key, save_checkpoint
 from stnlib.training.config import RunConfig
-from stnlib.training.epoch import train_epoch
 from stnlib.training.evaluation import evaluate, thetas
-from stnlib.training.rates import make_optimizer
-from stnlib.training.recovery import recover, snapshot
-from stnlib.training.seeds import derive_seed
+from stnlib.training.loop import Training
+from stnlib.training.recovery import recover
 
-__all__ = ["N_THETAS", "Tracer", "fit", "make_model", "stopped"]
+__all__ = ["N_THETAS", "Tracer", "fit", "stopped"]
 
 N_THETAS = 8  # images whose θ each epoch of a history keeps
-
-
-def make_model(config: RunConfig, data: DataSet) -> nn.Module:
-    """The network that `config` names, for `data`, with the weights that its seed draws."""
-    torch.manual_seed(derive_seed(config.seed, "weights"))
-    shape = data.channels, data.size[0], len(data.classes)
-    return build(config.model, *shape, **config.network)
 
 
 def fit(
@@ -61,16 +51,17 @@ def fit(
     (nothing can change any more), or when θ or the loss is not finite. A row with
     `recovered` says how things stand after the recovery.
     """
-    optimizer = make_optimizer(model, config)
-    tracer = Tracer(model, optimizer) if trace else None
-    take_step = CapturedStep() if capturable(model, config) and not tracer else None
-    own = model, optimizer, run_key(config, data)
+    training = Training(config, data, model)
+    tracer = Tracer(model, training.optimizer) if trace else None
     watch = tracer and tracer.monitor
-    history = load_checkpoint(checkpoint, *own, watch, config.epochs) if checkpoint else []
-    steps = -(-len(data.train) // config.batch_size)
+    if capturable(model, config) and not tracer:
+        training.take_step = CapturedStep()
+    if checkpoint:
+        training.load(checkpoint, watch)
+    history = training.history
     with progress_bar(
-        total=config.epochs * steps,
-        initial=len(history) * steps,
+        total=config.epochs * training.steps_per_epoch,
+        initial=training.taken,
         desc=f"{config.data} {config.model} seed {config.seed}",
         unit="step",
         disable=not progress,
@@ -81,20 +72,15 @@ def fit(
             if tracer:
                 tracer.step(*step)
 
-        for epoch in range(len(history) + 1, config.epochs + 1):
-            if stopped(history):
-                break
-            before = snapshot(model, optimizer, config)
-            row = train_epoch(
-                model, optimizer, data.train, config, epoch, on_step, history, take_step
-            )
-            row |= _validated(model, data, config)
-            if recover(model, optimizer, config, before, row):
+        while len(history) < config.epochs and not stopped(history):
+            before = training.state() if config.recovery == "rollback" else None
+            row = training.epoch(on_step) | _validated(model, data, config)
+            if recover(training, before, row):
                 row |= {"recovered": True} | _validated(model, data, config)
-            history.append({"epoch": epoch} | row)
-            bar.set_postfix(epoch=epoch, val=f"{row['val_accuracy']:.3f}", refresh=False)
+            history.append({"epoch": len(history) + 1} | row)
+            bar.set_postfix(epoch=len(history), val=f"{row['val_accuracy']:.3f}", refresh=False)
             if checkpoint:
-                save_checkpoint(checkpoint, *own, history, watch)
+                training.save(checkpoint, watch)
     if tracer:
         tracer.monitor.save(trace)
     return history
@@ -116,7 +102,7 @@ class Tracer:
         )
 
     def step(self, batch: Split, loss: Tensor, correct: Tensor) -> dict[str, float]:
-        """Look at the step that `stnlib.training.epoch.train_step` took; return the trace's row."""
+        """Look at the step that `stnlib.training.loop.train_step` took; return the trace's row."""
         if batch.theta is not None:
             points = upright_points(batch.images.shape[-1]).to(batch.theta.device)
             self._seen = {"points": through(batch.theta, points)}

@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from runs import train_epoch
 
 from stnlib import models
 from stnlib.data import augment, catalogue, distort, shapes
@@ -16,7 +17,7 @@ from stnlib.records import store
 from stnlib.study import runs
 from stnlib.training import fit, rates
 from stnlib.training.config import RunConfig
-from stnlib.training.epoch import train_epoch
+from stnlib.training.loop import make_model
 
 SIZES = (60, 30, 700)  # more to test than are distorted at a time
 
@@ -176,10 +177,10 @@ def test_an_epoch_trains_on_the_images_of_its_number(small, monkeypatch):
         distort, "draw", lambda index, *key, **flip: seen.append(key) or real(index, *key, **flip)
     )
     config = RunConfig(data="shapes10d", model="crop", batch_size=30, seed=4)
-    network = fit.make_model(config, cropped(small))
+    network = make_model(config, cropped(small))
     seen.clear()
     optimizer = rates.make_optimizer(network, config)
-    train_epoch(network, optimizer, cropped(small).train, config, 3)
+    train_epoch(network, optimizer, cropped(small), config, 3)
     assert [key for key in seen if key[0] == "train"] == [("train", 4, 3)] * 2
 
 

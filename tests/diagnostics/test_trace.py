@@ -6,7 +6,7 @@ import random
 import numpy as np
 import pytest
 import torch
-from runs import fresh, numbers
+from runs import fresh, interrupting, numbers
 
 from stnlib import diagnostics
 from stnlib.data import distort
@@ -14,8 +14,9 @@ from stnlib.diagnostics import Trace, object_coverage
 from stnlib.diagnostics.measures import QUANTITIES
 from stnlib.records import store
 from stnlib.study import runs
-from stnlib.training import epoch, fit
+from stnlib.training import fit
 from stnlib.training.config import RunConfig
+from stnlib.training.loop import make_model
 
 SMALL = RunConfig(data="shapes10d", n_train=40, batch_size=20, epochs=2)
 
@@ -35,7 +36,7 @@ def test_a_traced_run_learns_what_an_untraced_one_does_and_has_a_row_a_step(conf
 
 
 def test_the_objects_coverage_is_traced_where_the_true_theta_is_known(shapes, tmp_path):
-    model = fit.make_model(SMALL, shapes)
+    model = make_model(SMALL, shapes)
     fit.fit(model, shapes, SMALL, progress=False, trace=tmp_path / "t")
     seen = Trace.load(tmp_path / "t").columns["object_coverage"]
     assert len(seen) == 4
@@ -66,15 +67,8 @@ def interrupt(monkeypatch):
     """Run something until the second epoch begins."""
 
     def made(call):
-        real = epoch.train_epoch
-
-        def interrupted(*args):
-            if args[4] == 2:
-                raise KeyboardInterrupt
-            return real(*args)
-
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(fit, "train_epoch", interrupted)
+            interrupting(patch, 2)
             call()
 
     return made

@@ -7,12 +7,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from runs import train_epoch
 from torch import nn
 
 from stnlib import models
 from stnlib.models import STN, C10Net, CMNet, LocNet, SpatialTransformer, build, count_parameters
 from stnlib.sampler import PADDINGS, SAMPLERS
-from stnlib.training import epoch, rates
+from stnlib.training import rates
 from stnlib.training.config import RunConfig
 from stnlib.transforms import FAMILIES
 
@@ -256,7 +257,7 @@ def test_the_frozen_localisation_does_not_move_in_training(few):
     config = RunConfig(data="digits", model="stn_frozen", n_train=96, weight_decay=0.1)
     network = make("stn_frozen")
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    row = epoch.train_epoch(network, rates.make_optimizer(network, config), few.train, config, 1)
+    row = train_epoch(network, rates.make_optimizer(network, config), few, config)
     for name, value in network.state_dict().items():
         assert torch.equal(value, before[name]) == ("localisation" in name)
     assert row["loc_grad_norm_max"] == 0
@@ -268,7 +269,7 @@ def test_behind_the_frozen_identity_a_classifier_trains_as_without_it(few):
         config = RunConfig(data="digits", model=model, n_train=96)
         network = make(model)
         optimizer = rates.make_optimizer(network, config)
-        losses.append(epoch.train_epoch(network, optimizer, few.train, config, 1)["train_loss"])
+        losses.append(train_epoch(network, optimizer, few, config)["train_loss"])
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 

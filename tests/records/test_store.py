@@ -22,8 +22,9 @@ from stnlib.models import CMNet, count_parameters
 from stnlib.records import sealed, store, tables, weights
 from stnlib.records.provenance import provenance
 from stnlib.study import runs as study_runs
-from stnlib.training import checkpoint, fit
+from stnlib.training import checkpoint
 from stnlib.training.config import RunConfig
+from stnlib.training.loop import Training, make_model
 from stnlib.training.rates import make_optimizer
 
 BOOK = Path(__file__).parents[2] / "book" / "records"
@@ -366,7 +367,7 @@ def test_a_run_that_could_not_write_its_record_goes_on_to_write_it(
         study_runs.run(config, "test", places[0], data=few, checkpoints=places[1], progress=False)
     assert leftovers(places[0]) == []
     assert [path.name for path in leftovers(places[1])] == [f"{config.key}.safetensors"]
-    monkeypatch.setattr(fit, "train_epoch", None)  # there is nothing left to train
+    monkeypatch.setattr(Training, "epoch", None)  # there is nothing left to train
     path = study_runs.run(
         config, "test", places[0], data=few, checkpoints=places[1], progress=False
     )
@@ -654,7 +655,7 @@ def test_the_records_of_a_data_set_in_a_study_saw_the_same_data(study):
 def test_the_books_records_have_the_parameters_of_their_networks(committed):
     for record in committed:
         config = record.config
-        network = fit.make_model(config, as_seen(config))
+        network = make_model(config, as_seen(config))
         assert record.result["parameters"] == count_parameters(network)
 
 

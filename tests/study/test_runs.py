@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from runs import interrupting
 from typer.testing import CliRunner
 
 from stnlib.cli import app
@@ -17,7 +18,7 @@ from stnlib.errors import ConfigError
 from stnlib.records import provenance, sealed, store, studyfile, weights
 from stnlib.study import crashes
 from stnlib.study import runs as study_runs
-from stnlib.training import device, epoch, evaluation, fit
+from stnlib.training import device, evaluation, fit, loop
 from stnlib.training.config import RunConfig
 
 BOOK = Path(__file__).parents[2] / "book"
@@ -227,8 +228,8 @@ def test_while_a_run_is_made_float32_is_float32_on_a_gpu_too_and_afterwards_what
         seen.append((cudnn.allow_tf32, cudnn.benchmark, cudnn.enabled))
         return train_step(*arguments)
 
-    train_step = epoch.train_step
-    monkeypatch.setattr(epoch, "train_step", step)
+    train_step = loop.train_step
+    monkeypatch.setattr(loop, "train_step", step)
     before = cudnn.allow_tf32, cudnn.benchmark, cudnn.enabled
     config = RunConfig(**SMALL | {"epochs": 1})
     where = {"folder": tmp_path, "checkpoints": tmp_path / "c"}
@@ -329,14 +330,7 @@ def test_a_run_that_was_killed_goes_on_and_ends_as_if_undisturbed(
 
 def failing(error, monkeypatch):
     """Make each training end in its second epoch by an error."""
-    real = epoch.train_epoch
-
-    def train_epoch(*arguments):
-        if arguments[4] == 2:
-            raise error
-        return real(*arguments)
-
-    monkeypatch.setattr(fit, "train_epoch", train_epoch)
+    interrupting(monkeypatch, 2, error)
 
 
 def test_the_traceback_of_a_failed_run_lies_beside_its_checkpoint_until_it_succeeds(
@@ -352,7 +346,7 @@ def test_the_traceback_of_a_failed_run_lies_beside_its_checkpoint_until_it_succe
     lines = kept.read_text(encoding="utf-8").splitlines()
     assert lines[0] == "Traceback (most recent call last):"
     assert lines[-2:] == ["ZeroDivisionError: by θ", "of 0"]
-    assert any("in train_epoch" in line for line in lines)
+    assert any("in interrupted" in line for line in lines)
     study_runs.run(config, "s", progress=False, **where)
     assert list((tmp_path / "c").iterdir()) == []
 

@@ -174,12 +174,12 @@ def test_a_failing_run_is_reported_in_one_line_and_the_rest_completes(client, tm
 
 def test_the_line_of_a_failed_run_names_the_file_that_has_its_traceback(client, tmp_path):
     def broken(real=None):
-        from stnlib.training import fit
+        from stnlib.training.loop import Training
 
-        def train_epoch(*arguments):
+        def epoch(*arguments):
             raise ZeroDivisionError("by 0\nor less")
 
-        fit.train_epoch, whole = real or train_epoch, fit.train_epoch
+        Training.epoch, whole = real or epoch, Training.epoch
         return whole
 
     (todo,), (whole, *_) = jobs({"model": "baseline"}), client.run(broken).values()

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from stnlib.training import capture, fit
+from stnlib.training import capture, loop
 from stnlib.training.config import RunConfig
-from stnlib.training.epoch import train_epoch
+from stnlib.training.loop import make_model
 from stnlib.training.rates import make_optimizer, set_rates
 
 CONFIG = RunConfig(data="digits", n_train=80, batch_size=32, epochs=3, schedule="cosine")
@@ -13,11 +13,11 @@ gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 
 def test_on_a_processor_no_step_is_captured(few):
-    assert not capture.capturable(fit.make_model(CONFIG, few), CONFIG)
+    assert not capture.capturable(make_model(CONFIG, few), CONFIG)
 
 
 def test_a_schedule_writes_rates_that_are_tensors_where_they_are(few):
-    optimizer = make_optimizer(fit.make_model(CONFIG, few), CONFIG)
+    optimizer = make_optimizer(make_model(CONFIG, few), CONFIG)
     rates = [torch.tensor(0.5) for _ in optimizer.param_groups]
     for group, rate in zip(optimizer.param_groups, rates, strict=True):
         group["lr"] = rate
@@ -27,12 +27,11 @@ def test_a_schedule_writes_rates_that_are_tensors_where_they_are(few):
 
 
 def trained(data, take_step, epochs):
-    model = fit.make_model(CONFIG, data).to("cuda", memory_format=torch.channels_last)
-    optimizer = make_optimizer(model, CONFIG)
-    rows = [
-        train_epoch(model, optimizer, data.train, CONFIG, epoch, take_step=take_step(epoch))
-        for epoch in epochs
-    ]
+    model = make_model(CONFIG, data).to("cuda", memory_format=torch.channels_last)
+    training, rows = loop.Training(CONFIG, data, model), []
+    for epoch in epochs:
+        training.take_step = take_step(epoch) or loop.train_step
+        rows.append(training.epoch())
     return model, rows
 
 
@@ -53,7 +52,7 @@ def test_captured_steps_are_those_of_a_training_without_a_graph(few, begun):
 
 @gpu
 def test_on_a_gpu_the_steps_without_dropout_and_rollback_are_captured(few):
-    model = fit.make_model(CONFIG, few).to("cuda")
+    model = make_model(CONFIG, few).to("cuda")
     assert capture.capturable(model, CONFIG)
     for change in ({"dropout": 0.5}, {"recovery": "rollback"}, {"optimizer": "keras_adam"}):
         assert not capture.capturable(model, CONFIG.replace(**change))

@@ -9,11 +9,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 from damage import rewritten
-from runs import fresh, numbers
+from runs import fresh, numbers, train_epoch
 from safetensors.torch import load_file, save_file
 
 from stnlib.diagnostics import CollapseMonitor
-from stnlib.training import checkpoint, epoch, fit
+from stnlib.training import checkpoint, fit
 
 ROW = {"train_loss": 2.0, "train_accuracy": 0.5, "val_loss": 2.0, "val_accuracy": 0.5, "seconds": 1}
 ROWS = [{"epoch": n} | ROW for n in (1, 2)]
@@ -28,7 +28,7 @@ def state(optimizer):
 def trained(config, few):
     """Model and optimiser after an epoch."""
     model, optimizer = fresh(config.replace(seed=1), few)
-    epoch.train_epoch(model, optimizer, few.train, config, 1)
+    train_epoch(model, optimizer, few, config)
     return model, optimizer
 
 

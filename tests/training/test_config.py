@@ -12,8 +12,8 @@ from stnlib import models, sampler, transforms
 from stnlib.checks.values import choice, number, optional, whole
 from stnlib.data import alter, catalogue
 from stnlib.errors import ConfigError
-from stnlib.training import fit
 from stnlib.training.config import RunConfig, defaults, explained, parse_settings
+from stnlib.training.loop import make_model
 
 PINNED = {
     "44136fa355b3": {},
@@ -209,7 +209,7 @@ def test_an_output_that_is_too_small_for_the_network_is_refused_before_there_is_
     data_set, size, table
 ):
     allowed = RunConfig(data=data_set, output_size=size + 1)
-    fit.make_model(allowed, data_of(allowed))
+    make_model(allowed, data_of(allowed))
     with pytest.raises(ConfigError) as caught:
         RunConfig(data=data_set, output_size=size)
     least = f"output_size must be at least {size + 1} pixels for Table {table}'s network"

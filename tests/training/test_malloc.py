@@ -7,6 +7,7 @@ import pytest
 
 from stnlib.training import fit, malloc
 from stnlib.training.config import RunConfig
+from stnlib.training.loop import make_model
 from stnlib.training.malloc import keep_freed_memory
 
 FAULTS = """
@@ -44,5 +45,5 @@ def test_a_training_in_a_program_of_ones_own_leaves_its_memory_alone(few, monkey
     monkeypatch.setattr(malloc.ctypes, "CDLL", lambda name: settings.append(name))
     keep_freed_memory.cache_clear()
     config = RunConfig(data="digits", model="baseline", n_train=96, batch_size=96, epochs=1)
-    fit.fit(fit.make_model(config, few), few, config, progress=False)
+    fit.fit(make_model(config, few), few, config, progress=False)
     assert settings == []

@@ -4,12 +4,12 @@ import math
 
 import pytest
 import torch
-from runs import continued, fresh, numbers
+from runs import continued, fresh, numbers, train_epoch
 
 from stnlib import models
 from stnlib.training import evaluation, fit, recovery
 from stnlib.training.config import RunConfig
-from stnlib.training.epoch import outside, train_epoch, train_step
+from stnlib.training.loop import Training, outside, train_step
 from stnlib.training.rates import make_optimizer
 from stnlib.transforms import FAMILIES
 
@@ -80,7 +80,7 @@ def test_the_reported_loss_is_the_cross_entropy_alone(few, config):
         with torch.no_grad():
             model.transformer.localisation.theta.bias[0] = 1000
         with_penalty = config.replace(outside_penalty=weight)
-        rows.append(train_epoch(model, optimizer, few.train, with_penalty, 1)["train_loss"])
+        rows.append(train_epoch(model, optimizer, few, with_penalty)["train_loss"])
     assert rows[0] == pytest.approx(rows[1], rel=0.05)
 
 
@@ -145,17 +145,18 @@ def validations_that_see_black(when, monkeypatch):
 
 def rates_of(config, few, monkeypatch):
     """Train; the learning rates at the first step of each epoch, and weights before it."""
-    rates, starts, real = [], [], train_epoch
+    rates, starts, real = [], [], Training.epoch
 
-    def epoch(model, optimizer, split, config, number, on_step, *rest):
-        starts.append({name: value.clone() for name, value in model.state_dict().items()})
+    def epoch(training, on_step):
+        weights = training.model.state_dict()
+        starts.append({name: value.clone() for name, value in weights.items()})
 
         def note(*_):
-            rates.append([group["lr"] for group in optimizer.param_groups])
+            rates.append([group["lr"] for group in training.optimizer.param_groups])
 
-        return real(model, optimizer, split, config, number, note, *rest)
+        return real(training, note)
 
-    monkeypatch.setattr(fit, "train_epoch", epoch)
+    monkeypatch.setattr(Training, "epoch", epoch)
     model, _ = fresh(config, few)
     history = fit.fit(model, few, config, progress=False)
     return rates[::3], starts, history, model
@@ -204,12 +205,13 @@ def test_without_recovery_a_black_epoch_is_left_as_it_is(few, monkeypatch):
 @pytest.mark.parametrize("kind", ["rollback", "reset"])
 def test_an_epoch_is_black_from_one_half_of_the_outputs_on(few, kind, black, recovers):
     config = RunConfig(**DEADLY | {"loc_lr_factor": 0.5}, recovery=kind)
-    model, optimizer = fresh(config, few)
-    before = recovery.snapshot(model, optimizer, config)
-    train_epoch(model, optimizer, few.train, config, 1)
-    after = {name: value.clone() for name, value in model.state_dict().items()}
-    assert recovery.recover(model, optimizer, config, before, {"black": black}) == recovers
-    assert equal(model.state_dict(), after) != recovers
+    training = Training(config, few)
+    before = training.state()
+    training.epoch()
+    after = {name: value.clone() for name, value in training.model.state_dict().items()}
+    assert recovery.recover(training, before, {"black": black}) == recovers
+    assert equal(training.model.state_dict(), after) != recovers
+    assert training.taken == training.steps_per_epoch  # the epoch counts
 
 
 def test_a_bounded_run_that_diverges_stops_and_says_so(few):

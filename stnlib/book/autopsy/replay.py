@@ -17,9 +17,9 @@ from stnlib.errors import ConfigError
 from stnlib.training.checkpoint import load_checkpoint, run_key
 from stnlib.training.config import RunConfig
 from stnlib.training.device import autocast
-from stnlib.training.epoch import order, train_step
 from stnlib.training.evaluation import to_float
-from stnlib.training.fit import Tracer, make_model
+from stnlib.training.fit import Tracer
+from stnlib.training.loop import make_model, order, train_step
 from stnlib.training.rates import make_optimizer, set_rates
 from stnlib.training.seeds import derive_seed
 from stnlib.transforms import NonFiniteError

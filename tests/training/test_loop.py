@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from runs import continued, fresh, numbers
+from runs import continued, fresh, numbers, train_epoch
 
 from stnlib import models, optim
 from stnlib.data import augment, catalogue, sets
 from stnlib.errors import ConfigError
-from stnlib.training import checkpoint, device, evaluation, fit
-from stnlib.training import epoch as training_epoch
+from stnlib.training import checkpoint, device, evaluation, fit, loop
 from stnlib.training.config import RunConfig
 from stnlib.training.rates import set_rates
 from stnlib.training.seeds import derive_seed
@@ -31,14 +30,14 @@ def state(optimizer):
 def test_how_many_batches_are_made_at_a_time_changes_nothing_in_them(config, name, at_once):
     split = catalogue.load(name, n_train=70).train
     config = config.replace(data=name, n_train=70, batch_size=16)
-    one, several = (list(training_epoch.batches(split, config, 2, at_once=n)) for n in (1, at_once))
+    one, several = (list(loop.batches(split, config, 2, at_once=n)) for n in (1, at_once))
     assert [len(batch) for batch in one] == [16, 16, 16, 16, 6]
     for batch, other in zip(one, several, strict=True):
         for part in ("images", "labels", "positions", "theta"):
             made, also = getattr(batch, part), getattr(other, part)
             assert made is also is None or torch.equal(made, also)
     labels = torch.cat([batch.labels for batch in one])
-    assert torch.equal(labels, split.labels[training_epoch.order(70, config, 2)])
+    assert torch.equal(labels, split.labels[loop.order(70, config, 2)])
 
 
 # Resuming
@@ -80,7 +79,7 @@ def plainly(model, config, few, epochs):
     for epoch in range(1, epochs + 1):
         model.train()
         losses, hits = 0.0, 0
-        for index in training_epoch.order(len(few.train), config, epoch).split(config.batch_size):
+        for index in loop.order(len(few.train), config, epoch).split(config.batch_size):
             x, y = few.train.images[index].float() / 255, few.train.labels[index]
             logits = model(x)
             loss = F.cross_entropy(logits, y)
@@ -98,7 +97,7 @@ def plainly(model, config, few, epochs):
 def test_an_epoch_is_the_plain_loop_bit_for_bit(few, model):
     config = RunConfig(data="digits", model=model, n_train=96, batch_size=40)
     network, optimizer = fresh(config, few)
-    rows = [training_epoch.train_epoch(network, optimizer, few.train, config, e) for e in (1, 2)]
+    rows = [train_epoch(network, optimizer, few, config, e) for e in (1, 2)]
     plain, _ = fresh(config, few)
     for ours, theirs in zip(rows, plainly(plain, config, few, 2), strict=True):
         assert ours["train_accuracy"] == theirs["train_accuracy"]
@@ -111,34 +110,32 @@ def test_a_step_is_the_plain_steps_and_says_what_it_found(few, config):
     for network in (model, plain):
         network.eval()  # without dropout, so that both see the same
     images, labels = few.train.images[:20] / 255, few.train.labels[:20]
-    loss, correct, norms = training_epoch.train_step(model, optimizer, images, labels, config)
+    loss, correct, norms = loop.train_step(model, optimizer, images, labels, config)
     logits = plain(images)
     F.cross_entropy(logits, labels).backward()
     adam.step()
     assert loss == F.cross_entropy(logits, labels) and not loss.requires_grad
     assert correct == (logits.argmax(1) == labels).sum()
-    assert torch.equal(norms, training_epoch.gradient_norms(plain))
+    assert torch.equal(norms, loop.gradient_norms(plain))
     assert all(map(torch.equal, model.parameters(), plain.parameters()))
 
 
 def test_an_epoch_says_how_large_the_gradients_were(config, few):
     model, optimizer = fresh(config, few)
     steps = []
-    row = training_epoch.train_epoch(
-        model, optimizer, few.train, config, 1, lambda *_: steps.append(1)
-    )
+    row = train_epoch(model, optimizer, few, config, 1, lambda *_: steps.append(1))
     assert len(steps) == 3
     for name in ("grad_norm", "loc_grad_norm"):
         assert 0 < row[f"{name}_mean"] <= row[f"{name}_max"]
-    baseline, optimizer = fresh(RunConfig(data="digits", model="baseline"), few)
-    row = training_epoch.train_epoch(baseline, optimizer, few.train, config, 1)
+    plain = RunConfig(data="digits", model="baseline")
+    row = train_epoch(*fresh(plain, few), few, plain)
     assert "grad_norm_mean" in row and "loc_grad_norm_mean" not in row
 
 
 def test_each_networks_gradient_norm_has_its_name(few):
     config = RunConfig(data="digits", n_train=96, batch_size=96)  # an epoch of one step
     (model, optimizer), (plain, _) = fresh(config, few), fresh(config, few)
-    row = training_epoch.train_epoch(model, optimizer, few.train, config, 1)
+    row = train_epoch(model, optimizer, few, config, 1)
     F.cross_entropy(plain.train()(few.train.images / 255), few.train.labels).backward()
     lengths = {"grad_norm": plain.classifier, "loc_grad_norm": plain.transformer.localisation}
     for name, part in lengths.items():
@@ -155,10 +152,10 @@ def test_dropout_differs_by_epoch_and_seed_and_is_drawn_from_them_alone(few, con
             model, optimizer = fresh(config, few)  # always the same weights, on the same images
             first = []
             torch.manual_seed(99 if disturbed else 7)
-            training_epoch.train_epoch(
+            train_epoch(
                 model,
                 optimizer,
-                few.train,
+                few,
                 config.replace(seed=seed),
                 epoch,
                 lambda _, loss, __, first=first: first.append(loss.item()),
@@ -172,20 +169,18 @@ def test_dropout_differs_by_epoch_and_seed_and_is_drawn_from_them_alone(few, con
 def test_the_batch_order_differs_by_epoch_and_seed_and_is_drawn_from_them_alone():
     config = RunConfig()
     orders = [
-        training_epoch.order(50, c, epoch).tolist()
+        loop.order(50, c, epoch).tolist()
         for c in (config, config.replace(seed=1))
         for epoch in (1, 2)
     ]
     assert all(sorted(order) == list(range(50)) for order in orders)
     assert len({tuple(order) for order in orders}) == 4
     torch.manual_seed(3)
-    assert (
-        training_epoch.order(50, config.replace(lr=0.5, model="baseline"), 1).tolist() == orders[0]
-    )
+    assert loop.order(50, config.replace(lr=0.5, model="baseline"), 1).tolist() == orders[0]
 
 
 def test_without_shuffling_the_order_is_the_files():
-    assert training_epoch.order(5, RunConfig(shuffle=False), 3).tolist() == [0, 1, 2, 3, 4]
+    assert loop.order(5, RunConfig(shuffle=False), 3).tolist() == [0, 1, 2, 3, 4]
 
 
 def test_seeds_are_derived_as_they_always_were():
@@ -203,7 +198,7 @@ def test_an_stn_whose_theta_is_not_finite_ends_its_epoch_as_not_a_number(config,
     model, optimizer = fresh(config, few)
     with torch.no_grad():
         model.transformer.localisation.theta.bias[0] = math.nan
-    row = training_epoch.train_epoch(model, optimizer, few.train, config, 1)
+    row = train_epoch(model, optimizer, few, config, 1)
     assert math.isnan(row["train_loss"]) and math.isnan(row["train_accuracy"])
     row = evaluation.evaluate(model, few.val)
     assert math.isnan(row["loss"]) and math.isnan(row["accuracy"])
@@ -400,7 +395,7 @@ def test_the_schedule_runs_over_all_epochs_and_keeps_the_factor(config, few, mon
         rates.append([group["lr"] for group in optimizer.param_groups])
 
     for epoch in (1, 2, 3):
-        training_epoch.train_epoch(model, optimizer, few.train, config, epoch, note)
+        train_epoch(model, optimizer, few, config, epoch, note)
     expected = [0.1 * (1 + math.cos(math.pi * step / 9)) / 2 for step in range(9)]
     assert [rate for rate, _ in rates] == pytest.approx(expected)
     assert [rate for _, rate in rates] == pytest.approx([rate / 2 for rate in expected])
@@ -427,7 +422,7 @@ def test_on_a_plateau_of_the_validation_loss_the_rates_fall_and_a_resumed_run_kn
     config, few, tmp_path, monkeypatch
 ):
     config = config.replace(lr=0.1, schedule="plateau", warmup=0, epochs=6)
-    rates, real = [], training_epoch.train_step
+    rates, real = [], loop.train_step
 
     def step(model, optimizer, *batch):
         rates.append([group["lr"] for group in optimizer.param_groups])
@@ -436,7 +431,7 @@ def test_on_a_plateau_of_the_validation_loss_the_rates_fall_and_a_resumed_run_kn
     def losses(model, split, precision):
         return {"loss": 1.0 + len(rates) // 3 % 2, "accuracy": 0.5, "black": 0.0}
 
-    monkeypatch.setattr(training_epoch, "train_step", step)
+    monkeypatch.setattr(loop, "train_step", step)
     monkeypatch.setattr(fit, "evaluate", losses)  # 2, 1, 2, 1, 2, 1: better once
     network, _ = fresh(config, few)
     fit.fit(network, few, config, progress=False)
@@ -521,15 +516,15 @@ def test_flips_are_drawn_from_the_generator_alone():
 def test_training_sees_flips_that_differ_by_epoch_and_validation_sees_none(few, monkeypatch):
     config = RunConfig(data="digits", n_train=96, batch_size=96, augment="flip", shuffle=False)
     model, optimizer = fresh(config, few)
-    plain, seen, real = few.train.images / 255, [], training_epoch.train_step
+    plain, seen, real = few.train.images / 255, [], loop.train_step
 
     def step(model, optimizer, images, *rest):
         seen.append(images)
         return real(model, optimizer, images, *rest)
 
-    monkeypatch.setattr(training_epoch, "train_step", step)
+    monkeypatch.setattr(loop, "train_step", step)
     for epoch in (1, 1, 2):
-        training_epoch.train_epoch(model, optimizer, few.train, config, epoch)
+        train_epoch(model, optimizer, few, config, epoch)
     flips = [(images == plain.flip(3)).flatten(1).all(1) for images in seen]
     for images, flipped in zip(seen, flips, strict=True):
         assert torch.equal(images[~flipped], plain[~flipped]) and 24 < flipped.sum() < 72

@@ -1,0 +1,259 @@
+"""The loop: one training under way, step by step and epoch by epoch.
+
+Everything random in an epoch is drawn from (seed, epoch) and nothing else, so a run
+that resumes from the last epoch's checkpoint equals one that was never interrupted.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stnlib.data import augment
+from stnlib.data.sets import DataSet, Split
+from stnlib.diagnostics import CollapseMonitor
+from stnlib.models import STN, build
+from stnlib.training.checkpoint import load_checkpoint, run_key, save_checkpoint
+from stnlib.training.config import RunConfig
+from stnlib.training.device import autocast, device_of
+from stnlib.training.evaluation import to_float
+from stnlib.training.rates import make_optimizer, set_rates
+from stnlib.training.seeds import derive_seed
+from stnlib.transforms import NonFiniteError
+
+__all__ = ["Training", "batches", "make_model", "order", "outside", "train_step"]
+
+Row = dict[str, Any]
+Step = Callable[..., tuple[Tensor, Tensor, Tensor]]  # with the arguments of `train_step`
+
+
+def make_model(config: RunConfig, data: DataSet) -> nn.Module:
+    """The network that `config` names, for `data`, with the weights that its seed draws."""
+    torch.manual_seed(derive_seed(config.seed, "weights"))
+    shape = data.channels, data.size[0], len(data.classes)
+    return build(config.model, *shape, **config.network)
+
+
+class Training:
+    """One training under way.
+
+    Parameters
+    ----------
+    config : RunConfig
+    data : DataSet
+        On the device to train on.
+    model : torch.nn.Module, optional
+        The network, on that device; by default as `make_model` makes it.
+
+    Attributes
+    ----------
+    model, optimizer
+        Changed in place by each step.
+    taken : int
+        Steps so far.
+    history : list of dict
+        Rows of the epochs so far: whoever validates them appends them.
+    take_step : callable
+        What takes a step, with `train_step`'s arguments.
+    """
+
+    def __init__(self, config: RunConfig, data: DataSet, model: nn.Module | None = None) -> None:
+        self.config, self.data = config, data
+        self.model = make_model(config, data) if model is None else model
+        self.optimizer = make_optimizer(self.model, config)
+        self.taken = 0
+        self.history: list[Row] = []
+        self.take_step: Step = train_step
+        self._generator: torch.Generator | None = None
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return -(-len(self.data.train) // self.config.batch_size)
+
+    def step(self, batch: Split) -> tuple[Tensor, Tensor, Tensor]:
+        """Take one step, at the learning rates that the schedule has for it.
+
+        Returns
+        -------
+        What `train_step` returns.
+
+        Raises
+        ------
+        stnlib.transforms.NonFiniteError
+            When θ is not finite; nothing has been changed then.
+        """
+        epoch, done = divmod(self.taken, self.steps_per_epoch)
+        progress = (epoch + done / self.steps_per_epoch) / self.config.epochs
+        set_rates(self.optimizer, self.config, progress, self.history)
+        images = augment.apply(self.config.augment, to_float(batch.images), self._generator)
+        result = self.take_step(self.model, self.optimizer, images, batch.labels, self.config)
+        self.taken += 1
+        return result
+
+    def epoch(self, on_step: Callable[[Split, Tensor, Tensor], Any] = lambda *_: None) -> Row:
+        """Train for one epoch and say how it went.
+
+        Parameters
+        ----------
+        on_step : callable
+            Called after each step, with the batch, its mean loss and its number of right answers
+            before the step.
+
+        Returns
+        -------
+        dict
+            `train_loss` and `train_accuracy`, averaged over the epoch while the weights moved (as
+            Keras reports them), `seconds`, and the gradient norms' means and maxima over steps.
+            When θ ceases to be finite the epoch ends there, with nan for loss and accuracy.
+        """
+        start = time.perf_counter()
+        device, n = device_of(self.model), len(self.data.train)
+        number = self.taken // self.steps_per_epoch + 1
+        torch.manual_seed(derive_seed(self.config.seed, "dropout", number))
+        seed = derive_seed(self.config.seed, "augment", number)
+        self._generator = torch.Generator(device).manual_seed(seed)
+        self.model.train()
+        total = torch.zeros(2, dtype=torch.float64, device=device)
+        norms = []
+        for batch in batches(self.data.train, self.config, number):
+            try:
+                loss, correct, norm = self.step(batch)
+            except NonFiniteError:
+                total.fill_(math.nan)
+                break
+            norms.append(norm)
+            total += torch.stack([loss * len(batch), correct.to(loss.dtype)])
+            on_step(batch, loss, correct)
+        self.taken = number * self.steps_per_epoch
+        train_loss, train_accuracy = (total / n).tolist()
+        return {
+            "train_loss": train_loss,
+            "train_accuracy": train_accuracy,
+            "seconds": time.perf_counter() - start,
+            **_summarise_norms(norms),
+        }
+
+    def state(self) -> dict[str, Any]:
+        """A copy of all that steps change, for `restore`."""
+        parts = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+        return {"taken": self.taken, **copy.deepcopy(parts)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back, or on, to a `state`, which is left as it is."""
+        self.taken = state["taken"]
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
+
+    def save(self, path: Path, monitor: CollapseMonitor | None = None) -> None:
+        """Write the state after the last epoch of the history: see `save_checkpoint`."""
+        key = run_key(self.config, self.data)
+        save_checkpoint(path, self.model, self.optimizer, key, self.history, monitor)
+
+    def load(self, path: Path, monitor: CollapseMonitor | None = None) -> None:
+        """Go on from what `save` wrote, if it is there and fits: see `load_checkpoint`."""
+        own = self.model, self.optimizer, run_key(self.config, self.data)
+        self.history = load_checkpoint(path, *own, monitor, self.config.epochs)
+        self.taken = len(self.history) * self.steps_per_epoch
+
+
+def train_step(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    images: Tensor,
+    labels: Tensor,
+    config: RunConfig,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Take one step of the optimiser, with the learning rates that its groups have.
+
+    Parameters
+    ----------
+    model, optimizer : changed in place; the model is in training mode.
+    images, labels : a batch as the network sees it, (N, C, H, W) float32 and (N,) int64.
+
+    Returns
+    -------
+    The mean cross-entropy before the step, without the penalty, the number of right answers,
+    and the `gradient_norms` before any clipping: on the model's device, detached, so that
+    nothing waits for an accelerator.
+
+    Raises
+    ------
+    stnlib.transforms.NonFiniteError
+        When θ is not finite; nothing has been changed then.
+    """
+    with autocast(images.device, config.precision):
+        logits = model(images).float()
+        # The grid is computed again: so the model is called, and watched, as ever.
+        grid = model.transformer.locate(images)[1] if config.outside_penalty else None
+    loss = F.cross_entropy(logits, labels)
+    optimizer.zero_grad()
+    (loss if grid is None else loss + config.outside_penalty * outside(grid)).backward()
+    norms = gradient_norms(model)
+    if config.loc_clip is not None:
+        nn.utils.clip_grad_norm_(model.transformer.localisation.parameters(), config.loc_clip)
+    optimizer.step()
+    return loss.detach(), (logits.detach().argmax(1) == labels).sum(), norms
+
+
+def outside(grid: Tensor) -> Tensor:
+    """Mean squared distance of sampling points from the image, as a scalar; 0 within.
+
+    Where every point is outside, zero padding leaves θ no gradient; this has one.
+
+    Parameters
+    ----------
+    grid : (N, H, W, 2) float, normalised (x, y); the image is [-1, 1]².
+    """
+    return (grid.abs() - 1).clamp_min(0).square().sum(dim=-1).mean()
+
+
+def batches(
+    split: Split, config: RunConfig, epoch: int, at_once: int | None = None
+) -> Iterator[Split]:
+    """The batches of an epoch of training, in their order.
+
+    Parameters
+    ----------
+    at_once : how many are made at a time, which changes nothing in them. By default one on the
+        CPU, fifty on a GPU: what makes a batch of C10D is many small operations, and a GPU waits
+        for the host, to which each costs the same whatever its size.
+    """
+    device, size = split.labels.device, config.batch_size
+    at_once = at_once or (1 if device.type == "cpu" else 50)
+    for index in order(len(split), config, epoch).to(device).split(size * at_once):
+        made = split.batch(index, config.seed, epoch)
+        for start in range(0, len(made), size):
+            yield made.take(slice(start, start + size))
+
+
+def order(n: int, config: RunConfig, epoch: int) -> Tensor:
+    """Order of the training images in an epoch, (n,) int64."""
+    if not config.shuffle:
+        return torch.arange(n)
+    generator = torch.Generator().manual_seed(derive_seed(config.seed, "order", epoch))
+    return torch.randperm(n, generator=generator)
+
+
+def gradient_norms(model: nn.Module) -> Tensor:
+    """Euclidean norms of the classifier's and the localisation network's gradient, (1 or 2,)."""
+    parts = [model]
+    if isinstance(model, STN):
+        parts = [model.classifier, model.transformer.localisation]
+    grads = [[p.grad for p in part.parameters() if p.grad is not None] for part in parts]
+    none = torch.zeros((), device=device_of(model))
+    return torch.stack([nn.utils.get_total_norm(g) if g else none for g in grads])
+
+
+def _summarise_norms(norms: list[Tensor]) -> Row:
+    names = ("grad_norm", "loc_grad_norm")
+    columns = torch.stack(norms).T if norms else ()
+    row = {f"{n}_mean": c.mean().item() for n, c in zip(names, columns, strict=False)}
+    return row | {f"{n}_max": c.max().item() for n, c in zip(names, columns, strict=False)}
