@@ -206,7 +206,7 @@ def test_the_doctor_names_what_is_wrong(places, tmp_path, monkeypatch):
     assert f"{bad} cannot be read" in problems[1]
 
 
-HEAVY = {"torch", "pandas", "numpy", "dask", "distributed", "rich", "mlxtend", "pooch"}
+HEAVY = {"torch", "pandas", "numpy", "dask", "distributed", "rich", "pooch"}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="others do not tell the peak of memory so")
