@@ -7,7 +7,6 @@ an affine transformer can undo but shear: size, angle and place.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import replace
 
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from stnlib.data.distort import hashed
 from stnlib.data.distorted import in_parts
-from stnlib.data.sets import DataSet, Split, fingerprint
+from stnlib.data.sets import DataSet, Split, combined
 from stnlib.transforms import family, invert
 
 __all__ = ["DEGREES", "SMALLEST", "poses", "scattered", "warp"]
@@ -58,14 +57,13 @@ def scattered(data: DataSet, strength: float) -> DataSet:
 
     val = in_parts(data.val, lambda part, index: seen(part, index, "val"))
     test = in_parts(data.test, lambda part, index: seen(part, index, "test"))
-    print_of_all = f"{data.fingerprint} {fingerprint(val, test)}"
     return replace(
         data,
         train=replace(data.train, positions=None, renew=anew),
         val=val,
         test=test,
         source=f"{data.source}; scattered over a canvas twice as large, strength {strength:g}",
-        fingerprint=hashlib.sha256(print_of_all.encode()).hexdigest()[:16],
+        fingerprint=combined(data.fingerprint, val, test),
         probes={},
     )
 

@@ -254,7 +254,7 @@ def test_a_folder_that_cannot_be_written_to_is_noticed_first(name, tmp_path, mon
     monkeypatch.setenv("STNLIB_DATA", str(tmp_path / "file" / "data"))
     digits.mnist.cache_clear()
     message = failure(catalogue.fetch, name)
-    assert message.startswith(f"cannot write to the data folder {tmp_path}")
+    assert message.startswith(f"cannot write in {tmp_path}")
     assert "set STNLIB_DATA" in message
 
 
