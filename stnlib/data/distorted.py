@@ -82,8 +82,9 @@ def undone(data: DataSet, size: int | None = None) -> DataSet:
 
     Parameters
     ----------
-    size : height and width of the output in pixels, None for the canvas's: so many pixels from
-        the middle of the upright canvas, half of the canvas's being the image alone.
+    size : int, optional
+        Height and width of the output in pixels, None for the canvas's: so many pixels from the
+        middle of the upright canvas, half of the canvas's being the image alone.
     """
 
     def undo(part: Split) -> Split:
@@ -102,7 +103,8 @@ def cropped(data: DataSet, size: int | None = None) -> DataSet:
 
     Parameters
     ----------
-    size : height and width of what is seen in pixels, None for half of the canvas's.
+    size : int, optional
+        Height and width of what is seen in pixels, None for half of the canvas's.
 
     Raises
     ------

@@ -73,7 +73,7 @@ def poses(numbers: Tensor, strength: float, side: int, *purpose: int | str) -> T
 
     Returns
     -------
-    (N, 6) float32
+    Tensor (N, 6), float32
         The affine θ that undoes it, row-major; output to input on the canvas of 2 `side`
         pixels, ``align_corners=True``.
     """
@@ -94,12 +94,14 @@ def warp(images: Tensor, theta: Tensor) -> Tensor:
 
     Parameters
     ----------
-    images : (N, C, S, S), uint8 or float32.
-    theta : (N, 6) float32, as of `poses`.
+    images : Tensor (N, C, S, S), uint8 or float32
+    theta : Tensor (N, 6), float32
+        As of `poses`.
 
     Returns
     -------
-    (N, C, 2S, 2S) of the images' type, uint8 rounded.
+    Tensor (N, C, 2S, 2S)
+        Of the images' type, uint8 rounded.
     """
     side = images.shape[-1]
     affine = family("affine")
