@@ -35,9 +35,9 @@ def locked():
     return entries
 
 
-def wanted():
-    """Return every requirement of pyproject.toml: the package's own, of its extras and groups."""
-    more = (PROJECT["project"]["optional-dependencies"], PROJECT["dependency-groups"])
+def wanted(groups=PROJECT["dependency-groups"]):
+    """Return the requirements of pyproject.toml: the package's own, of its extras and `groups`."""
+    more = (PROJECT["project"]["optional-dependencies"], groups)
     lines = PROJECT["project"]["dependencies"] + [x for d in more for v in d.values() for x in v]
     return [found for found in map(Requirement, lines) if found.name != "stnlib"]
 
@@ -96,23 +96,25 @@ def test_the_core_needs_torch_alone_and_the_extra_all_has_every_other():
     assert reached("all") == set(extras) == {"data", "study", "cluster", "book", "all"}
 
 
-def test_every_package_that_is_imported_is_declared():
+def imported(code):
+    """Return the top-level packages that a piece of code imports."""
+    nodes = list(ast.walk(ast.parse(code)))
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [n.module for n in nodes if isinstance(n, ast.ImportFrom) and not n.level]
+    return {name.partition(".")[0] for name in names} - sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("package", [True, False], ids=["the package", "all else"])
+def test_every_package_that_is_imported_is_declared(package):
     """What a package that we import happens to bring with it may not come with its next version."""
-    folders = ("stnlib", "tests", "tools", "benchmarks")
-    files = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
-    own = {"stnlib", *(path.stem for path in files)}
-    modules = set()
-    for path in files:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                modules |= {alias.name.partition(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and not node.level:
-                modules.add(node.module.partition(".")[0])
-    modules -= own | sys.stdlib_module_names
-    declared = {canonicalize_name(requirement.name) for requirement in wanted()}
+    code = [(path, text) for path, room, text in sources() if bool(room) == package]
+    modules = set().union(*(imported(text) for _, text in code))
+    modules -= {"stnlib"} if package else {"stnlib", *(path.stem for path, _ in code)}
+    groups = {} if package else PROJECT["dependency-groups"]
+    declared = {canonicalize_name(found.name) for found in wanted(groups)}
     homes = packages_distributions()
     missing = {m for m in modules if not declared & {canonicalize_name(d) for d in homes[m]}}
-    assert len(modules) > 20 and missing == set()
+    assert len(modules) > 10 and missing == set()
 
 
 def test_the_citation_has_the_version_of_the_package():

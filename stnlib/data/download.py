@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
-from stnlib.atomic import regular
+from stnlib.atomic import check_writable, regular
 from stnlib.data.sets import DataError
 from stnlib.data.sources import CM_FILE
 from stnlib.paths import data_dir
@@ -29,14 +28,9 @@ def writable(folder: Path) -> Path:
         If not: before anything is downloaded.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        check_writable(folder)
     except OSError as error:
-        raise DataError(
-            f"cannot write to the data folder {folder} ({error.strerror or error}): "
-            "set STNLIB_DATA to a folder that you can write to"
-        ) from None
+        raise DataError(f"{error}; set STNLIB_DATA to a folder that you can write to") from None
     return folder
 
 

@@ -33,10 +33,13 @@ def decode(folder: Path, classes: Sequence[str], side: int) -> dict[str, Decoded
 
     Parameters
     ----------
-    folder : has `train` and `test`, in them a folder a class, in those the images and
-        nothing else; hidden files do not count.
-    classes : their names; an image's label is the place of its class's name.
-    side : height and width that each image must have.
+    folder : Path
+        It has `train` and `test`, in them a folder a class, in those the images and nothing
+        else; hidden files do not count.
+    classes : sequence of str
+        Their names; an image's label is the place of its class's name.
+    side : int
+        Height and width that each image must have.
 
     Raises
     ------

@@ -7,7 +7,6 @@ an affine transformer can undo but shear: size, angle and place.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import replace
 
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from stnlib.data.distort import hashed
 from stnlib.data.distorted import in_parts
-from stnlib.data.sets import DataSet, Split, fingerprint
+from stnlib.data.sets import DataSet, Split, combined
 from stnlib.transforms import family, invert
 
 __all__ = ["DEGREES", "SMALLEST", "poses", "scattered", "warp"]
@@ -58,14 +57,13 @@ def scattered(data: DataSet, strength: float) -> DataSet:
 
     val = in_parts(data.val, lambda part, index: seen(part, index, "val"))
     test = in_parts(data.test, lambda part, index: seen(part, index, "test"))
-    print_of_all = f"{data.fingerprint} {fingerprint(val, test)}"
     return replace(
         data,
         train=replace(data.train, positions=None, renew=anew),
         val=val,
         test=test,
         source=f"{data.source}; scattered over a canvas twice as large, strength {strength:g}",
-        fingerprint=hashlib.sha256(print_of_all.encode()).hexdigest()[:16],
+        fingerprint=combined(data.fingerprint, val, test),
         probes={},
     )
 
@@ -75,7 +73,7 @@ def poses(numbers: Tensor, strength: float, side: int, *purpose: int | str) -> T
 
     Returns
     -------
-    (N, 6) float32
+    Tensor (N, 6), float32
         The affine θ that undoes it, row-major; output to input on the canvas of 2 `side`
         pixels, ``align_corners=True``.
     """
@@ -96,12 +94,14 @@ def warp(images: Tensor, theta: Tensor) -> Tensor:
 
     Parameters
     ----------
-    images : (N, C, S, S), uint8 or float32.
-    theta : (N, 6) float32, as of `poses`.
+    images : Tensor (N, C, S, S), uint8 or float32
+    theta : Tensor (N, 6), float32
+        As of `poses`.
 
     Returns
     -------
-    (N, C, 2S, 2S) of the images' type, uint8 rounded.
+    Tensor (N, C, 2S, 2S)
+        Of the images' type, uint8 rounded.
     """
     side = images.shape[-1]
     affine = family("affine")

@@ -12,7 +12,15 @@ from torch import Tensor
 
 from stnlib.errors import ConfigError, StnlibError
 
-__all__ = ["DataError", "DataSet", "Split", "fingerprint", "interleaved", "subset_indices"]
+__all__ = [
+    "DataError",
+    "DataSet",
+    "Split",
+    "combined",
+    "fingerprint",
+    "interleaved",
+    "subset_indices",
+]
 
 
 class DataError(StnlibError, RuntimeError):
@@ -211,3 +219,8 @@ def fingerprint(*splits: Split) -> str:
         digest.update(split.images.contiguous().numpy().data)
         digest.update(split.labels.contiguous().numpy().data)
     return digest.hexdigest()[:16]
+
+
+def combined(printed: str, *splits: Split) -> str:
+    """Fingerprint of `splits` that were made of a data set with the fingerprint `printed`."""
+    return hashlib.sha256(f"{printed} {fingerprint(*splits)}".encode()).hexdigest()[:16]

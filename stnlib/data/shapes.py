@@ -129,9 +129,12 @@ def _coverage(outline, centre: Array, size: Array, turn: Array) -> Array:
 
     Parameters
     ----------
-    outline : of a figure, in its own coordinates.
-    centre : (n, 2), (x, y) in pixels.
-    size, turn : (n,) in [0, 1): from the smallest to the largest, from left to right.
+    outline : callable
+        Of a figure, in its own coordinates.
+    centre : array (n, 2)
+        (x, y) in pixels.
+    size, turn : array (n,) in [0, 1)
+        From the smallest to the largest, from left to right.
     """
     radius = (8 + 5 * size)[:, None, None]
     angle = np.deg2rad(30 * (turn - 0.5))[:, None, None]

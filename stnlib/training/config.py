@@ -18,7 +18,7 @@ from typing import Any
 from stnlib.checks.values import Rule, choice, flag, number, optional, whole
 from stnlib.errors import ConfigError
 
-__all__ = ["RunConfig", "check", "defaults", "explained", "parse_settings"]
+__all__ = ["RunConfig", "check", "defaults", "explained", "key_of", "parse_settings"]
 
 
 def _decided(default: Any, rule: Rule, meaning: str) -> Any:
@@ -260,12 +260,11 @@ class RunConfig:
 
     @property
     def key(self) -> str:
-        """Name of the run: 12 hex digits of SHA-256 over the changed fields.
+        """Name of the run: the key of the changed fields.
 
         A field that is added later leaves it alone, because defaults never change.
         """
-        canonical = json.dumps(self.changed(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+        return key_of(self.changed())
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -287,6 +286,12 @@ _NETWORK = (*_TRANSFORMER, "dropout", "classifier")
 _LEARNING = ("loc_lr_factor", "loc_beta2", "loc_clip", "outside_penalty", "recovery", "warmup_of")
 _TRANSFORMER_ONLY = {*_TRANSFORMER, *_LEARNING}
 _FIELDS = {f.name: f for f in dataclasses.fields(RunConfig)}
+
+
+def key_of(values: dict[str, Any]) -> str:
+    """12 hex digits of SHA-256 over names and values as canonical JSON."""
+    canonical = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
 def defaults() -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""Means over seeds against hand calculation and SciPy; the paper's numbers as it printed them."""
+"""Means over seeds, by hand, by SciPy and as others published them; the paper's own numbers."""
+
+from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
@@ -81,15 +83,31 @@ def test_unknown_data_is_refused_by_name():
 
 
 @given(st.integers(1, 60).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_wilsons_interval_is_that_of_scipy(case):
-    share = wilson(*case)
-    expected = stats.binomtest(*case).proportion_ci(method="wilson")
-    assert (share.low, share.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+def test_at_the_ends_of_wilsons_interval_the_share_is_196_standard_errors_away(case):
+    k, n = case
+    _, _, low, high = wilson(k, n)
+    assert 0 <= low <= k / n <= high <= 1
+    for end in {low, high} - {0, 1}:
+        error = (end * (1 - end) / n) ** 0.5
+        assert abs(k / n - end) == pytest.approx(NormalDist().inv_cdf(0.975) * error)
+
+
+@pytest.mark.parametrize(
+    ("case", "bounds"),
+    [  # Newcombe (1998), Statistics in Medicine 17, 857-872, Table I, method 3
+        ((81, 263), (0.2553, 0.3662)),
+        ((15, 148), (0.0624, 0.1605)),
+        ((0, 20), (0.0000, 0.1611)),
+        ((1, 29), (0.0061, 0.1718)),
+    ],
+)
+def test_wilsons_interval_is_the_published_one(case, bounds):
+    assert wilson(*case)[2:] == pytest.approx(bounds, abs=5e-5)
 
 
 @pytest.mark.parametrize("case", [(-1, 3), (4, 3), (0, 0)])
 def test_an_impossible_share_is_refused(case):
-    with pytest.raises(ValueError, match="0 <= k <= n"):
+    with pytest.raises(ValueError, match="must"):
         wilson(*case)
 
 

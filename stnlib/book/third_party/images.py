@@ -39,9 +39,8 @@ class Images(NamedTuple):
 def load(data: str, distorted: bool) -> Images:
     """Images of 28×28 pixels: 10,000 of `mnist` or `fashion`, or 1,500 of `optical`; and some more.
 
-    `optical` are the digits that scikit-learn carries (E. Alpaydin and C. Kaynak, Optical
-    Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998; its test part):
-    8×8 pixels, here enlarged to the 20×20 in the middle that MNIST's digits have.
+    `optical` are `stnlib.data.digits.optical`: 8×8 pixels, here enlarged to the 20×20 in the
+    middle that MNIST's digits have.
 
     Where `distorted`, each lies on a black 40×40 canvas, turned by up to 30 degrees and moved by
     up to 6 pixels, always in the same way.
@@ -87,12 +86,10 @@ def _fashion() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _optical() -> tuple[np.ndarray, np.ndarray]:
-    from sklearn.datasets import load_digits  # late: slow to import
-
-    found = load_digits()
-    small = torch.from_numpy(found.images).unsqueeze(1) * (255 / 16)
+    pixels, labels = digits.optical()
+    small = torch.tensor(pixels).unsqueeze(1).double() * (255 / 16)
     large = F.interpolate(small, size=(20, 20), mode="bilinear", align_corners=False)
-    return F.pad(large, [4] * 4).squeeze(1).numpy(), found.target.astype(np.int64)
+    return F.pad(large, [4] * 4).squeeze(1).numpy(), labels
 
 
 _SOURCES = {"mnist": lambda: digits.mnist(), "fashion": _fashion, "optical": _optical}

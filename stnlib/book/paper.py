@@ -32,7 +32,7 @@ def curves(data: str) -> pd.DataFrame:
     Columns `model` (`baseline`, `stn`), `epoch` from 1, `train_accuracy` (Keras's average
     over the epoch) and `val_accuracy`, in [0, 1].
     """
-    with (files(__package__) / "curves.csv").open(encoding="utf-8") as file:
+    with (files("stnlib.book") / "paper.csv").open(encoding="utf-8") as file:
         table = pd.read_csv(file)
     names = sorted(set(table["data"]))
     if data not in names:
