@@ -365,7 +365,7 @@ def doctor() -> None:
             check_writable(place)
         except OSError as error:
             problems.append(_line(error))
-    unfinished = list(places["checkpoints"].glob("*.safetensors"))
+    unfinished = list(places["checkpoints"].glob("*.pt"))
     typer.echo(f"{'unfinished':12} {len(unfinished)} runs")
     count, bad = 0, []
     for folder in store.folders():  # the book's were checked when they were published

@@ -1,10 +1,10 @@
 """Ways to damage checkpoints, records and observations, drawn from a seed."""
 
+import io
 import json
 import random
-import struct
 
-from safetensors.torch import load_file, save_file
+import torch
 
 from stnlib.records import sealed
 from stnlib.training.checkpoint import save_checkpoint
@@ -42,27 +42,25 @@ class Draw(random.Random):
         return content[: self.randrange(len(content))]
 
 
-def header_end(content):
-    return 8 + struct.unpack("<Q", content[:8])[0]
-
-
 # Checkpoints: each takes the file's path, a draw, and what `save_checkpoint` is given.
 
 
-def in_numbers(path, draw, _):
+def in_the_payload(path, draw, _):
     content = path.read_bytes()
-    path.write_bytes(draw.flip(content, header_end(content), len(content)))
+    path.write_bytes(draw.flip(content, content.index(b"\n"), len(content)))
 
 
-def in_an_exponent(path, draw, _):
+def in_an_exponent(path, draw, arguments):
     content = bytearray(path.read_bytes())
-    content[header_end(content) + 4 * draw.randrange(20_000) + 3] ^= 1 << draw.randrange(7)
+    largest = max(arguments[0].parameters(), key=torch.numel).detach()
+    weights = content.index(largest.numpy().tobytes())
+    content[weights + 4 * draw.randrange(largest.numel()) + 3] ^= 1 << draw.randrange(7)
     path.write_bytes(content)
 
 
-def in_the_header(path, draw, _):
+def in_the_digest(path, draw, _):
     content = path.read_bytes()
-    path.write_bytes(draw.flip(content, 0, header_end(content)))
+    path.write_bytes(draw.flip(content, 0, content.index(b"\n") + 1))
 
 
 def cut_off(path, draw, _):
@@ -73,48 +71,47 @@ def other_bytes(path, draw, _):
     path.write_bytes(draw.choice([b"", b"x", draw.randbytes(5000), path.read_bytes() + b"\0"]))
 
 
-def rewritten(path, tensors=None, **metadata):
-    """Write a checkpoint with safetensors alone, as someone would who edits it."""
-    content = path.read_bytes()
-    kept = json.loads(content[8 : header_end(content)])["__metadata__"] | metadata
-    kept = {name: text for name, text in kept.items() if text is not None}
-    save_file(tensors or load_file(path), path, kept)
+def rewritten(path, change):
+    """Write a checkpoint with PyTorch alone, as someone would who edits it."""
+    digest, payload = path.read_bytes().split(b"\n", 1)
+    saved, file = torch.load(io.BytesIO(payload), weights_only=True), io.BytesIO()
+    change(saved)
+    torch.save(saved, file)
+    path.write_bytes(digest + b"\n" + file.getvalue())
 
 
-def edited_history(path, draw, arguments):
-    rows = json.loads(json.dumps(arguments[3]))
+def edited_history(path, draw, _):
     name = draw.choice(["val_loss", "val_accuracy", "train_loss", "seconds"])
-    draw.choice(rows)[name] += draw.choice([0.001, 1, -1e9])
-    rewritten(path, history=json.dumps(rows))
+
+    def edit(saved):
+        draw.choice(saved["history"])[name] += draw.choice([0.001, 1, -1e9])
+
+    rewritten(path, edit)
 
 
-def other_metadata(path, draw, _):
-    name = draw.choice(["key", "history", "digest"])
-    rewritten(path, **{name: draw.choice([None, "", "0" * 64, "[]", "[" * 5000, "{}", "null"])})
+def other_parts(path, draw, _):
+    name, junk = draw.choice(["key", "history", "model", "optimizer"]), draw.choice(JUNK)
+    rewritten(path, lambda saved: saved.update({name: junk}))
 
 
 def other_tensors(path, draw, _):
-    tensors = load_file(path)
-    name = draw.choice(sorted(tensors))
-    value = tensors.pop(name)
     kind = draw.randrange(4)
-    if kind == 1:
-        tensors[name + "x"] = value
-    elif kind == 2:
-        tensors[name] = value.reshape(1, *value.shape)
-    elif kind == 3:
-        tensors[name] = value.double()
-    rewritten(path, tensors)
+
+    def edit(saved):
+        tensors = draw.choice([saved["model"], *saved["optimizer"].values()])
+        name = draw.choice(sorted(tensors))
+        value = tensors.pop(name)
+        if kind:
+            name = name + "x" if kind == 1 else name
+            tensors[name] = [value, value[None], value.double()][kind - 1]
+
+    rewritten(path, edit)
 
 
 def unsound_history(path, draw, arguments):
-    """A history that no training has, under a digest that fits."""
+    """A history that is none, or longer than the run's, under a digest that fits."""
     model, optimizer, key, rows = arguments
-    without = [{name: v for name, v in row.items() if name != "val_loss"} for row in rows]
-    four = [rows[0] | {"epoch": n} for n in (1, 2, 3, 4)]
-    kinds = [[], four, rows[::-1], "x", [1], [[]], {}, None, without, [rows[0], rows[0]]]
-    kinds += [[rows[0] | {"val_loss": "x"}], [rows[0] | {"val_accuracy": 7}], [rows[0] | {"": 1}]]
-    save_checkpoint(path, model, optimizer, key, draw.choice(kinds))
+    save_checkpoint(path, model, optimizer, key, draw.choice([[], rows * 2]))
 
 
 def anothers(path, draw, arguments):
@@ -123,8 +120,8 @@ def anothers(path, draw, arguments):
 
 
 CHECKPOINTS = [
-    *(in_numbers, in_an_exponent, in_the_header, cut_off, other_bytes, edited_history),
-    *(other_metadata, other_tensors, unsound_history, anothers),
+    *(in_the_payload, in_an_exponent, in_the_digest, cut_off, other_bytes, edited_history),
+    *(other_parts, other_tensors, unsound_history, anothers),
 ]
 
 

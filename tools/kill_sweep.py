@@ -89,7 +89,7 @@ class Watch:
     def progress(self) -> tuple[int, ...]:
         """Changes with every epoch and every record."""
         self.look()
-        paths = [*(self._folder / "c").glob("*.safetensors"), *self._first]
+        paths = [*(self._folder / "c").glob("*.pt"), *self._first]
         return tuple(sorted(p.stat().st_mtime_ns for p in paths if p.exists()))
 
 

@@ -125,7 +125,7 @@ def _make(
     """Train and record; for the arguments see `run`."""
     revision()  # that of the code which trains, not of what lies there at the end
     model = make_model(config, data).to(device, memory_format=torch.channels_last)
-    checkpoint = checkpoints / f"{config.key}.safetensors"
+    checkpoint = checkpoints / f"{config.key}.pt"
     traced = store.trace_path(path) if trace and isinstance(model, STN) else None
     with exact_float32():
         history = fit(model, data, config, checkpoint, progress, traced)

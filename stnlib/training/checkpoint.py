@@ -1,31 +1,27 @@
-"""Checkpoints: a training's whole state in one safetensors file, without pickles."""
+"""Checkpoints: a training's whole state in one file with a digest. Loading runs no code from it."""
 
 from __future__ import annotations
 
 import copy
 import hashlib
-import json
+import io
 import logging
 import os
-import sys
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from stnlib.atomic import write_whole
+from stnlib.atomic import regular, write_whole
 from stnlib.data.sets import DataSet
 from stnlib.diagnostics import CollapseMonitor
-from stnlib.records.schema import check_history
 from stnlib.training.config import RunConfig
 
 __all__ = ["load_checkpoint", "run_key", "save_checkpoint"]
 
 _log = logging.getLogger(__name__)
-_SLOTS = {"step", "exp_avg", "exp_avg_sq"}  # what every kind of Adam keeps of a parameter
 
 
 def run_key(config: RunConfig, data: DataSet) -> str:
@@ -58,15 +54,17 @@ def save_checkpoint(
     OSError
         One line; the previous checkpoint is then still there.
     """
-    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    for i, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{i}.{name}": torch.as_tensor(v) for name, v in state.items()}
-    tensors = {name: value.cpu().contiguous() for name, value in tensors.items()}
-    metadata = {"key": key, "history": json.dumps(history)}
-    if monitor:
-        metadata["monitor"] = json.dumps(monitor.state_dict())
-    metadata["digest"] = _digest(tensors, metadata)
-    write_whole(path, safetensors.torch.save(tensors, metadata))
+    saved = {
+        "key": key,
+        "history": history,
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict()["state"],
+        "monitor": monitor.state_dict() if monitor else None,
+    }
+    file = io.BytesIO()
+    torch.save(saved, file)
+    payload = file.getvalue()
+    write_whole(path, _digest(payload) + b"\n" + payload)
 
 
 def load_checkpoint(
@@ -91,80 +89,65 @@ def load_checkpoint(
     if not os.path.lexists(path):
         return []
     try:
-        tensors, metadata = _read(path)
-        if metadata["key"] != key:
+        saved = _read(path)
+        if saved["key"] != key:
             raise ValueError("it belongs to another configuration or other data")
-        history = json.loads(metadata["history"])
-        check_history(history, epochs or sys.maxsize)
-        weights, state = _part(tensors, "model."), _state(tensors)
-        _check_alike("model", weights, model.state_dict())
-        _check_state(state, optimizer)
-        _load(weights, state, metadata.get("monitor"), model, optimizer, monitor)
-    except (OSError, SafetensorError, ValueError, RecursionError) as error:
-        reason = str(error).splitlines()[0]
-        _log.warning("checkpoint %s is not used, the run begins anew: %s", path, reason)
+        history = saved["history"]
+        if not 1 <= len(history) <= (epochs or len(history)):
+            raise ValueError(f"its history has {len(history)} epochs, not 1 to {epochs or 'more'}")
+        _check_alike("model", saved["model"], model.state_dict())
+        _check_optimizer(saved["optimizer"], optimizer)
+        _load(saved, model, optimizer, monitor)
+    except (OSError, ValueError) as error:
+        _log.warning("checkpoint %s is not used, the run begins anew: %s", path, error)
         return []
     return history
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a file, or `ValueError` where they do not have its digest."""
-    if not path.is_file():
-        raise ValueError("it is no regular file")
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata() or {}
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    found = metadata.pop("digest", None)
-    if found is None:
-        raise ValueError("it has no digest, as those of older versions")
-    if found != _digest(tensors, metadata):
-        raise ValueError("it is damaged or was edited: its content does not have its digest")
-    return tensors, metadata
+def _digest(payload: bytes) -> bytes:
+    """SHA-256 in hex, a checkpoint's first line; the payload follows."""
+    return hashlib.sha256(payload).hexdigest().encode()
 
 
-def _digest(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
-    """SHA-256 over all that a checkpoint holds: names, types, shapes, numbers and texts."""
-    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
-    for name, value in sorted(tensors.items()):
-        digest.update(f"{name} {value.dtype} {list(value.shape)}\n".encode())
-        digest.update(value.flatten().view(torch.uint8).numpy())
-    return digest.hexdigest()
-
-
-def _state(tensors: dict[str, Tensor]) -> dict[int, dict[str, Tensor]]:
-    """The optimiser's part: what it keeps of each parameter, by the parameter's number."""
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, value in _part(tensors, "optimizer.").items():
-        i, _, slot = name.partition(".")
-        state.setdefault(int(i), {})[slot] = value
-    return state
-
-
-def _check_state(state: dict[int, dict[str, Tensor]], optimizer: torch.optim.Optimizer) -> None:
-    """Raise `ValueError` unless an Adam over the optimiser's parameters has such a state."""
-    parameters = dict(enumerate(p for g in optimizer.param_groups for p in g["params"]))
-    for i, slots in state.items():
-        if i not in parameters:
-            raise ValueError(f"it does not fit: the optimiser has no parameter {i}")
-        alike = {slot: torch.ones(()) if slot == "step" else parameters[i] for slot in _SLOTS}
-        _check_alike(f"optimiser's parameter {i}", slots, alike)
+def _read(path: Path) -> dict[str, Any]:
+    """What was saved, or `ValueError` where a file does not have its digest."""
+    digest, _, payload = regular(path).read_bytes().partition(b"\n")
+    if digest != _digest(payload):
+        raise ValueError("it does not have its digest: it is damaged, edited or of an old version")
+    try:
+        return torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    except (RuntimeError, UnpicklingError):
+        raise ValueError("PyTorch does not load it without running code from it") from None
 
 
 def _check_alike(what: str, found: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
-    """Raise `ValueError` unless names, types and shapes are as wanted."""
-    if odd := sorted(set(found) ^ set(wanted)):
-        there = "has" if odd[0] in found else "lacks"
-        raise ValueError(f"it does not fit the {what}: it {there} {odd[0]!r}")
-    for name, value in found.items():
-        kinds = [f"{v.dtype} of shape {list(v.shape)}" for v in (wanted[name], value)]
-        if kinds[0] != kinds[1]:
-            raise ValueError(f"it does not fit the {what}: {name} is {kinds[1]}, not {kinds[0]}")
+    """Raise `ValueError` unless names, types, shapes and strides are as wanted.
+
+    The fused Adam pairs weights and moments by their places in memory: beside weights with other
+    strides it would mix them up.
+    """
+    kinds = [
+        {(name, v.dtype, v.shape, v.stride()) for name, v in t.items()} for t in (found, wanted)
+    ]
+    if odd := [name for name, *_ in kinds[0] ^ kinds[1]]:
+        raise ValueError(f"it does not fit the {what}: they differ in {min(odd)}")
+
+
+def _check_optimizer(found: dict[int, dict[str, Tensor]], optimizer: torch.optim.Optimizer) -> None:
+    """Raise `ValueError` unless an Adam over the optimiser's parameters has such a state."""
+    parameters = enumerate(p for group in optimizer.param_groups for p in group["params"])
+    states = {i: {"step": torch.ones(()), "exp_avg": p, "exp_avg_sq": p} for i, p in parameters}
+    wanted = {i: slots for i, slots in states.items() if i in found}
+    _check_alike("optimiser", _flat(found), _flat(wanted))
+
+
+def _flat(states: dict[int, dict[str, Tensor]]) -> dict[str, Tensor]:
+    slots = ((i, name, value) for i, state in states.items() for name, value in state.items())
+    return {f"{name} of parameter {i}": value for i, name, value in slots}
 
 
 def _load(
-    weights: dict[str, Tensor],
-    state: dict[int, dict[str, Tensor]],
-    watched: str | None,
+    saved: dict[str, Any],
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     monitor: CollapseMonitor | None,
@@ -173,41 +156,16 @@ def _load(
 
     Whether a monitor takes a state shows when it is loaded, and that needs the model's weights.
     """
-    if monitor and watched is None:
+    if monitor and saved["monitor"] is None:
         raise ValueError("it has no trace")
-    before = copy.deepcopy((model.state_dict(), optimizer.state_dict()))
-    before += (monitor.state_dict(),) if monitor else ()
-    groups = before[1]["param_groups"]
-    now = (weights, {"state": state, "param_groups": groups})
+    parts: dict[str, Any] = {"model": model, "optimizer": optimizer}
+    parts |= {"monitor": monitor} if monitor else {}
+    before = {name: copy.deepcopy(part.state_dict()) for name, part in parts.items()}
+    now = saved | {"optimizer": before["optimizer"] | {"state": saved["optimizer"]}}
     try:
-        _put((*now, json.loads(watched)) if monitor else now, model, optimizer, monitor)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        _put(before, model, optimizer, monitor)
-        raise ValueError(f"its trace does not load: {error!r}") from None
-
-
-def _put(
-    states: tuple[Any, ...],
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    monitor: CollapseMonitor | None,
-) -> None:
-    for part, state in zip((model, optimizer, monitor), states, strict=False):
-        part.load_state_dict(state)
-    _lay_out(optimizer)
-
-
-def _lay_out(optimizer: torch.optim.Optimizer) -> None:
-    """Lay the optimiser's state out in memory as its weights are.
-
-    Files hold contiguous tensors. The fused Adam pairs weights and moments by their places in
-    memory, without a look at strides: beside channels-last weights it would mix them up.
-    """
-    for parameter, slots in optimizer.state.items():
-        for name, value in slots.items():
-            like = parameter if value.shape == parameter.shape else value
-            slots[name] = torch.empty_like(like).copy_(value)  # nor a view of the file
-
-
-def _part(tensors: dict[str, Any], prefix: str) -> dict[str, Any]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        for name, part in parts.items():
+            part.load_state_dict(now[name])
+    except ValueError as error:
+        for name, part in parts.items():
+            part.load_state_dict(before[name])
+        raise ValueError(f"its trace does not load: {error}") from None

@@ -31,7 +31,7 @@ def resume_from_damage(few, folder, n, log):
     whole = outcome(runs.run(TINY, "s", folder / "whole", **where))
     two = TINY.replace(epochs=2)
     keys = [checkpoint.run_key(config, few) for config in (TINY, two)]
-    path = folder / "c" / f"{TINY.key}.safetensors"
+    path = folder / "c" / f"{TINY.key}.pt"
     history = fit.fit(fresh(two, few)[0], few, two, path, progress=False)
     model, optimizer = fresh(TINY, few)
     checkpoint.load_checkpoint(path, model, optimizer, keys[1])

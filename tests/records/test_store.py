@@ -341,11 +341,11 @@ def test_a_full_disk_leaves_no_part_of_a_record(tmp_path, full):
 
 
 def test_a_full_disk_leaves_the_previous_checkpoint(tmp_path, full):
-    config, path = RunConfig(model="baseline"), tmp_path / "c.safetensors"
+    config, path = RunConfig(model="baseline"), tmp_path / "c.pt"
     model = CMNet()
     optimizer = make_optimizer(model, config)
     checkpoint.save_checkpoint(path, model, optimizer, config.key, HISTORY[:1])
-    with full(), pytest.raises(OSError, match=r"could not write .*c\.safetensors: No"):
+    with full(), pytest.raises(OSError, match=r"could not write .*c\.pt: No"):
         checkpoint.save_checkpoint(path, model, optimizer, config.key, HISTORY)
     assert leftovers(tmp_path) == [path]
     assert checkpoint.load_checkpoint(path, model, optimizer, config.key) == HISTORY[:1]
@@ -366,7 +366,7 @@ def test_a_run_that_could_not_write_its_record_goes_on_to_write_it(
         patch.setattr(store, "write", write_when_full)
         study_runs.run(config, "test", places[0], data=few, checkpoints=places[1], progress=False)
     assert leftovers(places[0]) == []
-    assert [path.name for path in leftovers(places[1])] == [f"{config.key}.safetensors"]
+    assert [path.name for path in leftovers(places[1])] == [f"{config.key}.pt"]
     monkeypatch.setattr(Training, "epoch", None)  # there is nothing left to train
     path = study_runs.run(
         config, "test", places[0], data=few, checkpoints=places[1], progress=False

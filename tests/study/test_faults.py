@@ -231,7 +231,7 @@ def test_a_full_disk_costs_an_epoch_and_no_record(cluster, tmp_path, undisturbed
         failures = run([todo], tmp_path, client)
     finally:
         (notes / "writes left").unlink()
-    checkpoint = tmp_path / "checkpoints" / f"{todo.config.key}.safetensors"
+    checkpoint = tmp_path / "checkpoints" / f"{todo.config.key}.pt"
     (line,) = failures.values()
     assert line.endswith(f"could not write {checkpoint}: No space left on device")
     assert checkpoint.exists() and not list(tmp_path.glob("*/*.json"))

@@ -112,7 +112,7 @@ def test_at_the_limit_whole_records_stay_and_the_rest_goes_on_later(tmp_path):
     assert [path.stem for path in made.paths] == [job.config.key for job in short]
     assert made.left == 2 and not made.failures
     assert store.examine([tmp_path / "r"]) == (2, [])
-    unfinished = [path.stem for path in (tmp_path / "c").glob("*.safetensors")]
+    unfinished = [path.stem for path in (tmp_path / "c").glob("*.pt")]
     assert unfinished == [long[0].config.key]
     assert not multiprocessing.active_children()
 
@@ -120,7 +120,7 @@ def test_at_the_limit_whole_records_stay_and_the_rest_goes_on_later(tmp_path):
 def test_a_run_that_fails_is_told_and_the_others_are_made(tmp_path):
     file = study_file(tmp_path, "s", "", "seeds = [0, 1]\n")
     key = studyfile.configurations(file)[0].key
-    blocked = tmp_path / "c" / f"{key}.safetensors"
+    blocked = tmp_path / "c" / f"{key}.pt"
     blocked.mkdir(parents=True)  # a folder where the checkpoint should go
     status, out, err = command(
         file, "--records", tmp_path / "r", "--checkpoints", tmp_path / "c", "--at-once", 1
@@ -150,7 +150,7 @@ def test_a_process_that_is_killed_costs_its_run_alone(tmp_path):
     runs = [jobs.Job("s", config) for config in (long, short)]
 
     def kill(path):
-        while not list(path.glob("*.safetensors")):
+        while not list(path.glob("*.pt")):
             time.sleep(0.2)
         (child,) = multiprocessing.active_children()
         os.kill(child.pid, signal.SIGKILL)

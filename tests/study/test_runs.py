@@ -315,7 +315,7 @@ def test_a_run_that_was_killed_goes_on_and_ends_as_if_undisturbed(
     assert done.returncode == (130 if name == "SIGINT" else -signum), done.stderr
     if name == "SIGINT":
         assert done.stderr.endswith("interrupted: the same command goes on from the last epoch\n")
-    checkpoint = places["checkpoints"] / f"{RunConfig(**SMALL).key}.safetensors"
+    checkpoint = places["checkpoints"] / f"{RunConfig(**SMALL).key}.pt"
     assert checkpoint.is_file()
     assert list(places["records"].glob("*/*.json")) == []
     again = CliRunner().invoke(app, ["run", "--device", "cpu", "--threads", "1", *settings()])
@@ -359,7 +359,7 @@ def test_what_a_user_can_cause_leaves_no_traceback(error, few, tmp_path, monkeyp
     where = {"folder": tmp_path / "r", "checkpoints": tmp_path / "c", "data": few}
     with pytest.raises(type(error)):
         study_runs.run(RunConfig(**SMALL), "s", progress=False, **where)
-    assert [path.suffix for path in (tmp_path / "c").iterdir()] == [".safetensors"]
+    assert [path.suffix for path in (tmp_path / "c").iterdir()] == [".pt"]
 
 
 def test_a_full_disk_does_not_hide_the_error_of_a_failed_run(few, tmp_path, monkeypatch):

@@ -182,5 +182,5 @@ def run(
     device = torch.device("cpu")
     data = runs.prepare(config, device)
     origin = provenance(device, data.fingerprint, resolved(device, config.precision))
-    checkpoint = checkpoints / f"{config.key}.safetensors" if checkpoints else None
+    checkpoint = checkpoints / f"{config.key}.pt" if checkpoints else None
     return autopsy(config, data, plan, folder, study_name, origin, checkpoint)
