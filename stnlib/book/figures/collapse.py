@@ -39,6 +39,8 @@ def fan(rows: Sequence[Mapping], titles: Mapping[str, str], before: int = 150) -
         its branches.
     titles : panels, by the label of their change.
     before : steps of the training to show ahead of the snapshot.
+
+    What is drawn calls them forks, as the chapter's stored outputs do.
     """
     first, *branches = rows
     figure, axes = plt.subplots(
