@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 
 from stnlib import paths
 from stnlib.atomic import check_writable
+from stnlib.book import commands
 from stnlib.data import sources
 from stnlib.errors import ConfigError, StnlibError
 from stnlib.records import store, studyfile
@@ -95,7 +96,7 @@ def _resumable() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        typer.echo("interrupted: the same command goes on from the last epoch", err=True)
+        typer.echo("interrupted: the same command goes on where it was", err=True)
         raise typer.Exit(130) from None
 
 
@@ -149,6 +150,7 @@ SETTINGS, with their defaults:
 
 
 @app.command(help=_RUN_HELP)
+@_resumable()
 def run(
     settings: Annotated[
         list[str] | None,
@@ -183,16 +185,15 @@ def run(
             typer.echo(f"recorded already, and not made again: {path}", err=True)
     else:
         jobs.check_size(config)
-        with _resumable():
-            path = _trained(
-                config,
-                name,
-                place or paths.own_records(),
-                checkpoints=unfinished,
-                device=device,
-                threads=threads,
-                keep_weights=keep_weights,
-            )
+        path = _trained(
+            config,
+            name,
+            place or paths.own_records(),
+            checkpoints=unfinished,
+            device=device,
+            threads=threads,
+            keep_weights=keep_weights,
+        )
         typer.echo(path)
         record = store.read(path)
     typer.echo(f"{config.key}  {_outcome(record)}")
@@ -222,6 +223,7 @@ def _outcome(record: store.Record) -> str:
 
 
 @app.command("sweep")
+@_resumable()
 def run_studies(
     files: Annotated[
         list[str], typer.Argument(metavar="FILES...", help="Study files, book/studies/*.toml.")
@@ -253,16 +255,15 @@ def run_studies(
         check_writable(place)
         check_writable(unfinished)
         jobs.check(pending, here=scheduler is None)
-        with _resumable():
-            if len(pending) == 1 and scheduler is None:
-                from stnlib.study import work  # no cluster for a single run
+        if len(pending) == 1 and scheduler is None:
+            from stnlib.study import work  # no cluster for a single run
 
-                failures |= work.make_patiently(pending[0], place, unfinished)
-            else:
-                from stnlib.study import cluster, sweep
+            failures |= work.make_patiently(pending[0], place, unfinished)
+        else:
+            from stnlib.study import cluster, sweep
 
-                with cluster.connect(scheduler, workers, per_gpu) as client:
-                    failures |= sweep.sweep(pending, place, client, unfinished)
+            with cluster.connect(scheduler, workers, per_gpu) as client:
+                failures |= sweep.sweep(pending, place, client, unfinished)
     for name, reason in failures.items():
         typer.echo(f"failed: {name} {reason}", err=True)
     typer.echo(
@@ -273,40 +274,8 @@ def run_studies(
         raise typer.Exit(1)
 
 
-@app.command("forks")
-def make_forks(
-    file: Annotated[str, typer.Argument(help="A study file with a table `forks`.")],
-    folder: Annotated[
-        str | None,
-        typer.Option(metavar="FOLDER", help="Folder of observations; default: your own."),
-    ] = None,
-    checkpoints: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FOLDER", help="Folder of unfinished runs, to begin after their epochs."
-        ),
-    ] = None,
-) -> None:
-    """Take trainings that die back to before their death, and on again with one thing changed.
-
-    Interrupted, the same command goes on with the forks that are missing.
-    """
-    path, unfinished = paths.expanded(file), _folder(checkpoints)
-    studyfile.check_name(path.stem)
-    configs, table = studyfile.configurations(path), studyfile.forks(path)
-    for config in configs:
-        if not config.has_transformer:
-            raise ConfigError(f"{path}: forks need a transformer, which {config.model} has not")
-        jobs.check_size(config)
-    from stnlib.book.autopsy import branches
-    from stnlib.records import observations
-
-    plan = branches.check_plan(table)
-    place = _folder(folder) or observations.folders()[-1]
-    check_writable(place)
-    with _resumable():
-        for config in configs:
-            typer.echo(branches.run(config, plan, place, path.stem, unfinished))
+app.command("branches")(_resumable()(commands.make_branches))
+app.command("third-party")(_resumable()(commands.record_third_party))
 
 
 @app.command("records")

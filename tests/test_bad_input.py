@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from stnlib.book.autopsy import branches
+from stnlib.book.third_party import recording
 from stnlib.cli import app
 from stnlib.study import runs, work
 from stnlib.training.config import defaults
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs an alarm, pipes a
 LONG = "x" * 5000
 JUNK = ["", " ", "null", "nan", "inf", "-inf", "-1e-3", "1e400", "0x10", "1_0", "١", "1,5", "[1]"]
 JUNK += ["--1", "=", "1e-", "\x00", "\udcff", "💥", "é", "true1", "3 4", LONG, "9" * 5000, "a\nb"]
-FORKS = "back = 10\nsteps = 5\nwithin = 60\nunchanged = 1\norders = 1\n"
+PLAN = "back = 10\nsteps = 5\nwithin = 60\nunchanged = 1\norders = 1\n"
 
 
 def seeded(n, seed=0):
@@ -34,6 +35,7 @@ def nothing_is_trained(places, monkeypatch):
     monkeypatch.setattr(runs, "run", None)
     monkeypatch.setattr(work, "make", None)
     monkeypatch.setattr(branches, "run", None)
+    monkeypatch.setattr(recording, "record", None)
     monkeypatch.chdir(places["data"].parent)
 
 
@@ -118,6 +120,7 @@ def test_names_that_lead_elsewhere_are_refused(refuses):
         refuses("run", "data=digits", f"--study={name}", said="study must be a name of ")
         refuses("records", f"{name}", said="there is no study ")
         refuses("data", f"{name}", said="data must be one of ")
+        refuses("third-party", f"{name}", said="data must be one of ")
     for name in ("*", "c?", "[cm]m", "**", "cm/", "./cm", LONG):
         refuses("records", name, said="there is no study ")
 
@@ -158,6 +161,7 @@ def test_devices_and_numbers_that_are_none_are_refused(refuses, tmp_path, monkey
         refuses("run", f"--threads={text}")
         refuses("sweep", "a.toml", f"--workers={text}")
         refuses("sweep", "a.toml", f"--per-gpu={text}")
+        refuses("third-party", "optical", f"--seeds={text}")
     for text in [*JUNK, "tpu", "cuda:x", "cuda:-1", "cpu:0", "cuda:999", "CPU", "auto "]:
         refuses("run", "data=digits", "seed=71", f"--device={text}", said="device ")
 
@@ -167,7 +171,7 @@ def test_commands_that_are_none_are_refused(refuses):
         refuses(command)
     refuses("run", "--nosuch")
     refuses("sweep")
-    refuses("forks")
+    refuses("branches")
 
 
 def kinds(tmp_path):
@@ -190,7 +194,7 @@ def kinds(tmp_path):
     return [*there, "", " ", "a\x00b", "~nosuchuser/a.toml", f"{LONG}.toml", "x/" * 3000, "."]
 
 
-@pytest.mark.parametrize("command", ["sweep", "forks"])
+@pytest.mark.parametrize("command", ["sweep", "branches"])
 def test_files_that_are_no_study_are_refused(refuses, tmp_path, command):
     for path in [*kinds(tmp_path), *seeded(10, 3)]:
         refuses(command, path)
@@ -253,7 +257,7 @@ STUDIES = [
     f"[base]\nmodel = '{LONG}'",
     "[[cells]]\n" + "".join(f"{name} = [{'1,' * 99}]\n" for name in list(defaults())[:9]),
     "[forks]",
-    f"[forks]\n{FORKS}",
+    f"[forks]\n{PLAN}",
 ]
 
 
@@ -276,19 +280,19 @@ CHANGES += ["changes = [1]", "changes = [['none']]", "changes = [{}]", "changes 
 CHANGES += ["changes = true", "changes = [nan]", "changes = ['none', 'none']", "more = 1"]
 
 
-def test_forks_with_a_mistake_are_refused(refuses, tmp_path):
+def test_plans_for_branches_with_a_mistake_are_refused(refuses, tmp_path):
     base, right = "[base]\ndata = 'digits'\nbatch_size = 40\n", "changes = ['locnet frozen']\n"
-    texts = [f"{base}[forks]\n{FORKS}{change}" for change in CHANGES]
+    texts = [f"{base}[forks]\n{PLAN}{change}" for change in CHANGES]
     for name in ("back", "steps", "within", "unchanged", "orders"):
         for value in ("0", "-1", "1.5", "true", "'1'", "[1]", "nan", "9" * 30):
-            lines = [line for line in FORKS.splitlines() if not line.startswith(name)]
+            lines = [line for line in PLAN.splitlines() if not line.startswith(name)]
             texts.append(f"{base}[forks]\n" + "\n".join([*lines, f"{name} = {value}", right]))
-    texts.append(f"seeds = []\n{base}[forks]\n{FORKS}{right}")
-    texts.append(f"[forks]\n{FORKS}{right}")
-    texts.append(f"{base}model = 'baseline'\n[forks]\n{FORKS}{right}")
-    texts.append(f"{base}n_train = 39\n[forks]\n{FORKS}{right}")
+    texts.append(f"seeds = []\n{base}[forks]\n{PLAN}{right}")
+    texts.append(f"[forks]\n{PLAN}{right}")
+    texts.append(f"{base}model = 'baseline'\n[forks]\n{PLAN}{right}")
+    texts.append(f"{base}n_train = 39\n[forks]\n{PLAN}{right}")
     for i, text in enumerate(texts):
         path = tmp_path / f"f{i}.toml"
         path.write_text(text, encoding="utf-8")
-        refuses("forks", path, "--folder", tmp_path / "o")
+        refuses("branches", path, "--folder", tmp_path / "o")
     assert not (tmp_path / "o").exists()

@@ -216,6 +216,8 @@ HEAVY = {"torch", "pandas", "numpy", "dask", "distributed", "rich", "pooch"}
         ["--help"],
         ["--version"],
         ["run", "--help"],
+        ["branches", "--help"],
+        ["third-party", "--help"],
         ["doctor"],
         ["data"],
         ["records", "nosuch"],

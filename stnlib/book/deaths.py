@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,9 +18,11 @@ __all__ = [
     "LEAST_SEEN",
     "WINDOW",
     "ahead",
+    "dead",
     "death",
     "fall",
     "fates",
+    "for_good",
     "onset",
     "running_mean",
     "spread",
@@ -34,15 +38,27 @@ def running_mean(values: Sequence[float], window: int) -> np.ndarray:
     return pd.Series(values, dtype=float).rolling(window).mean().to_numpy()
 
 
-def death(frame: pd.DataFrame) -> int | None:
-    """The step from which a transformer is dead until the end of its trace; None: it lives.
+def _gone(black: Any, coverage: Any) -> Any:
+    """Whether more than half of the outputs are black, or less than 0.05 of the image is seen."""
+    return (black > HALF_BLACK) | (coverage < LEAST_SEEN)
+
+
+def dead(rows: Sequence[Mapping[str, float]]) -> bool:
+    """Whether a transformer is dead after the last of these steps, a row each.
 
     Dead: in the mean of `WINDOW` steps more than half of the outputs are black, or less than
     0.05 of the image is seen.
     """
-    black = running_mean(frame["black"], WINDOW) > HALF_BLACK
-    dead = black | (running_mean(frame["coverage"], WINDOW) < LEAST_SEEN)
-    return _for_good(dead, frame.index)
+    last = rows[-WINDOW:]
+    if len(last) < WINDOW:
+        return False
+    return _gone(*(statistics.fmean(row[name] for row in last) for name in ("black", "coverage")))
+
+
+def death(frame: pd.DataFrame) -> int | None:
+    """The step from which a transformer is `dead` until the end of its trace; None: it lives."""
+    means = (running_mean(frame[name], WINDOW) for name in ("black", "coverage"))
+    return for_good(_gone(*means), frame.index)
 
 
 def onset(frame: pd.DataFrame) -> int | None:
@@ -55,11 +71,10 @@ def onset(frame: pd.DataFrame) -> int | None:
     if end is None:
         return None
     until = frame[frame.index <= end]
-    gone = (until["black"] > HALF_BLACK) | (until["coverage"] < LEAST_SEEN)
-    return _for_good(gone, until.index) or end
+    return for_good(_gone(until["black"], until["coverage"]), until.index) or end
 
 
-def _for_good(so: Sequence[bool], steps: pd.Index) -> int | None:
+def for_good(so: Sequence[bool], steps: pd.Index) -> int | None:
     """The first of the `steps` from which on it is `so` until the last; None for none."""
     otherwise = np.flatnonzero(~np.asarray(so, dtype=bool))
     first = otherwise[-1] + 1 if len(otherwise) else 0
@@ -74,7 +89,7 @@ def fall(accuracy: pd.Series, window: int = 20, least: float = AT_CHANCE) -> int
     """
     mean = running_mean(accuracy, window)
     best = np.fmax.accumulate(mean)
-    return _for_good((mean < best / 2) & (best >= least), accuracy.index)
+    return for_good((mean < best / 2) & (best >= least), accuracy.index)
 
 
 def spread(row: dict) -> float:

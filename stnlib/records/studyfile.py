@@ -20,7 +20,7 @@ from stnlib.atomic import regular
 from stnlib.errors import ConfigError
 from stnlib.training.config import RunConfig
 
-__all__ = ["check_name", "configurations", "forks", "options"]
+__all__ = ["branches", "check_name", "configurations", "options"]
 
 MOST_RUNS = 100_000  # of one file: more are a slip, and would fill the memory
 
@@ -56,8 +56,8 @@ def options(path: Path) -> dict[str, bool]:
     return {name: v for name, v in _read_study(path).items() if name in _OPTIONS}
 
 
-def forks(path: Path) -> dict[str, Any]:
-    """The ``[forks]`` of a study file, empty where it has none."""
+def branches(path: Path) -> dict[str, Any]:
+    """The plan for branches that a study file has as ``[forks]``, empty where it has none."""
     return _read_study(path).get("forks", {})
 
 

@@ -15,7 +15,7 @@ from stnlib.errors import ConfigError
 from stnlib.records import sealed, store, studyfile
 from stnlib.training.config import RunConfig
 
-__all__ = ["Job", "Outcome", "check", "check_size", "jobs_of", "without_record"]
+__all__ = ["Job", "JobState", "check", "check_size", "jobs_of", "without_record"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class JobState:
     """What became of a job: `recorded`, `claimed`, `lacks data` or `failed`, and why."""
 
     state: str
@@ -49,12 +49,12 @@ def jobs_of(paths: Sequence[Path]) -> list[Job]:
     Raises
     ------
     ConfigError
-        One line, before any work, when any of the files is wrong, or asks for forks.
+        One line, before any work, when any of the files is wrong, or asks for branches.
     """
     found: dict[str, Job] = {}
     for path in paths:
-        if studyfile.forks(path):
-            raise ConfigError(f"{path} asks for forks: stn forks makes them")
+        if studyfile.branches(path):
+            raise ConfigError(f"{path} asks for branches: stn branches makes them")
         studyfile.check_name(path.stem)
         options = studyfile.options(path)
         for config in studyfile.configurations(path):

@@ -36,7 +36,7 @@ from stnlib.errors import StnlibError
 from stnlib.progress import bar as progress_bar
 from stnlib.records import store
 from stnlib.study import jobs
-from stnlib.study.jobs import Job, Outcome
+from stnlib.study.jobs import Job, JobState
 
 __all__ = ["Made", "gpu_holds", "main", "pack", "work_off"]
 
@@ -127,7 +127,7 @@ class _Crew:
             pipe.send(job)
             self._busy.append((process, pipe, job))
 
-    def ended(self, seconds: float) -> list[tuple[Job, Outcome]]:
+    def ended(self, seconds: float) -> list[tuple[Job, JobState]]:
         """The runs that ended, waiting up to so many seconds for one."""
         found = []
         ready = wait([pipe for _, pipe, _ in self._busy], timeout=seconds)
@@ -137,7 +137,7 @@ class _Crew:
                 outcome = pipe.recv()
             except EOFError:  # killed from outside, by want of memory for instance
                 process.join()
-                outcome = Outcome("failed", f"its process ended with status {process.exitcode}")
+                outcome = JobState("failed", f"its process ended with status {process.exitcode}")
                 process, pipe = self._hired()
             self._idle.append((process, pipe))
             found.append((job, outcome))

@@ -21,7 +21,7 @@ from distributed.comm import get_address_host
 from stnlib.paths import checkpoint_folder
 from stnlib.progress import bar as progress_bar
 from stnlib.study.cluster import device_here, resources_of
-from stnlib.study.jobs import Job, Outcome
+from stnlib.study.jobs import Job, JobState
 
 __all__ = ["sweep"]
 
@@ -120,14 +120,14 @@ class _Queue:
                 self._news.wait(1)  # not in small naps: each would take time from the workers
             self._news.clear()
 
-    def _outcome(self, future: Future) -> Outcome:
+    def _outcome(self, future: Future) -> JobState:
         if future.status in ("cancelled", "lost"):
             raise OSError(f"lost the scheduler at {self._address}: the same command goes on")
         if future.status == "error":  # what a worker could not report, such as its own death
-            return Outcome("failed", _line(future.exception()))
+            return JobState("failed", _line(future.exception()))
         return future.result()
 
-    def _put_off(self, job: Job, outcome: Outcome) -> bool:
+    def _put_off(self, job: Job, outcome: JobState) -> bool:
         """Submit a job again that another sweep holds, or that another host may manage."""
         if outcome.state == "claimed":
             self.append(job)
@@ -149,7 +149,7 @@ def _line(error: BaseException) -> str:
     return "; ".join([first, *getattr(error, "__notes__", ())])
 
 
-def _train(job: Job, folder: str, checkpoints: str) -> Outcome:
+def _train(job: Job, folder: str, checkpoints: str) -> JobState:
     """What a worker does."""
     from stnlib.study import work  # late, for the workers alone: torch takes seconds to import
 

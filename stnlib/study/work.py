@@ -14,7 +14,7 @@ from stnlib.atomic import ClaimedError
 from stnlib.data.catalogue import load
 from stnlib.data.sets import DataError, DataSet
 from stnlib.study import runs
-from stnlib.study.jobs import Job, Outcome
+from stnlib.study.jobs import Job, JobState
 from stnlib.training.device import pick_device
 from stnlib.training.malloc import keep_freed_memory
 
@@ -30,7 +30,7 @@ def make(
     checkpoints: Path,
     device: torch.device | str,
     progress: bool = False,
-) -> Outcome:
+) -> JobState:
     """Make one run, on one thread or one GPU, and say what became of it.
 
     Errors are told, not raised: Dask cannot pass all of them on, and would wait forever.
@@ -46,12 +46,12 @@ def make(
             runs.run(job.config, job.study, data=data, **places, **options)
     except ClaimedError as error:
         time.sleep(1)  # not to ask again at once, where nothing else is left to do
-        return Outcome("claimed", _line(error))
+        return JobState("claimed", _line(error))
     except DataError as error:
-        return Outcome("lacks data", _line(error))
+        return JobState("lacks data", _line(error))
     except Exception as error:
-        return Outcome("failed", _line(error))
-    return Outcome("recorded")
+        return JobState("failed", _line(error))
+    return JobState("recorded")
 
 
 def make_patiently(job: Job, folder: Path, checkpoints: Path) -> dict[str, str]:
@@ -61,7 +61,7 @@ def make_patiently(job: Job, folder: Path, checkpoints: Path) -> dict[str, str]:
     -------
     What failed, as `stnlib.study.sweep.sweep` does.
     """
-    device, outcome = pick_device("auto"), Outcome("claimed")
+    device, outcome = pick_device("auto"), JobState("claimed")
     while outcome.state == "claimed":
         outcome = make(job, folder, checkpoints, device, progress=True)
     return {job.name: f"{job.config.changed()}: {outcome.reason}"} if outcome.reason else {}

@@ -32,11 +32,16 @@ def test_a_fan_has_a_panel_a_change_and_a_cross_for_each_death():
 
 def test_shares_of_deaths_stand_at_their_change_with_their_interval():
     died = {"none": [1, 1, 0], "frozen": [0, 0, 0, 0]}
-    table = pd.DataFrame([{"change": c, "died": bool(d)} for c, ds in died.items() for d in ds])
-    other = table[table["change"] == "none"].assign(change="only here")
+    table = pd.DataFrame([{"id": c, "died": bool(d)} for c, ds in died.items() for d in ds])
+    table["change"] = table["id"].map({"none": "none", "frozen": "locnet frozen"})
+    other = table[table["id"] == "none"].assign(id="other", change="only here")
     left, right = figures.death_rates({"a": table, "b": pd.concat([table, other])}).axes
     names = [label.get_text() for label in left.get_yticklabels()]
-    assert names == ["frozen", "unchanged", "only here"]  # by share, then those of other panels
+    assert names == [
+        "locnet frozen",
+        "unchanged",
+        "only here",
+    ]  # by share, then those of other panels
     assert sorted(texts(left)) == ["0 of 4", "2 of 3"]
     assert sorted(texts(right)) == ["0 of 4", "2 of 3", "2 of 3"]
     low, high = wilson(0, 4)[2:]

@@ -1,5 +1,6 @@
 """Remedies by name, and what they do to the share of lost trainings, on runs made up."""
 
+import re
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -65,12 +66,13 @@ NO_REMEDY |= {"augment", "dropout", "weight_decay", "warmup_of"}
 def test_every_field_that_may_be_a_remedy_has_a_name():
     assert set(CHANGES) | NO_REMEDY == set(defaults())
     names = [remedies.named(RunConfig(**{name: value})) for name, value in CHANGES.items()]
-    assert len({name for _, name in names}) == len(CHANGES)
-    assert {kind for kind, _ in names} == set(remedies.KINDS)
+    assert len({name.id for name in names}) == len({name.label for name in names}) == len(CHANGES)
+    assert all(re.fullmatch(r"[a-z][a-z0-9_.]*", name.id) for name in names)
+    assert {name.kind for name in names} == set(remedies.KINDS)
 
 
 def test_what_is_no_remedy_has_no_name():
-    assert remedies.named(RunConfig(lr=0.5, seed=3, data="c10")) == ("", "nothing")
+    assert remedies.named(RunConfig(lr=0.5, seed=3, data="c10")) == ("", "none", "nothing")
 
 
 @pytest.mark.parametrize("kind", LOCNETS[1:])
@@ -83,8 +85,16 @@ def test_several_parts_are_named_together():
     config = RunConfig(**remedies.RECIPE, batch_size=100)
     assert remedies.named(config) == (
         "rate",
+        "loc_lr_x0.1 + warmup + cosine + batch_100",
         "locnet's rate × 0.1, warm-up, cosine, batches of 100",
     )
+
+
+def test_a_part_is_found_by_its_whole_id_alone_or_beside_others():
+    slow = [{"loc_lr_factor": 0.1}, {"loc_lr_factor": 0.01}, remedies.RECIPE, {}]
+    table = remedies.table(record(HEALTHY, **changes) for changes in slow)
+    assert remedies.has(table, "loc_lr_x0.1").tolist() == [True, False, True, False]
+    assert remedies.has(table, "loc_lr_x0.0").tolist() == [False] * 4
 
 
 def test_the_recipe_begins_low_ends_low_and_slows_the_localisation_network():
@@ -149,18 +159,19 @@ def runs(**lost):
 
 def test_a_remedy_helps_where_the_interval_lies_below_zero():
     found = remedies.verdicts(runs(nothing="1" * 10, **{"warm-up": "00000", "reset": "11110"}))
-    assert list(found.index) == ["warm-up", "reset when black", "nothing"]
+    assert list(found.index) == ["warmup", "reset", "none"]
+    assert list(found["remedy"]) == ["warm-up", "reset when black", "nothing"]
     assert list(found["helps"]) == [True, False, False]
     assert found["p"].tolist() == pytest.approx([1 / 3003, 1 / 3, 1], rel=1e-3)  # 1 / C(15, 5)
     expected = share_difference(wilson(0, 5), wilson(10, 10))
-    assert tuple(found.loc["warm-up", ["difference", "low", "high"]]) == pytest.approx(expected)
-    assert found.loc["warm-up", "accuracy"] == 0.9 and pd.isna(found.loc["nothing", "accuracy"])
+    assert tuple(found.loc["warmup", ["difference", "low", "high"]]) == pytest.approx(expected)
+    assert found.loc["warmup", "accuracy"] == 0.9 and pd.isna(found.loc["none", "accuracy"])
 
 
 @pytest.mark.parametrize(("lost", "helps"), [(3, False), (2, True)])
 def test_a_remedy_that_may_well_be_luck_does_not_help(lost, helps):
     signs = "1" * lost + "0" * (10 - lost)
-    found = remedies.verdicts(runs(nothing="1" * 8 + "00", **{"warm-up": signs})).loc["warm-up"]
+    found = remedies.verdicts(runs(nothing="1" * 8 + "00", **{"warm-up": signs})).loc["warmup"]
     assert found["difference"] < 0
     assert found["p"] == pytest.approx(fisher_exact([[lost, 10 - lost], [8, 2]]).pvalue)
     assert found["helps"] == helps
@@ -168,20 +179,20 @@ def test_a_remedy_that_may_well_be_luck_does_not_help(lost, helps):
 
 def test_a_remedy_that_saves_two_of_five_where_ten_of_ten_are_lost_is_not_shown_to_help():
     found = remedies.verdicts(runs(nothing="1" * 10, **{"warm-up": "11100"}))
-    assert found.loc["warm-up", "p"] == pytest.approx(2 / 21)  # C(5, 2) / C(15, 2)
-    assert found.loc["warm-up", "high"] < 0 and not found.loc["warm-up", "helps"]
+    assert found.loc["warmup", "p"] == pytest.approx(2 / 21)  # C(5, 2) / C(15, 2)
+    assert found.loc["warmup", "high"] < 0 and not found.loc["warmup", "helps"]
 
 
 def test_a_remedy_that_loses_more_does_not_help_however_surely():
     found = remedies.verdicts(runs(nothing="0" * 10, **{"warm-up": "11111"}))
-    assert found.loc["warm-up", "p"] < 0.05 and not found.loc["warm-up", "helps"]
+    assert found.loc["warmup", "p"] < 0.05 and not found.loc["warmup", "helps"]
 
 
 def test_several_remedies_are_corrected_for_their_number():
     found = remedies.verdicts(runs(nothing="1" * 10, **{"warm-up": "00000", "reset": "11110"}))
     expected = [2 * found["p"].iloc[0], found["p"].iloc[1]]
     assert found["holm"].iloc[:2].tolist() == pytest.approx(expected)
-    assert pd.isna(found.loc["nothing", "holm"])
+    assert pd.isna(found.loc["none", "holm"])
 
 
 def test_a_correction_for_several_comparisons_is_holms():

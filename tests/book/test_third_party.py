@@ -12,12 +12,13 @@ import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import nn
+from typer.testing import CliRunner
 
 from stnlib.book.figures import third_party as figures
 from stnlib.book.third_party import images as third_party_images
 from stnlib.book.third_party import networks, recording, training
-from stnlib.book.third_party.__main__ import main
 from stnlib.book.third_party.images import DATA, Images, load
+from stnlib.cli import app
 from stnlib.data import digits
 from stnlib.data.sets import DataError, Split
 from stnlib.diagnostics import CollapseMonitor, grid_coverage, sampled
@@ -207,12 +208,24 @@ def test_missing_fashion_mnist_is_one_line_and_leaves_nothing_behind(idx, tmp_pa
     assert "\n" not in str(caught.value) and list(tmp_path.iterdir()) == []
 
 
-def test_the_command_skips_missing_data_with_a_message(idx, tmp_path, monkeypatch, capsys):
+def test_the_command_skips_missing_data_with_a_message(idx, tmp_path, monkeypatch):
     from torchvision.datasets import FashionMNIST
 
     monkeypatch.setattr(FashionMNIST, "mirrors", ["file:///nowhere/"])
-    assert main(["--folder", str(tmp_path / "out"), "--data", "fashion", "--seeds", "1"]) == 0
-    assert "skipped: Fashion-MNIST is not in" in capsys.readouterr().err
+    arguments = ["third-party", "fashion", "--folder", str(tmp_path / "out"), "--seeds", "1"]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 1
+    assert "skipped: Fashion-MNIST is not in" in done.stderr
+
+
+def test_the_command_records_the_plan_of_the_images_that_it_is_told(tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr(recording, "record", lambda *whole: made.append(whole))
+    arguments = ["third-party", "optical", "--folder", str(tmp_path / "out"), "--seeds", "1"]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    assert made == [(what, tmp_path / "out") for what in recording.plan("optical", 1)]
+    assert done.stdout == f"optical: {len(made)} trainings are recorded in {tmp_path / 'out'}\n"
 
 
 def test_distorted_images_keep_their_content_and_are_always_the_same(monkeypatch):

@@ -319,7 +319,7 @@ def test_ctrl_c_stops_the_workers_and_leaves_everything_resumable(cluster, tmp_p
         os.killpg(child.pid, signal.SIGINT)  # as a terminal does: to the workers as well
         said = child.stderr.read()  # ends when the last process that can write there has ended
         assert child.wait() == 130
-    assert "interrupted: the same command goes on from the last epoch" in said
+    assert "interrupted: the same command goes on where it was" in said
     assert "Traceback" not in said and "Warning" not in said
     assert run([job(**LONG)], tmp_path, client) == {}
     assert outcome(tmp_path, job(**LONG).config) == undisturbed

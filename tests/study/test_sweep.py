@@ -18,7 +18,7 @@ from stnlib.errors import ConfigError
 from stnlib.records import store
 from stnlib.study import cluster, runs, work
 from stnlib.study.cluster import connect
-from stnlib.study.jobs import Job, Outcome, jobs_of
+from stnlib.study.jobs import Job, JobState, jobs_of
 from stnlib.study.sweep import sweep
 from stnlib.training.config import RunConfig
 
@@ -88,7 +88,7 @@ class PretendCluster:
         self.given.append(job)
         self.running.append(job)
         self.most = max(self.most, len(self.running))
-        done = Outcome("recorded")
+        done = JobState("recorded")
         is_last = lambda: self.running[-1:] == [job]  # noqa: E731
         take = lambda: self.running.remove(job) or done  # noqa: E731
         return PretendFuture(is_last, take)
@@ -115,8 +115,8 @@ class Taken(PretendCluster):
 
     def submit(self, function, job, *places, **order):
         self.given.append(job)
-        met = Outcome("claimed", "is being made by another process")
-        outcome = met if self.given.count(job) < 3 else Outcome("recorded")
+        met = JobState("claimed", "is being made by another process")
+        outcome = met if self.given.count(job) < 3 else JobState("recorded")
         return PretendFuture(lambda: True, lambda: outcome)
 
 

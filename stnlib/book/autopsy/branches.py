@@ -1,38 +1,39 @@
-"""Autopsy by forks: a training that died is taken back to before its death, and goes on changed.
+"""Autopsy by branches: a training that died is taken back to before its death, and goes on changed.
 
-A fork goes on from a snapshot for some steps with one change; forks of the same snapshot differ
-in that change and in their batches. What changes how many die is a cause. The study file has a
-``[forks]`` table: `back` (steps from the death to the snapshot, at least), `steps` (of a fork),
-`within` (steps in which a death is looked for), `changes` (of
-`stnlib.book.autopsy.interventions`), `orders` (of batches for each change, besides the training's
-own) and `unchanged` (orders in which the training goes on as it was, which is what every change is
-held against).
+A branch goes on from a snapshot for some steps with one change; branches of the same snapshot
+differ in that change and in their batches. What changes how many die is a cause. The study file has
+a table, named ``[forks]`` from the time when branches were called forks: `back` (steps from the
+death to the snapshot, at least), `steps` (of a branch), `within` (steps in which a death is looked
+for), `changes` (labels of `stnlib.book.autopsy.interventions`), `orders` (of batches for each
+change, besides the training's own) and `unchanged` (orders in which the training goes on as it was,
+which is what every change is held against).
 """
 
 from __future__ import annotations
 
 import statistics
 from collections import deque
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 
-from stnlib.book.autopsy.interventions import INTERVENTIONS
-from stnlib.book.autopsy.replay import State, Walk
-from stnlib.book.deaths import LEAST_SEEN, WINDOW
+from stnlib.book.autopsy.interventions import IDS, INTERVENTIONS
+from stnlib.book.autopsy.replay import Replay, State
+from stnlib.book.deaths import WINDOW, dead
 from stnlib.checks.values import whole
 from stnlib.data.sets import DataSet
 from stnlib.errors import ConfigError
 from stnlib.progress import bar as progress_bar
 from stnlib.records import observations
-from stnlib.records.outcome import HALF_BLACK
 from stnlib.records.provenance import provenance
 from stnlib.study import runs
 from stnlib.training.config import RunConfig
 from stnlib.training.device import resolved
 
-__all__ = ["autopsy", "check_plan", "dead", "find_death", "fork", "run"]
+__all__ = ["autopsy", "branch", "check_plan", "find_death", "run", "table"]
 
 SNAPSHOT_EVERY = 10
 Row = dict[str, Any]
@@ -50,36 +51,25 @@ def check_plan(plan: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(changes, list) or not changes:
         raise ConfigError(f"[forks] changes must be a list of at least one name, not {changes!r}")
     for i, change in enumerate(changes):
-        if not isinstance(change, str) or change not in INTERVENTIONS:
-            known = ", ".join(INTERVENTIONS)
+        if not isinstance(change, str) or change not in IDS:
+            known = ", ".join(IDS)
             raise ConfigError(f"[forks] changes must be of {known}, not {change!r}")
         if change in changes[:i]:
             raise ConfigError(f"[forks] changes must name each once, not twice {change!r}")
     return plan
 
 
-def dead(rows: list[dict[str, float]] | deque[dict[str, float]]) -> bool:
-    """Whether in the mean of the last `WINDOW` rows more than half of the outputs are black, or
-    less than 0.05 of the image is seen."""
-    last = list(rows)[-WINDOW:]
-    if len(last) < WINDOW:
-        return False
-    black = statistics.fmean(row["black"] for row in last)
-    seen = statistics.fmean(row["coverage"] for row in last)
-    return black > HALF_BLACK or seen < LEAST_SEEN
-
-
-def fork(walk: Walk, change: str, n: int) -> Row:
-    """Make one change to `walk`, take `n` steps, and say how it went.
+def branch(replay: Replay, change: str, n: int) -> Row:
+    """Make one change, by its label, to `replay`, take `n` steps, and say how it went.
 
     Returns
     -------
     Dict with `died` and the step `after` which; numbers of the last `WINDOW` steps; the largest
     `step` and `phi`; and `course`, the coverage at each fifth step.
     """
-    INTERVENTIONS[change](walk)
+    INTERVENTIONS[IDS[change]].apply(replay)
     rows: list[dict[str, float]] = []
-    for row in walk.steps(n):
+    for row in replay.steps(n):
         rows.append(row)
         if dead(rows):
             break
@@ -89,7 +79,7 @@ def fork(walk: Walk, change: str, n: int) -> Row:
     finite = len(rows) == n or dead(rows)
     return {
         "change": change,
-        "order": walk.order,
+        "order": replay.order,
         "died": dead(rows) or not finite,
         "after": len(rows),
         **ends,
@@ -99,23 +89,23 @@ def fork(walk: Walk, change: str, n: int) -> Row:
     }
 
 
-def find_death(walk: Walk, back: int, within: int) -> tuple[State | None, list[Row]]:
-    """Walk until the transformer is dead.
+def find_death(replay: Replay, back: int, within: int) -> tuple[State | None, list[Row]]:
+    """Take steps until the transformer is dead.
 
     Returns
     -------
     The newest snapshot that is at least `back` steps older than the death, where the death came
-    sooner the walk's beginning, and None without a death; and the rows of all steps.
+    sooner the replay's beginning, and None without a death; and the rows of all steps.
     """
-    kept: deque[State] = deque([walk.state()], maxlen=back // SNAPSHOT_EVERY + 2)
+    kept: deque[State] = deque([replay.state()], maxlen=back // SNAPSHOT_EVERY + 2)
     rows: list[Row] = []
-    for row in walk.steps(within):
+    for row in replay.steps(within):
         rows.append(row)
         if dead(rows):
-            old = [state for state in kept if state[0] <= walk.taken - back]
+            old = [state for state in kept if state[0] <= replay.taken - back]
             return old[-1] if old else kept[0], rows
         if len(rows) % SNAPSHOT_EVERY == 0:
-            kept.append(walk.state())
+            kept.append(replay.state())
     return None, rows
 
 
@@ -128,19 +118,19 @@ def autopsy(
     origin: dict[str, Any],
     checkpoint: Path | None = None,
 ) -> Path:
-    """Find one training's death, make the forks that `plan` asks for, and write them down.
+    """Find one training's death, make the branches that `plan` asks for, and write them down.
 
     Parameters
     ----------
     plan : the study file's ``[forks]``.
-    folder, study, origin : of the observation, which is written after each fork: an
+    folder, study, origin : of the observation, which is written after each branch: an
         interrupted autopsy is taken up by calling again. Its first row is the training itself.
 
     Raises
     ------
     ConfigError
         One line, where the training does not die at the step at which it did when the
-        autopsy was begun, as on another kind of processor: forks of two deaths are not one set.
+        autopsy was begun, as on another kind of processor: branches of two deaths are not one set.
     """
     what = {"config": config.changed(), **{n: plan[n] for n in ("back", "steps", "within")}}
     path = observations.place(folder, study, what)
@@ -150,11 +140,11 @@ def autopsy(
     missing = [one for one in wanted if one not in {(r["change"], r["order"]) for r in rows[1:]}]
     if rows and (not missing or not rows[0]["died"]):
         return path
-    walk = Walk(config, data, checkpoint)
-    point, seen = find_death(walk, plan["back"], plan["within"])
+    replay = Replay(config, data, checkpoint)
+    point, seen = find_death(replay, plan["back"], plan["within"])
     course = [round(row["coverage"], 4) for row in seen[::5]]
-    first = {"died": point is not None, "begun": walk.begun, "after": walk.taken, "course": course}
-    first |= {"fork": point[0] if point else None}
+    first = {"died": point is not None, "begun": replay.begun, "after": replay.taken}
+    first |= {"course": course, "fork": point[0] if point else None}
     if rows and rows[0]["after"] != first["after"]:
         raise ConfigError(
             f"{path.name}: dies at step {first['after']} here, at {rows[0]['after']} where it was "
@@ -163,10 +153,10 @@ def autopsy(
     rows = rows or [first]
     observations.write(folder, study, what, rows, origin)
     todo = missing if point else []
-    for change, order_ in progress_bar(iterable=todo, desc=f"seed {config.seed}", unit="fork"):
-        walk = Walk(config, data, order=order_)
-        walk.restore(point)
-        rows.append(fork(walk, change, plan["steps"]))
+    for change, order_ in progress_bar(iterable=todo, desc=f"seed {config.seed}", unit="branch"):
+        replay = Replay(config, data, order=order_)
+        replay.restore(point)
+        rows.append(branch(replay, change, plan["steps"]))
         observations.write(folder, study, what, rows, origin)
     return path
 
@@ -184,3 +174,23 @@ def run(
     origin = provenance(device, data.fingerprint, resolved(device, config.precision))
     checkpoint = checkpoints / f"{config.key}.pt" if checkpoints else None
     return autopsy(config, data, plan, folder, study_name, origin, checkpoint)
+
+
+def table(found: Iterable[dict[str, Any]]) -> pd.DataFrame:
+    """The branches of trainings, a row each; the training itself, unchanged, is none.
+
+    Parameters
+    ----------
+    found : observations of `run`.
+
+    Returns
+    -------
+    What `branch` says, `point` (the observation's key) and `id` (the change's, of `INTERVENTIONS`).
+    """
+    rows = [
+        {"point": one["key"], "id": IDS[row["change"]]} | row
+        for one in found
+        for row in one["rows"][1:]
+        if row["change"] != "none" or row["order"]
+    ]
+    return pd.DataFrame(rows)

@@ -1,6 +1,6 @@
 """Interventions: one change to a training that is under way, to see what it alters.
 
-Each takes a `Walk` at the point where it is made and changes the walk's model, optimiser or
+Each takes a `Replay` at the point where it is made and changes the replay's model, optimiser or
 configuration, or what it does at each step.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,9 +17,17 @@ from stnlib.models.localisation import Scaled
 from stnlib.sampler import sample_clipped, sample_native
 
 if TYPE_CHECKING:
-    from stnlib.book.autopsy.replay import Walk
+    from stnlib.book.autopsy.replay import Replay
 
-__all__ = ["INTERVENTIONS", "Combined", "Unit", "bilinear_uncaught", "clipped_caught"]
+__all__ = [
+    "IDS",
+    "INTERVENTIONS",
+    "Combined",
+    "Intervention",
+    "Unit",
+    "bilinear_uncaught",
+    "clipped_caught",
+]
 
 
 def bilinear_uncaught(image: Tensor, grid: Tensor, **how) -> Tensor:
@@ -67,80 +75,80 @@ class Combined:
             one.step()
 
 
-def _sampled_by(sampler: str | Callable[..., Tensor]) -> Callable[[Walk], None]:
-    def change(walk: Walk) -> None:
-        walk.model.transformer.sampler = sampler
+def _sampled_by(sampler: str | Callable[..., Tensor]) -> Callable[[Replay], None]:
+    def change(replay: Replay) -> None:
+        replay.model.transformer.sampler = sampler
 
     return change
 
 
-def _rates(localisation: float = 1.0, classifier: float = 1.0) -> Callable[[Walk], None]:
-    def change(walk: Walk) -> None:
-        for group in walk.optimizer.param_groups:
+def _rates(localisation: float = 1.0, classifier: float = 1.0) -> Callable[[Replay], None]:
+    def change(replay: Replay) -> None:
+        for group in replay.optimizer.param_groups:
             group["base_lr"] *= localisation if group["localisation"] else classifier
 
     return change
 
 
-def _last_layer_only(walk: Walk) -> None:
-    walk.localisation.features.requires_grad_(False)
+def _last_layer_only(replay: Replay) -> None:
+    replay.localisation.features.requires_grad_(False)
 
 
-def _normalised(walk: Walk) -> None:
-    length = walk.phi().abs().sum(dim=1).mean().item()
-    walk.localisation.features.append(Unit(length))
+def _normalised(replay: Replay) -> None:
+    length = replay.phi().abs().sum(dim=1).mean().item()
+    replay.localisation.features.append(Unit(length))
 
 
 @torch.no_grad()
-def _halved(walk: Walk) -> None:
+def _halved(replay: Replay) -> None:
     """φ halved and its weights doubled: the same function, and the optimiser's memory to match."""
-    walk.localisation.features.append(Scaled(0.5))
-    weight = walk.localisation.theta.weight
+    replay.localisation.features.append(Scaled(0.5))
+    weight = replay.localisation.theta.weight
     weight.mul_(2)
-    memory = walk.optimizer.state.get(weight)
+    memory = replay.optimizer.state.get(weight)
     if memory:  # before the first step there is none
         memory["exp_avg"].mul_(0.5)
         memory["exp_avg_sq"].mul_(0.25)
 
 
-def _forget(walk: Walk) -> None:
-    for parameter in walk.localisation.parameters():
-        walk.optimizer.state.pop(parameter, None)
+def _forget(replay: Replay) -> None:
+    for parameter in replay.localisation.parameters():
+        replay.optimizer.state.pop(parameter, None)
 
 
-def _forget_sooner(walk: Walk) -> None:
+def _forget_sooner(replay: Replay) -> None:
     """Adam's mean of squares over ten steps instead of a thousand, from the one that it has.
 
     A gradient that comes after a calm then moves a weight by at most the learning rate, and not
     by several times as much while the mean still holds the calm.
     """
-    for group in walk.optimizer.param_groups:
+    for group in replay.optimizer.param_groups:
         if group["localisation"]:
             (beta, old), new = group["betas"], 0.9
             group["betas"] = (beta, new)
             for parameter in group["params"]:
-                if memory := walk.optimizer.state.get(parameter):
+                if memory := replay.optimizer.state.get(parameter):
                     t = memory["step"].item()
                     memory["exp_avg_sq"].mul_((1 - new**t) / (1 - old**t))
 
 
-def _plain_descent(walk: Walk) -> None:
+def _plain_descent(replay: Replay) -> None:
     """SGD for the localisation network, its rate such that θ moves as much as with Adam."""
-    groups = {group["localisation"]: group for group in walk.optimizer.param_groups}
-    with_adam = walk.trial_steps(walk.optimizer)
-    members = list(walk.localisation.parameters())
+    groups = {group["localisation"]: group for group in replay.optimizer.param_groups}
+    with_adam = replay.trial_steps(replay.optimizer)
+    members = list(replay.localisation.parameters())
     descent = torch.optim.SGD(members, lr=1e-5)
-    per_rate = walk.trial_steps(descent) / 1e-5
+    per_rate = replay.trial_steps(descent) / 1e-5
     rate = with_adam / per_rate if per_rate else 0.0
     group = descent.param_groups[0]
     group |= {"lr": rate, "base_lr": rate, "localisation": True}
-    walk.optimizer.param_groups.remove(groups[True])
-    walk.optimizer = Combined(walk.optimizer, descent)
+    replay.optimizer.param_groups.remove(groups[True])
+    replay.optimizer = Combined(replay.optimizer, descent)
 
 
-def _signs_at_random(walk: Walk) -> None:
+def _signs_at_random(replay: Replay) -> None:
     """Each entry of θ's gradient gets a sign of its own at each step, the same for all images."""
-    generator = torch.Generator().manual_seed(walk.noise)
+    generator = torch.Generator().manual_seed(replay.noise)
 
     def flip(gradient: Tensor) -> Tensor:
         signs = torch.randint(0, 2, gradient.shape[1:], generator=generator) * 2 - 1
@@ -150,38 +158,49 @@ def _signs_at_random(walk: Walk) -> None:
         if theta.requires_grad:
             theta.register_hook(flip)
 
-    walk.localisation.theta.register_forward_hook(hook)
+    replay.localisation.theta.register_forward_hook(hook)
 
 
-def _labels_shuffled(walk: Walk) -> None:
-    generator = torch.Generator().manual_seed(walk.noise)
-    walk.relabel = lambda labels: labels[torch.randperm(len(labels), generator=generator)]
+def _labels_shuffled(replay: Replay) -> None:
+    generator = torch.Generator().manual_seed(replay.noise)
+    replay.relabel = lambda labels: labels[torch.randperm(len(labels), generator=generator)]
 
 
-def _clipped_gradient(walk: Walk) -> None:
+def _clipped_gradient(replay: Replay) -> None:
     """The localisation network's gradient at most as long as a quarter of the last 50 were."""
-    norms = [n for n in walk.recent_norms if math.isfinite(n)]
+    norms = [n for n in replay.recent_norms if math.isfinite(n)]
     limit = torch.tensor(norms).quantile(0.25).item() if norms else 1.0
-    walk.config = walk.config.replace(loc_clip=max(limit, 1e-12))
+    replay.config = replay.config.replace(loc_clip=max(limit, 1e-12))
 
 
-INTERVENTIONS: dict[str, Callable[[Walk], None]] = {
-    "none": lambda walk: None,
-    "sampler bilinear": _sampled_by("bilinear"),
-    "sampler clipped": _sampled_by("clipped"),
-    "bilinear, boundary term off": _sampled_by(bilinear_uncaught),
-    "clipped, boundary term on": _sampled_by(clipped_caught),
-    "locnet rate × 0.1": _rates(localisation=0.1),
-    "classifier rate × 0.1": _rates(classifier=0.1),
-    "locnet frozen": _rates(localisation=0.0),
-    "classifier frozen": _rates(classifier=0.0),
-    "last layer only": _last_layer_only,
-    "φ normalised": _normalised,
-    "φ halved, weights doubled": _halved,
-    "Adam's memory reset": _forget,
-    "Adam's memory short": _forget_sooner,
-    "SGD, steps of θ as large": _plain_descent,
-    "signs of θ's gradient at random": _signs_at_random,
-    "labels shuffled": _labels_shuffled,
-    "locnet gradient clipped": _clipped_gradient,
+class Intervention(NamedTuple):
+    """A change: the words that study files and observations have for it, and how it is made."""
+
+    label: str
+    apply: Callable[[Replay], None]
+
+
+#: by an id, which `stnlib.book.remedies` shares where a configuration asks for the same
+INTERVENTIONS = {
+    "none": Intervention("none", lambda replay: None),
+    "sampler_bilinear": Intervention("sampler bilinear", _sampled_by("bilinear")),
+    "sampler_clipped": Intervention("sampler clipped", _sampled_by("clipped")),
+    "bilinear_no_boundary": Intervention(
+        "bilinear, boundary term off", _sampled_by(bilinear_uncaught)
+    ),
+    "clipped_boundary": Intervention("clipped, boundary term on", _sampled_by(clipped_caught)),
+    "loc_lr_x0.1": Intervention("locnet rate × 0.1", _rates(localisation=0.1)),
+    "classifier_lr_x0.1": Intervention("classifier rate × 0.1", _rates(classifier=0.1)),
+    "loc_lr_x0": Intervention("locnet frozen", _rates(localisation=0.0)),
+    "classifier_lr_x0": Intervention("classifier frozen", _rates(classifier=0.0)),
+    "last_layer_only": Intervention("last layer only", _last_layer_only),
+    "phi_normalised": Intervention("φ normalised", _normalised),
+    "phi_halved_weights_doubled": Intervention("φ halved, weights doubled", _halved),
+    "adam_reset": Intervention("Adam's memory reset", _forget),
+    "loc_beta2_0.9": Intervention("Adam's memory short", _forget_sooner),
+    "loc_sgd": Intervention("SGD, steps of θ as large", _plain_descent),
+    "random_signs": Intervention("signs of θ's gradient at random", _signs_at_random),
+    "labels_shuffled": Intervention("labels shuffled", _labels_shuffled),
+    "loc_clipped": Intervention("locnet gradient clipped", _clipped_gradient),
 }
+IDS = {one.label: name for name, one in INTERVENTIONS.items()}

@@ -24,12 +24,12 @@ from stnlib.training.rates import make_optimizer, set_rates
 from stnlib.training.seeds import derive_seed
 from stnlib.transforms import NonFiniteError
 
-__all__ = ["State", "Walk"]
+__all__ = ["Replay", "State"]
 
 State = tuple[int, dict[str, Any], dict[str, Any], list[float]]
 
 
-class Walk:
+class Replay:
     """A training at the pace of single steps.
 
     Parameters
@@ -40,7 +40,7 @@ class Walk:
 
     Attributes
     ----------
-    begun, taken : steps from the training's beginning: at the start of the walk, and now.
+    begun, taken : steps from the training's beginning: at the start of the replay, and now.
 
     Raises
     ------
@@ -53,7 +53,7 @@ class Walk:
     ) -> None:
         if not config.has_transformer or config.augment != "none":
             raise ConfigError(
-                f"a walk is for an stn with augment none, not {config.model!r}, {config.augment!r}"
+                f"a replay needs an stn and augment none, not {config.model!r}, {config.augment!r}"
             )
         self.config, self.order, self._data = config, order, data
         self.model = make_model(config, data).to(memory_format=torch.channels_last)

@@ -31,15 +31,18 @@ STATES = {
 
 
 def fan(rows: Sequence[Mapping], titles: Mapping[str, str], before: int = 150) -> Figure:
-    """Forks of one snapshot: coverage on the way to death, a panel a change.
+    """Branches of one snapshot: coverage on the way to death, a panel a change.
 
     Parameters
     ----------
-    rows : of an observation of `stnlib.book.autopsy.branches`: the training itself, then its forks.
-    titles : panels, by the name of their change.
-    before : steps of the training to show ahead of the fork.
+    rows : of an observation of `stnlib.book.autopsy.branches`: the training itself, and then
+        its branches.
+    titles : panels, by the label of their change.
+    before : steps of the training to show ahead of the snapshot.
+
+    What is drawn calls them forks, as the chapter's stored outputs do.
     """
-    first, *forks = rows
+    first, *branches = rows
     figure, axes = plt.subplots(
         2, -(-len(titles) // 2), figsize=(9, 5), sharex=True, sharey=True, squeeze=False
     )
@@ -48,7 +51,7 @@ def fan(rows: Sequence[Mapping], titles: Mapping[str, str], before: int = 150) -
     for axis, (change, title) in zip(axes.flat, titles.items(), strict=False):
         course = np.array(first["course"])
         axis.plot(steps[shown], course[shown], color="0.6", lw=1.2)
-        for row in forks:
+        for row in branches:
             if row["change"] == change:
                 x = 1 + 5 * np.arange(len(row["course"]))
                 color = "black" if row["died"] else PALETTE[0]
@@ -65,28 +68,28 @@ def fan(rows: Sequence[Mapping], titles: Mapping[str, str], before: int = 150) -
 
 
 def death_rates(
-    tables: Mapping[str, pd.DataFrame], base: str = "none", label: str = "share of forks that die"
+    tables: Mapping[str, pd.DataFrame], label: str = "share of forks that die"
 ) -> Figure:
-    """Share of runs that died, by change, with 95 % intervals; the band is `base`'s.
+    """Share of runs that died, by change, with 95 % intervals; the band is that of no change.
 
     Parameters
     ----------
-    tables : a panel each, by title; a row a run: `change`, `died`. The first one's shares set
-        the order of the changes.
+    tables : a panel each, by title; a row a run: `id` ("none" for no change), `change` (the label)
+        and `died`. The first one's shares set the order of the changes.
     label : of the axis.
     """
     first = next(iter(tables.values()))
-    changes = list(first.groupby("change", sort=False)["died"].mean().sort_values().index)
-    changes += [c for table in tables.values() for c in table["change"].unique()]
-    places = {change: place for place, change in enumerate(dict.fromkeys(changes))}
+    names = {i: c for t in tables.values() for i, c in zip(t["id"], t["change"], strict=True)}
+    names |= {"none": "unchanged"}
+    shares = first.groupby("id", sort=False)["died"].mean().sort_values()
+    places = {change: i for i, change in enumerate(dict.fromkeys([*shares.index, *names]))}
     size = 2.3 + 3 * len(tables), 0.33 * len(places) + 0.9
     figure, axes = plt.subplots(1, len(tables), figsize=size, sharey=True, squeeze=False)
     for axis, (title, table) in zip(axes[0], tables.items(), strict=True):
-        for change, died in table.groupby("change")["died"]:
-            _share(axis, places[change], died, change == base)
+        for change, died in table.groupby("id")["died"]:
+            _share(axis, places[change], died, change == "none")
         axis.set(title=title, xlim=(-0.03, 1.0), xlabel=label)
-    names = ["unchanged" if change == base else change for change in places]
-    axes[0, 0].set(yticks=range(len(places)), yticklabels=names)
+    axes[0, 0].set(yticks=range(len(places)), yticklabels=[names[change] for change in places])
     return figure
 
 

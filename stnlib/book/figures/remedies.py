@@ -122,17 +122,15 @@ def outcomes(verdicts: pd.DataFrame, runs: pd.DataFrame, kinds: Sequence[str]) -
     ----------
     verdicts : of `stnlib.book.remedies.verdicts`.
     runs : of `stnlib.book.remedies.table`; those without a transformer are drawn as a line each.
-    kinds : groups, from the top, below the remedy `nothing`.
+    kinds : groups, from the top, below no remedy.
     """
-    order = [("", "nothing")]
-    for kind in kinds:
-        order += [(kind, name) for name in verdicts.index[verdicts["kind"] == kind]]
     places, at = {}, 0.0
-    for i, (kind, name) in enumerate(order):
-        at += 1.6 if i and kind != order[i - 1][0] else 1.0
-        places[name] = at
+    for kind in ("", *kinds):
+        for i, name in enumerate(verdicts.index[verdicts["kind"] == kind]):
+            at += 1.0 if i or not kind else 1.6
+            places[name] = at
     figure, axes = plt.subplots(1, 2, figsize=(9.5, 0.27 * at + 1.0), sharey=True)
-    seen = runs[runs["remedy"].isin(places)].assign(y=lambda t: t["remedy"].map(places))
+    seen = runs[runs["id"].isin(places)].assign(y=lambda t: t["id"].map(places))
     transformed = seen[seen["transformer"]]
     for place, part in transformed.groupby("y"):
         _parts(axes[0], place, part["outcome"])
@@ -143,9 +141,10 @@ def outcomes(verdicts: pd.DataFrame, runs: pd.DataFrame, kinds: Sequence[str]) -
         axes[1].plot([mean] * 2, [place - 0.4, place + 0.4], color="0.4", lw=2)
     axes[1].plot([], [], color="0.4", lw=2, label="no transformer")
     axes[1].set(xlabel="validation accuracy", xlim=(0, 1))
-    axes[0].set(yticks=list(places.values()), yticklabels=list(places), ylim=(at + 0.7, 0.3))
-    for label in axes[0].get_yticklabels():
-        label.set_fontweight("bold" if verdicts.loc[label.get_text(), "helps"] else "normal")
+    shown = verdicts.loc[list(places)]
+    axes[0].set(yticks=list(places.values()), yticklabels=shown["remedy"], ylim=(at + 0.7, 0.3))
+    for label, helps in zip(axes[0].get_yticklabels(), shown["helps"], strict=True):
+        label.set_fontweight("bold" if helps else "normal")
     _legend(figure, axes[1], transformed["outcome"])
     return figure
 

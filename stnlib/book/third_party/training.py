@@ -5,13 +5,12 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from stnlib.book.deaths import WINDOW, death, fall, running_mean
+from stnlib.book.deaths import WINDOW, death, fall, for_good, running_mean
 from stnlib.book.third_party.images import Images
 from stnlib.book.third_party.networks import NETWORKS
 from stnlib.diagnostics import CollapseMonitor, CollapseWarning
@@ -87,7 +86,7 @@ def _run(frame: pd.DataFrame, events: list[tuple[int, str]]) -> Row:
         **{"warned": warned, "warning": warning},
         **{"died": death(frame), "fell": fall(frame["accuracy"])},
         "blackened": _first(frame["black"] > BLACK),
-        "shrank": _for_good(running_mean(frame["coverage"], WINDOW) < SEEN),
+        "shrank": for_good(running_mean(frame["coverage"], WINDOW) < SEEN, frame.index),
         "best": float(accuracy.rolling(20, min_periods=1).mean().max()),
         "at_warning": float(accuracy.tail(10).mean()) if warned else None,
         **_short(last),
@@ -97,11 +96,6 @@ def _run(frame: pd.DataFrame, events: list[tuple[int, str]]) -> Row:
 
 def _first(true: pd.Series) -> int | None:
     return int(true.idxmax()) if true.any() else None
-
-
-def _for_good(true: np.ndarray) -> int | None:
-    """The step, from 1, from which something is true until the end."""
-    return int(np.flatnonzero(~true)[-1]) + 2 if true[-1] else None
 
 
 def _short(row) -> Row:
