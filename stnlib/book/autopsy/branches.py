@@ -21,7 +21,7 @@ import pandas as pd
 import torch
 
 from stnlib.book.autopsy.interventions import IDS, INTERVENTIONS
-from stnlib.book.autopsy.replay import Replay, State
+from stnlib.book.autopsy.replay import Replay
 from stnlib.book.deaths import WINDOW, dead
 from stnlib.checks.values import whole
 from stnlib.data.sets import DataSet
@@ -89,7 +89,7 @@ def branch(replay: Replay, change: str, n: int) -> Row:
     }
 
 
-def find_death(replay: Replay, back: int, within: int) -> tuple[State | None, list[Row]]:
+def find_death(replay: Replay, back: int, within: int) -> tuple[dict[str, Any] | None, list[Row]]:
     """Take steps until the transformer is dead.
 
     Returns
@@ -97,12 +97,12 @@ def find_death(replay: Replay, back: int, within: int) -> tuple[State | None, li
     The newest snapshot that is at least `back` steps older than the death, where the death came
     sooner the replay's beginning, and None without a death; and the rows of all steps.
     """
-    kept: deque[State] = deque([replay.state()], maxlen=back // SNAPSHOT_EVERY + 2)
+    kept: deque[dict[str, Any]] = deque([replay.state()], maxlen=back // SNAPSHOT_EVERY + 2)
     rows: list[Row] = []
     for row in replay.steps(within):
         rows.append(row)
         if dead(rows):
-            old = [state for state in kept if state[0] <= replay.taken - back]
+            old = [state for state in kept if state["taken"] <= replay.taken - back]
             return old[-1] if old else kept[0], rows
         if len(rows) % SNAPSHOT_EVERY == 0:
             kept.append(replay.state())
@@ -144,7 +144,7 @@ def autopsy(
     point, seen = find_death(replay, plan["back"], plan["within"])
     course = [round(row["coverage"], 4) for row in seen[::5]]
     first = {"died": point is not None, "begun": replay.begun, "after": replay.taken}
-    first |= {"course": course, "fork": point[0] if point else None}
+    first |= {"course": course, "fork": point["taken"] if point else None}
     if rows and rows[0]["after"] != first["after"]:
         raise ConfigError(
             f"{path.name}: dies at step {first['after']} here, at {rows[0]['after']} where it was "

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import statistics
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,59 +14,56 @@ from torch import Tensor
 
 from stnlib.data.sets import DataSet, Split
 from stnlib.errors import ConfigError
-from stnlib.training.checkpoint import load_checkpoint, run_key
 from stnlib.training.config import RunConfig
 from stnlib.training.device import autocast
 from stnlib.training.evaluation import to_float
 from stnlib.training.fit import Tracer
-from stnlib.training.loop import make_model, order, train_step
-from stnlib.training.rates import make_optimizer, set_rates
+from stnlib.training.loop import Training, make_model, order
 from stnlib.training.seeds import derive_seed
 from stnlib.transforms import NonFiniteError
 
-__all__ = ["Replay", "State"]
-
-State = tuple[int, dict[str, Any], dict[str, Any], list[float]]
+__all__ = ["Replay"]
 
 
-class Replay:
+class Replay(Training):
     """A training at the pace of single steps.
 
     Parameters
     ----------
-    config, data : of an STN, without augmentation.
-    checkpoint : of `stnlib.training.fit`, to begin after its epochs; None for the beginning.
-    order : of batches; 0 for the training's own.
+    config : RunConfig
+        Of an STN, without augmentation and dropout.
+    data : DataSet
+    checkpoint : pathlib.Path, optional
+        Of `stnlib.training.fit`, to begin after its epochs; by default at the beginning.
+    order : int
+        Of batches; 0 for the training's own.
 
     Attributes
     ----------
-    begun, taken : steps from the training's beginning: at the start of the replay, and now.
+    begun : int
+        Steps from the training's beginning to the replay's.
 
     Raises
     ------
     ConfigError
-        For a baseline, and for augmentation, whose random numbers are drawn epoch by epoch.
+        For a baseline, and for augmentation and dropout, whose random numbers are drawn epoch by
+        epoch.
     """
 
     def __init__(
         self, config: RunConfig, data: DataSet, checkpoint: Path | None = None, order: int = 0
     ) -> None:
-        if not config.has_transformer or config.augment != "none":
-            raise ConfigError(
-                f"a replay needs an stn and augment none, not {config.model!r}, {config.augment!r}"
-            )
-        self.config, self.order, self._data = config, order, data
-        self.model = make_model(config, data).to(memory_format=torch.channels_last)
-        self.optimizer = make_optimizer(self.model, config)
-        history = []
+        if not config.has_transformer or config.augment != "none" or config.dropout:
+            asked = f"{config.model!r}, {config.augment!r}, {config.dropout}"
+            raise ConfigError(f"a replay needs an stn, augment none and dropout 0, not {asked}")
+        model = make_model(config, data).to(memory_format=torch.channels_last)
+        super().__init__(config, data, model)
         if checkpoint:
-            own = self.model, self.optimizer, run_key(config, data)
-            history = load_checkpoint(checkpoint, *own)
-        self._per_epoch = -(-len(data.train) // config.batch_size)
-        self.begun = self.taken = len(history) * self._per_epoch
+            self.load(checkpoint)
+        self.order = order
+        self.begun = self._start = self.taken
         self.recent_norms: deque[float] = deque(maxlen=50)
         self.relabel = lambda labels: labels
-        self._start = self.taken
 
     @property
     def localisation(self) -> torch.nn.Module:
@@ -77,71 +74,57 @@ class Replay:
         """A seed for what an intervention draws."""
         return derive_seed(self.config.seed, "noise", self.order)
 
-    def state(self) -> State:
-        """Everything that a later `restore` needs, copied."""
-        parts = copy.deepcopy((self.model.state_dict(), self.optimizer.state_dict()))
-        return self.taken, *parts, list(self.recent_norms)
+    def state(self) -> dict[str, Any]:
+        return super().state() | {"norms": list(self.recent_norms)}
 
-    def restore(self, state: State) -> None:
+    def restore(self, state: dict[str, Any]) -> None:
         """Go back to `state`, and count the steps of an order of batches from there."""
-        self.taken, model, optimizer, norms = state
-        self.model.load_state_dict(model)
-        self.optimizer.load_state_dict(copy.deepcopy(optimizer))
-        self.recent_norms.extend(norms)
+        super().restore(state)
+        self.recent_norms = deque(state["norms"], maxlen=50)
         self._start = self.taken
 
-    def batch(self) -> tuple[Tensor, Split]:
-        """The next batch: images as the network sees them, and the `Split`."""
-        epoch, step = divmod(self.taken, self._per_epoch)
-        places = order(len(self._data.train), self.config, epoch + 1)
+    def batch(self) -> Split:
+        """The next batch."""
+        epoch, step = divmod(self.taken, self.steps_per_epoch)
+        places = order(len(self.data.train), self.config, epoch + 1)
         if self.order:
             seed = derive_seed(self.config.seed, "fork", self.order)
             generator = torch.Generator().manual_seed(seed)
             places = torch.randperm(len(places), generator=generator)
             step = self.taken - self._start
-        size = self.config.batch_size
-        index = places.split(size)[step % self._per_epoch]
-        split = self._data.train.batch(index, self.config.seed, epoch + 1)
-        return to_float(split.images), split
+        index = places.split(self.config.batch_size)[step % self.steps_per_epoch]
+        return self.data.train.batch(index, self.config.seed, epoch + 1)
 
     def steps(self, n: int) -> Iterator[dict[str, float]]:
         """Take up to `n` steps and yield each one's numbers; a θ that is not finite ends it."""
         tracer = Tracer(self.model, self.optimizer)
         try:
             for _ in range(n):
-                set_rates(self.optimizer, self.config, self.taken / self._all)
-                images, split = self.batch()
-                labels = self.relabel(split.labels)
-                done = train_step(self.model, self.optimizer, images, labels, self.config)
-                self.taken += 1
-                self.recent_norms.append(done[2][-1].item())
-                yield tracer.step(split, done[0], done[1])
+                batch = self.batch()
+                batch = replace(batch, labels=self.relabel(batch.labels))
+                loss, correct, norms = self.step(batch)
+                self.recent_norms.append(norms[-1].item())
+                yield tracer.step(batch, loss, correct)
         except NonFiniteError:
             return
         finally:
             tracer.monitor.detach()
 
-    @property
-    def _all(self) -> int:
-        return self.config.epochs * self._per_epoch
-
     @torch.no_grad()
     def phi(self) -> Tensor:
         """φ of the next batch, (N, 50)."""
-        images, _ = self.batch()
+        images = to_float(self.batch().images)
         with autocast(images.device, self.config.precision):
             return self.localisation.phi(images).float()
 
     def trial_steps(self, optimizer: Any, n: int = 10) -> float:
         """Median over `n` steps of how far θ moves with an optimiser, without taking them."""
-        taken, weights, mine = self.taken, copy.deepcopy(self.model.state_dict()), self.optimizer
-        memory = copy.deepcopy(optimizer.state_dict())
-        self.optimizer = optimizer
+        own, self.optimizer = self.optimizer, optimizer
+        before, start = self.state(), self._start
         for group in optimizer.param_groups:
             group.setdefault("base_lr", group["lr"])
             group.setdefault("localisation", True)
         moved = [row["step"] for row in self.steps(n)]
-        optimizer.load_state_dict(memory)
-        self.taken, self.optimizer = taken, mine
-        self.model.load_state_dict(weights)
+        self.restore(before)
+        self._start, self.optimizer = start, own
         return statistics.median(moved) if moved else 0.0
