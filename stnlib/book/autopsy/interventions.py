@@ -77,7 +77,7 @@ def _sampled_by(sampler: str | Callable[..., Tensor]) -> Callable[[Walk], None]:
 def _rates(localisation: float = 1.0, classifier: float = 1.0) -> Callable[[Walk], None]:
     def change(walk: Walk) -> None:
         for group in walk.optimizer.param_groups:
-            group["base_lr"] *= localisation if group["localisation"] else classifier
+            group["initial_lr"] *= localisation if group["localisation"] else classifier
 
     return change
 
@@ -133,7 +133,7 @@ def _plain_descent(walk: Walk) -> None:
     per_rate = walk.trial_steps(descent) / 1e-5
     rate = with_adam / per_rate if per_rate else 0.0
     group = descent.param_groups[0]
-    group |= {"lr": rate, "base_lr": rate, "localisation": True}
+    group |= {"lr": rate, "initial_lr": rate, "localisation": True}
     walk.optimizer.param_groups.remove(groups[True])
     walk.optimizer = Combined(walk.optimizer, descent)
 

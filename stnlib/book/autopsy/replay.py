@@ -138,7 +138,7 @@ class Walk:
         memory = copy.deepcopy(optimizer.state_dict())
         self.optimizer = optimizer
         for group in optimizer.param_groups:
-            group.setdefault("base_lr", group["lr"])
+            group.setdefault("initial_lr", group["lr"])
             group.setdefault("localisation", True)
         moved = [row["step"] for row in self.steps(n)]
         optimizer.load_state_dict(memory)
