@@ -1,5 +1,7 @@
 """Record the study, from where it was: `python -m stnlib.book.third_party --folder FOLDER`."""
 
+from __future__ import annotations
+
 import argparse
 import sys
 from pathlib import Path
