@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from stnlib.checks.tensors import check_fits, check_images, check_module
 from stnlib.checks.values import number, require
 
-__all__ = ["reach"]
+__all__ = ["step_bound"]
 
 
 @torch.no_grad()
-def reach(localisation: nn.Module, images: Tensor, lr: float) -> dict[str, float]:
+def step_bound(localisation: nn.Module, images: Tensor, lr: float) -> dict[str, float]:
     """How far one step of Adam's can move θ, and the features φ that θ is made of.
 
     Adam moves a weight by about its learning rate, however small the gradient (Kingma and Ba,
@@ -22,19 +22,27 @@ def reach(localisation: nn.Module, images: Tensor, lr: float) -> dict[str, float
 
     Parameters
     ----------
-    localisation : any module whose last two `nn.Linear` make φ and θ.
-    images : (N, C, H, W) float, as it is given them.
-    lr : its own learning rate.
+    localisation : nn.Module
+        Any whose last two `nn.Linear` make φ and θ.
+    images : Tensor
+        (N, C, H, W), floating point, as it is given them.
+    lr : float
+        Its own learning rate, 0 or more.
 
     Returns
     -------
-    Means over images: `theta`, lr (1 + ‖φ‖₁), in half image sides; `phi`, n lr (1 + ‖h‖₁) for n
-    features, the most by which ‖φ‖₁ can change; and `size`, ‖φ‖₁ itself.
+    dict[str, float]
+        Means over images: `theta`, lr (1 + ‖φ‖₁), in half image sides; `phi`, n lr (1 + ‖h‖₁) for
+        n features, the most by which ‖φ‖₁ can change; and `size`, ‖φ‖₁ itself.
 
     Raises
     ------
     TypeError, ValueError
         When there are not two linear layers that run, or an argument is not one of the allowed.
+
+    Convention
+    ----------
+    θ is in normalised coordinates, in which an image is [-1, 1] both ways: 1 is half a side.
     """
     check_module("localisation", localisation)
     check_images("images", images)

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -19,9 +19,13 @@ from stnlib.checks.values import number, optional, require, shown, whole
 from stnlib.diagnostics.actions import Actions
 from stnlib.diagnostics.advice import advice
 from stnlib.diagnostics.criteria import Collapse, CollapseError, CollapseWarning, Criteria, Judge
-from stnlib.diagnostics.hooks import Look, Watch
+from stnlib.diagnostics.hooks import ForwardProbe, ForwardRecord
 from stnlib.diagnostics.measures import QUANTITIES, measure, rate_of
 from stnlib.diagnostics.trace import Trace
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 __all__ = ["CollapseMonitor"]
 
@@ -45,36 +49,49 @@ class CollapseMonitor:
 
     It works for any module whose forward pass calls `torch.nn.functional.grid_sample` on images,
     and for a `stnlib.models.SpatialTransformer`, whatever its sampler; any other sampler tells of
-    itself by `stnlib.diagnostics.sampled`. It does not see what runs without gradients, such as an
-    evaluation. Weights and random numbers are as without it, unless
-    it acts. Inside of what `torch.compile` made nothing can be seen: give the monitor the compiled
-    module, and it runs the uncompiled one as far as its sampler every `every` steps, in evaluation
-    mode. What ``model.compile()`` compiled in place cannot be watched.
+    itself by `stnlib.diagnostics.report_sampling`. It does not see what runs without gradients,
+    such as an evaluation. Weights and random numbers are as without it, unless it acts.
+    Inside of what `torch.compile` made nothing can be seen: give the monitor the compiled module,
+    and it runs the uncompiled one as far as its sampler every `every` steps, in evaluation mode.
+    What ``model.compile()`` compiled in place cannot be watched.
 
     Parameters
     ----------
-    model : hooked until `detach`, or the end of a ``with`` block; otherwise unchanged.
-    optimizer : its learning rate sets the scale of `step_ratio`; a rollback restores it, too.
-    on_collapse : `warn`; `lower`: from then on the localisation network takes steps `lr_factor`
-        times as large, which is what a lower rate does, whatever groups and schedules there are;
-        `rollback`: back to the last snapshot but one, then `lower` (which alone came too late
-        in trials where θ ran away within ten steps); `stop`: `CollapseError`.
-        Each comes with a `CollapseWarning`: one, or one an action, at most 3.
-    criteria : what counts as a collapse; the kinds that `Criteria` lists.
-    seen_object : for `object_coverage` at each step: a function without arguments that returns a
-        dict with `points` or `mask` (and `align_corners`) for the batch of the last forward pass.
-    lr_factor : above 0, below 1.
-    every : forward passes from one look to the next; by default 1, and 10 for a compiled model.
-    check_every : looks from one judgement to the next; by default 1 on the CPU and 10 elsewhere,
-        because each makes the host wait for the device.
-    snapshot_every : steps from one snapshot to the next; kept in memory, two, for `rollback`.
-    sampler : which of the model's samplers, in the order in which they run, from 0.
+    model : nn.Module
+        Hooked until `detach`, or the end of a ``with`` block; otherwise unchanged.
+    optimizer : torch.optim.Optimizer | None
+        Its learning rate sets the scale of `step_ratio`; a rollback restores it, too.
+    on_collapse : str
+        `warn`; `lower`: from then on the localisation network takes steps `lr_factor` times as
+        large, which is what a lower rate does, whatever groups and schedules there are;
+        `rollback`: back to the last snapshot but one, then `lower` (which alone came too late in
+        trials where θ ran away within ten steps); `stop`: `CollapseError`. Each comes with a
+        `CollapseWarning`: one, or one an action, at most 3.
+    criteria : Criteria | None
+        What counts as a collapse; None for the defaults.
+    seen_object : Callable[[], Mapping[str, Any]] | None
+        For `object_coverage` at each step: returns `points` or `mask` (and `align_corners`) for the
+        batch of the last forward pass.
+    lr_factor : float
+        Above 0, below 1.
+    every : int | None
+        Forward passes from one look to the next; by default 1, and 10 for a compiled model.
+    check_every : int | None
+        Looks from one judgement to the next; by default 1 on the CPU and 10 elsewhere, because
+        each makes the host wait for the device.
+    snapshot_every : int
+        Steps from one snapshot to the next; kept in memory, two, for `rollback`.
+    sampler : int
+        Which of the model's samplers, in the order in which they run, from 0.
 
     Attributes
     ----------
-    trace : a `Trace`, the numbers of each look.
-    collapse : the first `Collapse` found, or None.
-    steps : calls of `step` so far.
+    trace : Trace
+        The numbers of each look.
+    collapse : Collapse | None
+        The first that was found.
+    steps : int
+        Calls of `step` so far.
 
     Raises
     ------
@@ -108,7 +125,8 @@ class CollapseMonitor:
             require(name, value, optional(whole(1)))
         require("snapshot_every", snapshot_every, whole(1))
         require("sampler", sampler, whole(0))
-        self.trace, self.collapse, self.steps = Trace(), None, 0
+        self.trace, self.steps = Trace(), 0
+        self.collapse: Collapse | None = None
         self._model, self._optimizer, self._sampler = model, optimizer, sampler
         self._object, self._check_every = seen_object, check_every
         self._judge = Judge(criteria or Criteria())
@@ -124,29 +142,38 @@ class CollapseMonitor:
 
         Parameters
         ----------
-        loss : a number or a tensor of one, to be recorded.
+        loss : Tensor | float | None
+            A number or a tensor of one, to be recorded.
 
         Returns
         -------
-        The collapse that was found now, usually None.
+        Collapse | None
+            What was found now, usually None.
+
+        Raises
+        ------
+        ValueError
+            One line: another loss, no forward pass since the last step, or no sampler in it.
+        CollapseError
+            At a collapse with ``on_collapse="stop"``.
         """
         _check_loss(loss)
-        if self._watch.calls == self._calls:
+        if self._probe.calls == self._calls:
             raise ValueError(
                 "no forward pass with gradients was seen since the last step: call step() once "
                 "after each optimizer.step(), and watch the module that is called"
             )
-        self.steps, self._calls = self.steps + 1, self._watch.calls
+        self.steps, self._calls = self.steps + 1, self._probe.calls
         self._actions.brake.apply()
-        look, self._watch.look = self._watch.look, None
-        if look is None and not (self.trace or self._pending):
+        record, self._probe.record = self._probe.record, None
+        if record is None and not (self.trace or self._pending):
             raise ValueError(
                 "the model's forward pass has no spatial transformer: no grid_sample of images "
                 f"(N, C, H, W){f' number {self._sampler}' if self._sampler else ''} was seen"
             )
         found = None
-        if look is not None:
-            self._pending.append((self.steps, self._measure(look, loss)))
+        if record is not None:
+            self._pending.append((self.steps, self._measure(record, loss)))
             if len(self._pending) >= (self._check_every or self._default_check()):
                 found = self.check()
         if found is None:
@@ -154,17 +181,23 @@ class CollapseMonitor:
         return found
 
     def check(self) -> Collapse | None:
-        """Judge now what was recorded, without waiting until `check_every` looks are there."""
+        """Judge now what was recorded, without waiting until `check_every` looks are there.
+
+        Returns
+        -------
+        Collapse | None
+            What was found now, usually None.
+        """
         pending, self._pending = self._pending, []
         found = None
-        for step, row in pending:
-            row = self.trace.append(step, row.tolist())
+        for step, values in pending:
+            row = self.trace.append(step, values.tolist())
             found = found or self._judge.judge(step, row)
         return self._act(found) if found else None
 
     def detach(self) -> None:
         """Take the hooks off the model; what was recorded stays."""
-        self._watch.detach()
+        self._probe.detach()
         _attached.get(_eager(self._model), set()).discard(self._sampler)
         self.check()
 
@@ -174,18 +207,24 @@ class CollapseMonitor:
     def __exit__(self, *error: object) -> None:
         self.detach()
 
-    def plot(self):
+    def plot(self) -> Figure:
         """Draw the trace: a Matplotlib figure."""
         self.check()
         return self.trace.plot()
 
-    def to_frame(self):
+    def to_frame(self) -> pd.DataFrame:
         """The trace as a pandas DataFrame, a row a look."""
         self.check()
         return self.trace.to_frame()
 
-    def save(self, path: str | os.PathLike) -> None:
-        """Write the trace as a compressed ``.npz``, for `Trace.load`."""
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the trace as a compressed ``.npz``, for `Trace.load`.
+
+        Parameters
+        ----------
+        path : str | os.PathLike[str]
+            Of the file.
+        """
         self.check()
         self.trace.save(path)
 
@@ -203,7 +242,15 @@ class CollapseMonitor:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from `state_dict`; the model must have been loaded before.
 
-        ValueError, with nothing changed, where `state` is of something else or of another model.
+        Parameters
+        ----------
+        state : Mapping[str, Any]
+            What `state_dict` returned.
+
+        Raises
+        ------
+        ValueError
+            With nothing changed, where `state` is of something else or of another model.
         """
         trace, judge = Trace(), Judge(self._judge.criteria)
         try:
@@ -227,13 +274,13 @@ class CollapseMonitor:
             raise ValueError("the model has a CollapseMonitor already: detach() it first")
         _attached[eager].add(self._sampler)
         every = every or (1 if eager is self._model else 10)
-        self._watch = Watch(self._model, self._sampler, every, self._failed)
+        self._probe = ForwardProbe(self._model, self._sampler, every, self._failed)
 
     def _default_check(self) -> int:
         return 1 if self._pending[-1][1].device.type == "cpu" else 10
 
-    def _measure(self, look: Look, loss: Tensor | float | None) -> Tensor:
-        lr, layer = None, self._watch.layer
+    def _measure(self, record: ForwardRecord, loss: Tensor | float | None) -> Tensor:
+        lr, layer = None, self._probe.layer
         if layer and self._optimizer and (lr := rate_of(layer.weight, self._optimizer)):
             lr *= self._actions.brake.factor
         seen = self._object() if self._object else {}
@@ -242,23 +289,24 @@ class CollapseMonitor:
                 "seen_object must return a dict with points or mask, and align_corners, "
                 f"not {shown(seen)}"
             )
-        return measure(look, self._watch, lr, loss, seen)
+        return measure(record, self._probe, lr, loss, seen)
 
     def _failed(self, theta: Tensor) -> None:
         """A forward pass ended in an error before its sampler: say so if θ explains it."""
         share = theta.isfinite().flatten(1).all(dim=1).float().mean().item()
         if share < 1:
             row = dict.fromkeys(QUANTITIES, math.nan) | {"finite": share}
-            self._act(self._judge.judge(self.steps + 1, row))
+            if found := self._judge.judge(self.steps + 1, row):
+                self._act(found)
 
     def _act(self, found: Collapse) -> Collapse | None:
         """Warn and do what `on_collapse` says; None once that was done often enough."""
         if self._actions.exhausted:
             return None
-        told = advice(self._model, self._watch.localisation, self._actions.kind != "rollback")
+        told = advice(self._model, self._probe.localisation, self._actions.kind != "rollback")
         self.collapse = self.collapse or found
         self.trace.events.append((found.step, found.kind))
-        done = self._actions.act(self._watch.localisation)
+        done = self._actions.act(self._probe.localisation)
         if done:
             self._judge.forgive()
         warnings.warn(f"{found.message}{done}\n{told}", CollapseWarning, stacklevel=4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -15,28 +16,63 @@ from stnlib.models.transformer import SpatialTransformer
 __all__ = ["CLASSIFIERS", "MODELS", "STN", "C10Net", "CMNet", "build", "count_parameters"]
 
 
-def _checked(
-    channels: int, size: int, classes: int, hidden: int, dropout: float
-) -> tuple[int, int]:
-    """Channels and size of the images that a classifier takes, once all arguments are checked."""
-    sizes = {"channels": channels, "size": size, "classes": classes, "hidden": hidden}
-    for name, value in sizes.items():
-        require(name, value, whole(1))
-    require("dropout", dropout, number(least=0, most=1))
-    return channels, size
+class _Classifier(nn.Module):
+    """Images to class scores: convolutions, `features`, then dense layers, `head`."""
+
+    block: int  # how many of the features come up to the first pooling
+    features: nn.Sequential
+    head: nn.Sequential
+
+    def __init__(self, channels: int, size: int, classes: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        sizes = {"channels": channels, "size": size, "classes": classes, "hidden": hidden}
+        for name, value in sizes.items():
+            require(name, value, whole(1))
+        require("dropout", dropout, number(least=0, most=1))
+        self._seen = (channels, size)
+
+    @property
+    def first_block(self) -> nn.Sequential:
+        """The layers up to the first pooling, which a localisation network may share."""
+        return self.features[: self.block]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Class scores (logits).
+
+        Parameters
+        ----------
+        images : Tensor
+            (N, channels, size, size), floating point, in [0, 1].
+
+        Returns
+        -------
+        Tensor
+            (N, classes).
+        """
+        check_images("images", images, *self._seen)
+        check_fits(images, cast(nn.Conv2d, self.features[0]).weight)
+        return self.head(self.features(images))
 
 
-class CMNet(nn.Module):
+class CMNet(_Classifier):
     """The Cluttered MNIST baseline of Table II: images to class scores (logits).
 
     Parameters
     ----------
-    channels, size, classes : of the images and their labels.
-    hidden : units of the first dense layer; 256 in the paper.
-    dropout : probability before the last layer; 0 in the paper.
+    channels, size, classes : int
+        Of the images (height and width in pixels) and their labels.
+    hidden : int
+        Units of the first dense layer; 256 in the paper.
+    dropout : float
+        Probability before the last layer, in [0, 1]; 0 in the paper.
 
-    Shape: (N, channels, size, size) float in [0, 1] → (N, classes) float.
+    Raises
+    ------
+    ValueError
+        One line, where an argument is not one of the allowed or `size` is too small.
     """
+
+    block = 3
 
     def __init__(
         self,
@@ -46,8 +82,7 @@ class CMNet(nn.Module):
         hidden: int = 256,
         dropout: float = 0.0,
     ) -> None:
-        super().__init__()
-        self._seen = _checked(channels, size, classes, hidden, dropout)
+        super().__init__(channels, size, classes, hidden, dropout)
         side = ((size - 2) // 2 - 2) // 2
         if side < 1:
             raise ValueError(f"size must be at least 10 pixels for Table II's network, not {size}")
@@ -68,18 +103,8 @@ class CMNet(nn.Module):
         )
         glorot(self)
 
-    @property
-    def first_block(self) -> nn.Sequential:
-        """The layers up to the first pooling, which a localisation network may share."""
-        return self.features[:3]
 
-    def forward(self, images: Tensor) -> Tensor:
-        check_images("images", images, *self._seen)
-        check_fits(images, self.features[0].weight)
-        return self.head(self.features(images))
-
-
-class C10Net(nn.Module):
+class C10Net(_Classifier):
     """The CIFAR-10 and CIFAR-10-DISTORTED baseline of Table III: images to class scores.
 
     Three times two convolutions: the first padded so that it keeps the size, the second not
@@ -87,12 +112,20 @@ class C10Net(nn.Module):
 
     Parameters
     ----------
-    channels, size, classes : of the images and their labels.
-    hidden : units of the first dense layer; 512 in the paper.
-    dropout : probability before the last layer; 0 in the paper.
+    channels, size, classes : int
+        Of the images (height and width in pixels) and their labels.
+    hidden : int
+        Units of the first dense layer; 512 in the paper.
+    dropout : float
+        Probability before the last layer, in [0, 1]; 0 in the paper.
 
-    Shape: (N, channels, size, size) float in [0, 1] → (N, classes) float.
+    Raises
+    ------
+    ValueError
+        One line, where an argument is not one of the allowed or `size` is too small.
     """
+
+    block = 5
 
     def __init__(
         self,
@@ -102,8 +135,7 @@ class C10Net(nn.Module):
         hidden: int = 512,
         dropout: float = 0.0,
     ) -> None:
-        super().__init__()
-        self._seen = _checked(channels, size, classes, hidden, dropout)
+        super().__init__(channels, size, classes, hidden, dropout)
         layers: list[nn.Module] = []
         side = size
         for width in (48, 96, 192):
@@ -123,19 +155,17 @@ class C10Net(nn.Module):
         )
         glorot(self)
 
-    @property
-    def first_block(self) -> nn.Sequential:
-        """The layers up to the first pooling, which a localisation network may share."""
-        return self.features[:5]
-
-    def forward(self, images: Tensor) -> Tensor:
-        check_images("images", images, *self._seen)
-        check_fits(images, self.features[0].weight)
-        return self.head(self.features(images))
-
 
 class STN(nn.Module):
-    """A classifier behind a spatial transformer; the paper's STN is a baseline so led."""
+    """A classifier behind a spatial transformer; the paper's STN is a baseline so led.
+
+    Parameters
+    ----------
+    transformer : SpatialTransformer
+        Images to images.
+    classifier : nn.Module
+        Images of the transformer's output size to class scores.
+    """
 
     def __init__(self, transformer: SpatialTransformer, classifier: nn.Module) -> None:
         super().__init__()
@@ -145,10 +175,22 @@ class STN(nn.Module):
         self.classifier = classifier
 
     def forward(self, images: Tensor) -> Tensor:
+        """Class scores (logits).
+
+        Parameters
+        ----------
+        images : Tensor
+            (N, C, H, W), floating point, as the transformer takes them.
+
+        Returns
+        -------
+        Tensor
+            (N, classes).
+        """
         return self.classifier(self.transformer(images))
 
 
-CLASSIFIERS = {"cm": CMNet, "c10": C10Net}
+CLASSIFIERS: dict[str, type[CMNet | C10Net]] = {"cm": CMNet, "c10": C10Net}
 MODELS = ("baseline", "baseline_wide", "stn", "stn_frozen", "oracle", "crop")
 
 
@@ -177,15 +219,32 @@ def build(
 
     Parameters
     ----------
-    name : `baseline` (Table II or III), `stn` (Table I before it), `stn_frozen` (its
-        transformer stays the identity), `baseline_wide` (a baseline whose first dense layer
-        is widened to the parameter count of the STN, to less than one unit); `oracle` and
-        `crop` are baselines, whose images are prepared (`stnlib.data.distorted.VIEWS`).
-    channels, size, classes : of the images (height and width in pixels) and labels.
-    transform, output_size, padding, sampler : of the transformer; size in pixels.
-    dropout : of the classifier.
-    classifier : `cm` (Table II, Cluttered MNIST) or `c10` (Table III, CIFAR-10).
-    locnet, bound, theta_init, scale_init, hidden_scale : of the `LocNet`.
+    name : str
+        `baseline` (Table II or III), `stn` (Table I before it), `stn_frozen` (its transformer stays
+        the identity), `baseline_wide` (a baseline whose first dense layer is widened to the
+        parameter count of the STN, to less than one unit); `oracle` and `crop` are baselines, whose
+        images are prepared (`stnlib.data.distorted.VIEWS`).
+    channels, size, classes : int
+        Of the images (height and width in pixels) and their labels.
+    transform, padding, sampler : str
+        Of the `SpatialTransformer`.
+    output_size : int | None
+        Height and width in pixels of what the classifier sees; None for `size`.
+    dropout : float
+        Of the classifier.
+    classifier : str
+        `cm` (Table II, Cluttered MNIST) or `c10` (Table III, CIFAR-10).
+    locnet, theta_init : str
+        Kind of the `LocNet`, and how its last layer begins.
+    bound : float | None
+        Of the `LocNet`.
+    scale_init, hidden_scale : float
+        Of the `LocNet`.
+
+    Returns
+    -------
+    nn.Module
+        A classifier, or an `STN` for names that begin with `stn`.
 
     Raises
     ------
@@ -205,8 +264,17 @@ def build(
     if not name.startswith("stn"):
         return network
     shared = network.first_block if locnet == "shared" else None
-    first = dict(theta_init=theta_init, scale_init=scale_init, hidden_scale=hidden_scale)
-    localisation = LocNet(channels, size, transform, locnet, bound=bound, shared=shared, **first)
+    localisation = LocNet(
+        channels,
+        size,
+        transform,
+        locnet,
+        bound=bound,
+        theta_init=theta_init,
+        scale_init=scale_init,
+        hidden_scale=hidden_scale,
+        shared=shared,
+    )
     if name == "stn_frozen":
         localisation.requires_grad_(False)
     output = (output_size, output_size) if output_size else None
@@ -214,15 +282,26 @@ def build(
     return STN(transformer, network)
 
 
-def _width_to_match(locnet: nn.Module, kind: type[nn.Module], size: int, classes: int) -> int:
+def _width_to_match(locnet: nn.Module, kind: type[CMNet | C10Net], size: int, classes: int) -> int:
     """Units of a classifier's first dense layer that make it larger by `locnet`'s parameters."""
     with torch.device("meta"):  # shapes without numbers: nothing is drawn
-        first = kind(size=size, classes=classes).head[0]
+        first = cast(nn.Linear, kind(size=size, classes=classes).head[0])
         unit = [count_parameters(kind(size=size, classes=classes, hidden=n)) for n in (1, 2)]
     return first.out_features + math.floor(count_parameters(locnet) / (unit[1] - unit[0]))
 
 
 def count_parameters(module: nn.Module) -> int:
-    """Number of weights and biases, trained or not."""
+    """Number of weights and biases, trained or not.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Any.
+
+    Returns
+    -------
+    int
+        0 or more.
+    """
     check_module("module", module)
     return sum(p.numel() for p in module.parameters())

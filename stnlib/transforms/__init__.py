@@ -1,7 +1,6 @@
 """θ → grid: the families of transforms, their identities, matrices, composition and inverses.
 
-Everything maps coordinates of the *output* to coordinates of the *input*, in normalised (x, y)
-with x to the right and y down. ``FAMILIES`` in order of their degrees of freedom:
+`FAMILIES` in order of their degrees of freedom:
 
 ============ == =================================== ==========================================
 name         P  θ                                   matrix, rows separated by ";"
@@ -16,7 +15,18 @@ tps          32 dx, dy of 16 control points         none: a thin-plate spline
 
 A similarity is written with a and b, not with s and α: so the matrix is linear in θ, the scale
 cannot turn negative, no angle wraps around, and the gradient does not vanish at s = 0.
+
+Convention
+----------
+θ maps points of the *output* to the points of the *input* that they are read from. A point is
+(x, y), x to the right and y down, normalised so that either image is [-1, 1] both ways. With
+``align_corners=True``, -1 and 1 are the centres of the outermost pixels; with False they are the
+outer edges of the image.
 """
+
+from __future__ import annotations
+
+from torch import Tensor
 
 from stnlib.checks.values import choice, require
 from stnlib.transforms.families import Family, NonFiniteError, PlanarFamily, bounded
@@ -38,24 +48,28 @@ __all__ = [
 ]
 
 
-def _translation(tx, ty, *, one, zero):
+def _translation(tx: Tensor, ty: Tensor, *, one: Tensor, zero: Tensor) -> tuple[Tensor, ...]:
     return one, zero, tx, zero, one, ty, zero, zero, one
 
 
-def _attention(s, tx, ty, *, one, zero):
+def _attention(
+    s: Tensor, tx: Tensor, ty: Tensor, *, one: Tensor, zero: Tensor
+) -> tuple[Tensor, ...]:
     return s, zero, tx, zero, s, ty, zero, zero, one
 
 
-def _similarity(a, b, tx, ty, *, one, zero):
+def _similarity(
+    a: Tensor, b: Tensor, tx: Tensor, ty: Tensor, *, one: Tensor, zero: Tensor
+) -> tuple[Tensor, ...]:
     return a, -b, tx, b, a, ty, zero, zero, one
 
 
-def _affine(a, b, tx, c, d, ty, *, one, zero):
-    return a, b, tx, c, d, ty, zero, zero, one
+def _affine(*rows: Tensor, one: Tensor, zero: Tensor) -> tuple[Tensor, ...]:
+    return *rows, zero, zero, one
 
 
-def _projective(a, b, tx, c, d, ty, g, h, *, one, zero):
-    return a, b, tx, c, d, ty, g, h, one
+def _projective(*rows: Tensor, one: Tensor, zero: Tensor) -> tuple[Tensor, ...]:
+    return *rows, one
 
 
 FAMILIES: dict[str, Family] = {
@@ -78,6 +92,22 @@ FAMILIES: dict[str, Family] = {
 
 
 def family(name: str) -> Family:
-    """The family of that name; ValueError naming the allowed ones if there is none."""
+    """The family of that name.
+
+    Parameters
+    ----------
+    name : str
+        One of `FAMILIES`.
+
+    Returns
+    -------
+    Family
+        Shared: a family has no state.
+
+    Raises
+    ------
+    ValueError
+        One line that names the allowed, where there is no such family.
+    """
     require("family", name, choice(*FAMILIES))
     return FAMILIES[name]

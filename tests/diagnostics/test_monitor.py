@@ -27,7 +27,7 @@ from stnlib.diagnostics import (
     coverage,
     grid_coverage,
     object_coverage,
-    sampled,
+    report_sampling,
 )
 from stnlib.models import SpatialTransformer
 from stnlib.sampler import sample_clipped
@@ -696,7 +696,7 @@ def test_a_sampler_of_ones_own_is_seen_to_zoom_in_to_a_point_if_it_tells_the_ima
     class Own(Scripted):
         def forward(self, x):
             grid = F.affine_grid(self.theta.view(1, 2, 3).expand(len(x), 2, 3), x.shape)
-            return sampled(grid, sample_clipped(x, grid), *([x] if self.tells else ()))
+            return report_sampling(grid, sample_clipped(x, grid), *([x] if self.tells else ()))
 
     kinds = []
     for tells in (True, False):
@@ -917,6 +917,17 @@ def test_where_the_model_itself_refuses_nan_the_reason_is_said_before(sampler):
         with pytest.warns(CollapseWarning, match="θ is not finite"), pytest.raises(NonFiniteError):
             train(model, 1, monitor)
     assert monitor.collapse.step == 2
+
+
+def test_an_error_while_a_window_is_awaited_is_the_models_own_and_nothing_else():
+    model = ours()
+    everything = Criteria(step=1e-30)  # is a collapse
+    with CollapseMonitor(model, on_collapse="lower", criteria=everything) as monitor:
+        with pytest.warns(CollapseWarning, match="θ moves by"):
+            train(model, 1, monitor)
+        model[0].localisation[3].bias.data[2] = math.nan
+        with pytest.raises(NonFiniteError):
+            train(model, 1, monitor)
 
 
 def test_rows_kept_on_the_device_are_judged_in_blocks():
