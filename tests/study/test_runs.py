@@ -314,8 +314,7 @@ def test_a_run_that_was_killed_goes_on_and_ends_as_if_undisturbed(
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == (130 if name == "SIGINT" else -signum), done.stderr
     if name == "SIGINT":
-        assert done.stderr.endswith("interrupted: the same command goes on where it was
-")
+        assert done.stderr.endswith("interrupted: the same command goes on where it was\n")
     checkpoint = places["checkpoints"] / f"{RunConfig(**SMALL).key}.pt"
     assert checkpoint.is_file()
     assert list(places["records"].glob("*/*.json")) == []
