@@ -97,7 +97,7 @@ def param_groups(model: nn.Module, lr: float, loc_lr_factor: float = 1.0) -> lis
 
     Returns
     -------
-    For any `torch.optim` optimiser; an empty group is left out. `base_lr` keeps the rate
+    For any `torch.optim` optimiser; an empty group is left out. `initial_lr` keeps the rate
     that a schedule multiplies, `localisation` says whose group it is.
 
     Raises
@@ -122,7 +122,7 @@ def param_groups(model: nn.Module, lr: float, loc_lr_factor: float = 1.0) -> lis
         {
             "params": members,
             "lr": rates[is_loc],
-            "base_lr": rates[is_loc],
+            "initial_lr": rates[is_loc],
             "localisation": is_loc,
         }
         for is_loc, members in groups.items()

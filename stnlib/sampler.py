@@ -27,7 +27,7 @@ __all__ = [
     "KERNELS",
     "PADDINGS",
     "SAMPLERS",
-    "k",
+    "kernel_weight",
     "sample",
     "sample_clipped",
     "sample_loop",
@@ -82,7 +82,7 @@ def sample_loop(
         value = image.new_zeros(image.shape[1])
         for n in range(height):
             for m in range(width):
-                weight = k(x[b, i, j], m, kernel) * k(y[b, i, j], n, kernel)
+                weight = kernel_weight(x[b, i, j], m, kernel) * kernel_weight(y[b, i, j], n, kernel)
                 value = value + image[b, :, n, m] * weight
         out[b, :, i, j] = value
     return out
@@ -197,7 +197,7 @@ def check_clipped(padding: str, align_corners: bool) -> None:
 SAMPLERS = {"bilinear": sample_native, "clipped": sample_clipped}
 
 
-def k(coordinate: Tensor, pixel: int, kernel: str = "bilinear") -> Tensor:
+def kernel_weight(coordinate: Tensor, pixel: int, kernel: str = "bilinear") -> Tensor:
     """Weight of a pixel for a coordinate: equation 5 (bilinear) or 4 (integer).
 
     Parameters

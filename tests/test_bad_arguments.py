@@ -128,7 +128,9 @@ CASES = {
     "sample_native, border": Case(sampler.sample_native, sampling | {"padding": "border"}),
     "sample_native, reflection": Case(sampler.sample_native, sampling | {"padding": "reflection"}),
     "sample_clipped": Case(sampler.sample_clipped, sampling),
-    "k": Case(sampler.k, {"coordinate": torch.ones(3), "pixel": 1, "kernel": "bilinear"}),
+    "kernel_weight": Case(
+        sampler.kernel_weight, {"coordinate": torch.ones(3), "pixel": 1, "kernel": "bilinear"}
+    ),
     "to_pixels": Case(
         sampler.to_pixels, {"coordinate": torch.ones(3), "size": 4, "align_corners": True}
     ),

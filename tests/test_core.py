@@ -97,7 +97,7 @@ def test_with_torch_alone_a_transformer_is_built_trained_watched_and_rescued():
         with CollapseMonitor(model, optimizer, on_collapse="rollback") as monitor:
             for step in range(5):
                 for group in optimizer.param_groups:
-                    group["lr"] = group["base_lr"] * schedule("cosine", step / 5, 0.1)
+                    group["lr"] = group["initial_lr"] * schedule("cosine", step / 5, 0.1)
                 loss = model(torch.rand(3, 1, 8, 8)).square().mean()
                 optimizer.zero_grad()
                 loss.backward()

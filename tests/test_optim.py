@@ -5,9 +5,9 @@ import random
 
 import pytest
 import torch
-from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, ReduceLROnPlateau
 
-from stnlib.optim import PATIENCE, SCHEDULES, plateau, schedule
+from stnlib.optim import PATIENCE, SCHEDULES, param_groups, plateau, schedule
 
 
 @pytest.mark.parametrize(
@@ -93,3 +93,28 @@ def test_a_plateau_is_two_epochs_in_a_row_without_a_better_loss():
 
 def test_before_the_first_validation_there_is_no_plateau():
     assert plateau([]) == 1 and plateau([math.inf]) == 1
+
+
+def grouped():
+    """An optimiser of two groups, whose rates are 0.1 and 0.01."""
+    model = torch.nn.ModuleDict({n: torch.nn.Linear(1, 1) for n in ("localisation", "head")})
+    return torch.optim.SGD(param_groups(model, 0.1, 0.1))
+
+
+def test_a_scheduler_of_pytorchs_scales_the_rate_of_each_group():
+    optimizer = grouped()
+    scheduler = CosineAnnealingLR(optimizer, T_max=4)
+    for step in range(1, 5):
+        optimizer.step()
+        scheduler.step()
+        half_cosine = (1 + math.cos(math.pi * step / 4)) / 2
+        rates = [group["lr"] for group in optimizer.param_groups]
+        assert rates == pytest.approx([0.1 * half_cosine, 0.01 * half_cosine], abs=1e-12)
+
+
+def test_a_scheduler_of_pytorchs_that_resumes_finds_each_groups_first_rate():
+    optimizer = grouped()
+    for group in optimizer.param_groups:
+        group["lr"] *= schedule("cosine", 0.5)
+    scheduler = CosineAnnealingLR(optimizer, T_max=4, last_epoch=2)  # KeyError without `initial_lr`
+    assert scheduler.base_lrs == pytest.approx([0.1, 0.01])

@@ -53,7 +53,7 @@ def set_rates(
     """
     _check_config(config)
     groups = getattr(optimizer, "param_groups", ())
-    if not groups or not all("base_lr" in g and "localisation" in g for g in groups):
+    if not groups or not all("initial_lr" in g and "localisation" in g for g in groups):
         raise ValueError(f"optimizer must be one of make_optimizer, not {shown(optimizer)}")
     if not isinstance(history, Sequence) or not all(isinstance(row, Mapping) for row in history):
         raise ValueError(f"history must be rows of epochs, not {shown(history)}")
@@ -63,7 +63,7 @@ def set_rates(
         part = "localisation" if group["localisation"] else "classifier"
         warmup = config.warmup if config.warmup_of in ("both", part) else 0.0
         factor = schedule(config.schedule, progress, warmup) * plateau(losses)
-        lr = group["base_lr"] * factor * (0.1**fallen if group["localisation"] else 1)
+        lr = group["initial_lr"] * factor * (0.1**fallen if group["localisation"] else 1)
         if isinstance(group["lr"], torch.Tensor):
             group["lr"].fill_(lr)
         else:

@@ -66,7 +66,9 @@ def test_inline_code_equals_the_package(chapter, inline, package, reach):
 @pytest.mark.parametrize("kernel", sampler.KERNELS)
 def test_inline_kernels_are_the_package_s(chapter, kernel):
     distance = torch.linspace(-2, 2, 41, dtype=torch.float64)
-    torch.testing.assert_close(chapter[kernel](distance), sampler.k(distance, 0, kernel))
+    torch.testing.assert_close(
+        chapter[kernel](distance), sampler.kernel_weight(distance, 0, kernel)
+    )
 
 
 def test_the_chapter_has_exercises_and_a_solution_for_each():

@@ -304,7 +304,7 @@ def test_the_localisation_network_has_a_learning_rate_of_its_own(config, few):
 
 def test_a_network_without_localisation_has_one_parameter_group():
     (group,) = optim.param_groups(models.CMNet(), 0.5)
-    assert group["lr"] == group["base_lr"] == 0.5
+    assert group["lr"] == group["initial_lr"] == 0.5
 
 
 def test_a_factor_for_a_localisation_network_that_has_another_name_is_refused():
@@ -343,7 +343,7 @@ def test_keras_adam_takes_kerass_steps(scale):
     generator = np.random.default_rng(0)
     start, gradients = generator.normal(size=50), scale * generator.normal(size=(30, 50))
     weight = torch.nn.Parameter(torch.from_numpy(start.copy()))
-    group = {"params": [weight], "lr": 1e-3, "base_lr": 1e-3}
+    group = {"params": [weight], "lr": 1e-3, "initial_lr": 1e-3}
     optimizer = optim.KerasAdam([group], fused=True)
     for gradient, expected in zip(gradients, keras_adam(start, gradients, 1e-3), strict=True):
         weight.grad = torch.from_numpy(gradient)

@@ -85,7 +85,7 @@ def _sampled_by(sampler: str | Callable[..., Tensor]) -> Callable[[Replay], None
 def _rates(localisation: float = 1.0, classifier: float = 1.0) -> Callable[[Replay], None]:
     def change(replay: Replay) -> None:
         for group in replay.optimizer.param_groups:
-            group["base_lr"] *= localisation if group["localisation"] else classifier
+            group["initial_lr"] *= localisation if group["localisation"] else classifier
 
     return change
 
@@ -141,7 +141,7 @@ def _plain_descent(replay: Replay) -> None:
     per_rate = replay.trial_steps(descent) / 1e-5
     rate = with_adam / per_rate if per_rate else 0.0
     group = descent.param_groups[0]
-    group |= {"lr": rate, "base_lr": rate, "localisation": True}
+    group |= {"lr": rate, "initial_lr": rate, "localisation": True}
     replay.optimizer.param_groups.remove(groups[True])
     replay.optimizer = Combined(replay.optimizer, descent)
 

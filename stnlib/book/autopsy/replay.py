@@ -122,7 +122,7 @@ class Replay(Training):
         own, self.optimizer = self.optimizer, optimizer
         before, start = self.state(), self._start
         for group in optimizer.param_groups:
-            group.setdefault("base_lr", group["lr"])
+            group.setdefault("initial_lr", group["lr"])
             group.setdefault("localisation", True)
         moved = [row["step"] for row in self.steps(n)]
         self.restore(before)
