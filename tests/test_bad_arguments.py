@@ -236,11 +236,13 @@ CASES = {
             "size": 8,
         },
     ),
-    "reach": Case(
-        diagnostics.reach,
+    "step_bound": Case(
+        diagnostics.step_bound,
         {"localisation": models.LocNet(1, 32), "images": images(32), "lr": 1e-3},
     ),
-    "sampled": Case(diagnostics.sampled, {"grid": grid(), "output": images(4), "images": images()}),
+    "report_sampling": Case(
+        diagnostics.report_sampling, {"grid": grid(), "output": images(4), "images": images()}
+    ),
     "Criteria": Case(
         diagnostics.Criteria,
         {"window": 3, "coverage_drop": 0.5, "black": 0.5, "step": 0.1, "point": 1.0},

@@ -3,7 +3,7 @@
 Needs nothing but torch, so that it can be used on anyone's network.
 """
 
-from stnlib.diagnostics.bounds import reach
+from stnlib.diagnostics.bounds import step_bound
 from stnlib.diagnostics.criteria import Collapse, CollapseError, CollapseWarning, Criteria
 from stnlib.diagnostics.footprints import (
     black_share,
@@ -12,7 +12,7 @@ from stnlib.diagnostics.footprints import (
     grid_coverage,
     object_coverage,
 )
-from stnlib.diagnostics.hooks import sampled
+from stnlib.diagnostics.hooks import report_sampling
 from stnlib.diagnostics.monitor import CollapseMonitor
 from stnlib.diagnostics.pose import pose_summary, through
 from stnlib.diagnostics.theta import decompose, theta_summary
@@ -34,8 +34,8 @@ __all__ = [
     "grid_coverage",
     "object_coverage",
     "pose_summary",
-    "reach",
-    "sampled",
+    "report_sampling",
+    "step_bound",
     "theta_summary",
     "through",
     "view_corners",

@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from stnlib.checks.tensors import check_fits, check_images, check_module
 from stnlib.checks.values import number, require
 
-__all__ = ["reach"]
+__all__ = ["step_bound"]
 
 
 @torch.no_grad()
-def reach(localisation: nn.Module, images: Tensor, lr: float) -> dict[str, float]:
+def step_bound(localisation: nn.Module, images: Tensor, lr: float) -> dict[str, float]:
     """How far one step of Adam's can move θ, and the features φ that θ is made of.
 
     Adam moves a weight by about its learning rate, however small the gradient (Kingma and Ba,

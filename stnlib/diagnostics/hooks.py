@@ -3,11 +3,13 @@
 A `SpatialTransformer` of `stnlib.models` is recognised by its attributes. In any other model the
 calls of `affine_grid` and `grid_sample` are seen by a `TorchFunctionMode` that is active during
 the model's forward pass and no longer; no function is replaced. A sampler of one's own, which
-calls neither, tells of itself by `sampled`.
+calls neither, tells of itself by `report_sampling`.
 """
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -18,16 +20,15 @@ from torch.overrides import TorchFunctionMode, handle_torch_function, has_torch_
 
 from stnlib.checks.tensors import check_images
 from stnlib.diagnostics.footprints import black_share, check_grid
-from stnlib.diagnostics.graph import leaves, slope
 
-__all__ = ["Look", "Watch", "sampled"]
+__all__ = ["ForwardProbe", "ForwardRecord", "report_sampling"]
 
 OURS = ("localisation", "family", "locate", "sample")  # what a SpatialTransformer has
 COARSE = (16, 16)  # points of the grid by which families that are not affine are judged
 
 
 @dataclass
-class Look:
+class ForwardRecord:
     """What one forward pass showed, detached.
 
     `black`, the share of black output images; `size`, (W, H) of the input images in pixels, None
@@ -49,11 +50,12 @@ class Look:
     slope: Tensor | None = None
 
 
-def sampled(grid: Tensor, output: Tensor, images: Tensor | None = None) -> Tensor:
+def report_sampling(grid: Tensor, output: Tensor, images: Tensor | None = None) -> Tensor:
     """Return `output`; and let a monitor see what a sampler that is not PyTorch's made of `grid`.
 
-    To be called in a model's forward pass: ``out = sampled(grid, sampler(images, grid), images)``.
-    It costs nothing.
+    To be called in a model's forward pass, where it costs nothing::
+
+        out = report_sampling(grid, sampler(images, grid), images)
 
     Parameters
     ----------
@@ -64,7 +66,7 @@ def sampled(grid: Tensor, output: Tensor, images: Tensor | None = None) -> Tenso
     """
     tensors = (grid, output) if images is None else (grid, output, images)
     if has_torch_function(tensors):
-        return handle_torch_function(sampled, tensors, grid, output, images)
+        return handle_torch_function(report_sampling, tensors, grid, output, images)
     check_grid(grid)
     check_images("output", output)
     if images is not None:
@@ -77,7 +79,7 @@ class _Enough(Exception):
 
 
 class _Calls(TorchFunctionMode):
-    """Tells of calls of `affine_grid`, `grid_sample` and `sampled`."""
+    """Tells of calls of `affine_grid`, `grid_sample` and `report_sampling`."""
 
     def __init__(self, made, sampled) -> None:
         super().__init__()
@@ -91,13 +93,13 @@ class _Calls(TorchFunctionMode):
         elif func is F.grid_sample and result.ndim == 4:
             images = args[0] if args else kwargs["input"]
             self._sampled(args[1] if len(args) > 1 else kwargs["grid"], result, images)
-        elif func is sampled:
+        elif func is report_sampling:
             self._sampled(args[0], result, args[2])
         return result
 
 
-class Watch:
-    """Hooks on a model that leave a `Look` in `look` after each forward pass with gradients.
+class ForwardProbe:
+    """Hooks on a model that leave a `record` after each forward pass with gradients.
 
     Parameters
     ----------
@@ -115,7 +117,7 @@ class Watch:
     """
 
     def __init__(self, model: nn.Module, sampler: int = 0, every: int = 1, failed=None) -> None:
-        self.look: Look | None = None
+        self.record: ForwardRecord | None = None
         self.calls = 0
         self.localisation: list[nn.Parameter] = []
         self.layer: nn.Linear | None = None
@@ -146,7 +148,7 @@ class Watch:
         if (self.calls - 1) % self._every:
             return
         if self._eager is not module:
-            self._probe(args, kwargs)
+            self._run_uncompiled(args, kwargs)
         else:
             self._stack.close()
             self._open()
@@ -156,10 +158,10 @@ class Watch:
             return
         self._stack.close()
         theta, self._theta = self._theta, None
-        if output is None and self.look is None and theta is not None and self._failed:
+        if output is None and self.record is None and theta is not None and self._failed:
             self._failed(theta.detach())
 
-    def _probe(self, args: tuple, kwargs: dict) -> None:
+    def _run_uncompiled(self, args: tuple, kwargs: dict) -> None:
         """Run the uncompiled module in evaluation mode: no dropout, no statistics, no trace."""
         training = [m for m in self._eager.modules() if m.training]
         for m in training:
@@ -176,7 +178,7 @@ class Watch:
 
     def _open(self, enough: bool = False) -> None:
         """Put in place everything that sees, until `_stack` is closed: for one pass."""
-        self.look, self._theta, self._grid, self._passes = None, None, None, {}
+        self.record, self._theta, self._grid, self._passes = None, None, None, {}
         self._left, self._enough = self._sampler, enough
         hooks = [(layer, self._passed) for layer in self._candidates]
         for transformer in self._ours[self._sampler : self._sampler + 1]:
@@ -198,13 +200,13 @@ class Watch:
         if self._left != -1:
             return
         black = black_share(output.detach(), None if images is None else images.detach())
-        look = Look(black, _size(images))
+        record = ForwardRecord(black, _size(images))
         if self._grid is grid:  # made by affine_grid and by nothing else
-            look.matrix = self._theta.detach()
-            look.theta = look.matrix.flatten(1)
+            record.matrix = self._theta.detach()
+            record.theta = record.matrix.flatten(1)
         else:
-            look.grid = grid.detach()
-        self._finish(look, grid)
+            record.grid = grid.detach()
+        self._finish(record, grid)
 
     def _located(self, localisation: nn.Module, args: tuple, theta: Tensor) -> None:
         self._theta, self._size = theta, _size(args[0] if args else None)
@@ -212,37 +214,37 @@ class Watch:
     def _transformed(self, transformer: nn.Module, args: tuple, output: Tensor) -> None:
         theta = self._theta.detach().float()
         black = black_share(output.detach(), args[0].detach() if args else None)
-        look = Look(black, self._size, theta)
+        record = ForwardRecord(black, self._size, theta)
         family = transformer.family
         if getattr(family, "name", None) == "affine":
-            look.matrix = theta.reshape(-1, 2, 3)  # its rows, which need no check and no assembling
+            record.matrix = theta.reshape(-1, 2, 3)  # needs no check and no assembling
         elif getattr(getattr(family, "base", None) or family, "affine", False):
-            look.matrix = family.matrix(theta)[:, :2]
+            record.matrix = family.matrix(theta)[:, :2]
         else:
-            look.grid = family.grid(theta, COARSE, align_corners=transformer.align_corners)
-        self._finish(look, self._theta)
+            record.grid = family.grid(theta, COARSE, align_corners=transformer.align_corners)
+        self._finish(record, self._theta)
 
-    def _finish(self, look: Look, source: Tensor) -> None:
+    def _finish(self, record: ForwardRecord, source: Tensor) -> None:
         if not self._searched and source.requires_grad:
             self._search(source)
         if self._passes and id(self.layer) in self._passes:
             features, output = self._passes[id(self.layer)]
-            look.features = features.flatten(0, -2).float()
-            look.weight = self.layer.weight.detach().clone()
-            look.bias = None if self.layer.bias is None else self.layer.bias.detach().clone()
-            look.slope = slope(source if self._theta is None else self._theta, output)
-            if look.theta is None:
-                bias = None if look.bias is None else look.bias.float()
-                look.theta = F.linear(look.features, look.weight.float(), bias)
+            record.features = features.flatten(0, -2).float()
+            record.weight = self.layer.weight.detach().clone()
+            record.bias = None if self.layer.bias is None else self.layer.bias.detach().clone()
+            record.slope = _slope(source if self._theta is None else self._theta, output)
+            if record.theta is None:
+                bias = None if record.bias is None else record.bias.float()
+                record.theta = F.linear(record.features, record.weight.float(), bias)
         self._passes = self._theta = self._grid = None  # hold on to no graph
-        self.look = look
+        self.record = record
         if self._enough:
             raise _Enough
 
     def _search(self, source: Tensor) -> None:
         """Find the parameters that θ depends on, and the linear layer nearest to it."""
         known = {id(p) for p in self._eager.parameters()}
-        self.localisation = [p for p in leaves(source) if id(p) in known]
+        self.localisation = [p for p in _leaves(source) if id(p) in known]
         found = {id(p) for p in self.localisation}
         self.rest = [p for p in self._eager.parameters() if id(p) not in found]
         for layer in self._candidates if found else ():
@@ -254,3 +256,38 @@ class Watch:
 
 def _size(images: Tensor | None) -> tuple[int, int] | None:
     return None if images is None else (images.shape[-1], images.shape[-2])
+
+
+def _leaves(tensor: Tensor) -> Iterator[Tensor]:
+    """The leaves of a tensor's graph, the nearest first."""
+    if tensor.grad_fn is None:
+        yield tensor
+    queue, seen = deque([tensor.grad_fn]), {tensor.grad_fn}
+    while queue:
+        node = queue.popleft()
+        if hasattr(node, "variable"):
+            yield node.variable
+        for following, _ in getattr(node, "next_functions", ()):
+            if following is not None and following not in seen:
+                seen.add(following)
+                queue.append(following)
+
+
+def _slope(theta: Tensor, output: Tensor) -> Tensor | None:
+    """The slope of θ over a layer's output that it is made of entry by entry, as by a tanh.
+
+    Parameters
+    ----------
+    theta, output : (N, …) and (N, P), with their graph, which stays.
+
+    Returns
+    -------
+    (N, P) float32; None where θ is the output, is of another size, or has no graph.
+    """
+    if not (theta.requires_grad and output.requires_grad and theta.numel() == output.numel()):
+        return None
+    if theta.grad_fn is output.grad_fn:
+        return None
+    ones = torch.ones_like(theta)
+    (found,) = torch.autograd.grad(theta, output, ones, retain_graph=True, allow_unused=True)
+    return None if found is None else found.flatten(0, -2).float()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from stnlib.diagnostics.footprints import coverage, grid_coverage, object_coverage
-from stnlib.diagnostics.hooks import Look, Watch
+from stnlib.diagnostics.hooks import ForwardProbe, ForwardRecord
 
 __all__ = ["QUANTITIES", "measure", "rate_of"]
 
@@ -38,8 +38,8 @@ QUANTITIES = {
 
 @torch.no_grad()
 def measure(
-    look: Look,
-    watch: Watch,
+    record: ForwardRecord,
+    probe: ForwardProbe,
     lr: float | None,
     loss: Tensor | float | None,
     seen_object: Mapping[str, Any],
@@ -48,8 +48,8 @@ def measure(
 
     Parameters
     ----------
-    look : at the step's forward pass.
-    watch : whence it came; its model's weights are those after the step.
+    record : of the step's forward pass.
+    probe : whence it came; its model's weights are those after the step.
     lr : learning rate of the layer that makes θ.
     seen_object : `points` or `mask` for `object_coverage`, or nothing.
 
@@ -57,36 +57,36 @@ def measure(
     -------
     (14 + 2 P,) float32 on the model's device; NaN for what cannot be measured.
     """
-    nan = look.black.new_full((), math.nan)
+    nan = record.black.new_full((), math.nan)
     values = dict.fromkeys(QUANTITIES, nan)
     if loss is not None:
         values["loss"] = torch.as_tensor(loss, dtype=nan.dtype, device=nan.device).reshape(())
-    values["black"] = look.black
-    values |= _place(look)
-    if seen_object and look.matrix is not None:
-        values["object_coverage"] = object_coverage(look.matrix, **seen_object).mean()
-    if look.features is not None:
-        values |= _step(look, watch.layer, lr)
-    values["loc_grad"], values["rest_grad"] = _norms(watch.localisation, watch.rest, nan)
+    values["black"] = record.black
+    values |= _place(record)
+    if seen_object and record.matrix is not None:
+        values["object_coverage"] = object_coverage(record.matrix, **seen_object).mean()
+    if record.features is not None:
+        values |= _step(record, probe.layer, lr)
+    values["loc_grad"], values["rest_grad"] = _norms(probe.localisation, probe.rest, nan)
     row = torch.stack([value.float() for value in values.values()])
-    if look.theta is None:
+    if record.theta is None:
         return row
-    spread, mean = torch.std_mean(look.theta.float(), dim=0, correction=0)
+    spread, mean = torch.std_mean(record.theta.float(), dim=0, correction=0)
     return torch.cat([row, mean, spread])
 
 
-def _place(look: Look) -> dict[str, Tensor]:
+def _place(record: ForwardRecord) -> dict[str, Tensor]:
     """Where the footprints lie."""
-    if look.matrix is not None:
-        matrix = look.matrix.float()
+    if record.matrix is not None:
+        matrix = record.matrix.float()
         sides, centre = matrix[:, :, :2].abs().sum(dim=2), matrix[:, :, 2]
         seen, finite = coverage(matrix), matrix.isfinite().flatten(1)
     else:
-        points = look.grid.float().flatten(1, 2)
+        points = record.grid.float().flatten(1, 2)
         low, high = points.amin(dim=1), points.amax(dim=1)
         sides, centre = (high - low) / 2, (high + low) / 2
-        seen, finite = grid_coverage(look.grid), (low + high).isfinite()
-    width, height = look.size or (math.nan, math.nan)
+        seen, finite = grid_coverage(record.grid), (low + high).isfinite()
+    width, height = record.size or (math.nan, math.nan)
     pixels = torch.maximum(sides[:, 0] * width, sides[:, 1] * height)
     return {
         "coverage": seen.mean(),
@@ -97,14 +97,14 @@ def _place(look: Look) -> dict[str, Tensor]:
     }
 
 
-def _step(look: Look, layer: nn.Linear, lr: float | None) -> dict[str, Tensor]:
+def _step(record: ForwardRecord, layer: nn.Linear, lr: float | None) -> dict[str, Tensor]:
     """What the optimiser's step did to the layer that makes θ."""
-    phi = look.features.abs().sum(dim=1)
-    change = look.features @ (layer.weight - look.weight).float().T
-    if look.bias is not None:
-        change = change + (layer.bias - look.bias).float()
-    if look.slope is not None:
-        change = change * look.slope
+    phi = record.features.abs().sum(dim=1)
+    change = record.features @ (layer.weight - record.weight).float().T
+    if record.bias is not None:
+        change = change + (layer.bias - record.bias).float()
+    if record.slope is not None:
+        change = change * record.slope
     largest = change.abs().amax(dim=1)
     values = {"phi": phi.mean(), "phi_max": phi.amax(), "step": largest.mean()}
     if lr:

@@ -19,7 +19,7 @@ from stnlib.checks.values import number, optional, require, shown, whole
 from stnlib.diagnostics.actions import Actions
 from stnlib.diagnostics.advice import advice
 from stnlib.diagnostics.criteria import Collapse, CollapseError, CollapseWarning, Criteria, Judge
-from stnlib.diagnostics.hooks import Look, Watch
+from stnlib.diagnostics.hooks import ForwardProbe, ForwardRecord
 from stnlib.diagnostics.measures import QUANTITIES, measure, rate_of
 from stnlib.diagnostics.trace import Trace
 
@@ -45,11 +45,11 @@ class CollapseMonitor:
 
     It works for any module whose forward pass calls `torch.nn.functional.grid_sample` on images,
     and for a `stnlib.models.SpatialTransformer`, whatever its sampler; any other sampler tells of
-    itself by `stnlib.diagnostics.sampled`. It does not see what runs without gradients, such as an
-    evaluation. Weights and random numbers are as without it, unless
-    it acts. Inside of what `torch.compile` made nothing can be seen: give the monitor the compiled
-    module, and it runs the uncompiled one as far as its sampler every `every` steps, in evaluation
-    mode. What ``model.compile()`` compiled in place cannot be watched.
+    itself by `stnlib.diagnostics.report_sampling`. It does not see what runs without gradients,
+    such as an evaluation. Weights and random numbers are as without it, unless it acts.
+    Inside of what `torch.compile` made nothing can be seen: give the monitor the compiled module,
+    and it runs the uncompiled one as far as its sampler every `every` steps, in evaluation mode.
+    What ``model.compile()`` compiled in place cannot be watched.
 
     Parameters
     ----------
@@ -131,22 +131,22 @@ class CollapseMonitor:
         The collapse that was found now, usually None.
         """
         _check_loss(loss)
-        if self._watch.calls == self._calls:
+        if self._probe.calls == self._calls:
             raise ValueError(
                 "no forward pass with gradients was seen since the last step: call step() once "
                 "after each optimizer.step(), and watch the module that is called"
             )
-        self.steps, self._calls = self.steps + 1, self._watch.calls
+        self.steps, self._calls = self.steps + 1, self._probe.calls
         self._actions.brake.apply()
-        look, self._watch.look = self._watch.look, None
-        if look is None and not (self.trace or self._pending):
+        record, self._probe.record = self._probe.record, None
+        if record is None and not (self.trace or self._pending):
             raise ValueError(
                 "the model's forward pass has no spatial transformer: no grid_sample of images "
                 f"(N, C, H, W){f' number {self._sampler}' if self._sampler else ''} was seen"
             )
         found = None
-        if look is not None:
-            self._pending.append((self.steps, self._measure(look, loss)))
+        if record is not None:
+            self._pending.append((self.steps, self._measure(record, loss)))
             if len(self._pending) >= (self._check_every or self._default_check()):
                 found = self.check()
         if found is None:
@@ -164,7 +164,7 @@ class CollapseMonitor:
 
     def detach(self) -> None:
         """Take the hooks off the model; what was recorded stays."""
-        self._watch.detach()
+        self._probe.detach()
         _attached.get(_eager(self._model), set()).discard(self._sampler)
         self.check()
 
@@ -227,13 +227,13 @@ class CollapseMonitor:
             raise ValueError("the model has a CollapseMonitor already: detach() it first")
         _attached[eager].add(self._sampler)
         every = every or (1 if eager is self._model else 10)
-        self._watch = Watch(self._model, self._sampler, every, self._failed)
+        self._probe = ForwardProbe(self._model, self._sampler, every, self._failed)
 
     def _default_check(self) -> int:
         return 1 if self._pending[-1][1].device.type == "cpu" else 10
 
-    def _measure(self, look: Look, loss: Tensor | float | None) -> Tensor:
-        lr, layer = None, self._watch.layer
+    def _measure(self, record: ForwardRecord, loss: Tensor | float | None) -> Tensor:
+        lr, layer = None, self._probe.layer
         if layer and self._optimizer and (lr := rate_of(layer.weight, self._optimizer)):
             lr *= self._actions.brake.factor
         seen = self._object() if self._object else {}
@@ -242,7 +242,7 @@ class CollapseMonitor:
                 "seen_object must return a dict with points or mask, and align_corners, "
                 f"not {shown(seen)}"
             )
-        return measure(look, self._watch, lr, loss, seen)
+        return measure(record, self._probe, lr, loss, seen)
 
     def _failed(self, theta: Tensor) -> None:
         """A forward pass ended in an error before its sampler: say so if θ explains it."""
@@ -255,10 +255,10 @@ class CollapseMonitor:
         """Warn and do what `on_collapse` says; None once that was done often enough."""
         if self._actions.exhausted:
             return None
-        told = advice(self._model, self._watch.localisation, self._actions.kind != "rollback")
+        told = advice(self._model, self._probe.localisation, self._actions.kind != "rollback")
         self.collapse = self.collapse or found
         self.trace.events.append((found.step, found.kind))
-        done = self._actions.act(self._watch.localisation)
+        done = self._actions.act(self._probe.localisation)
         if done:
             self._judge.forgive()
         warnings.warn(f"{found.message}{done}\n{told}", CollapseWarning, stacklevel=4)

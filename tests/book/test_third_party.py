@@ -21,7 +21,7 @@ from stnlib.book.third_party.images import DATA, Images, load
 from stnlib.cli import app
 from stnlib.data import digits
 from stnlib.data.sets import DataError, Split
-from stnlib.diagnostics import CollapseMonitor, grid_coverage, sampled
+from stnlib.diagnostics import CollapseMonitor, grid_coverage, report_sampling
 from stnlib.sampler import sample_clipped
 
 
@@ -87,7 +87,7 @@ def test_a_sampler_of_ones_own_is_seen_once_it_tells_of_itself():
 
         def forward(self, x):
             grid = self.scale * wild_grid(len(x))
-            return sampled(grid, sample_clipped(x, grid))
+            return report_sampling(grid, sample_clipped(x, grid))
 
     model = Own()
     with CollapseMonitor(model) as monitor:
@@ -99,7 +99,7 @@ def test_a_sampler_of_ones_own_is_seen_once_it_tells_of_itself():
 
 def test_telling_changes_nothing_where_no_monitor_looks():
     grid, output = wild_grid(1), torch.rand(1, 1, 9, 9)
-    assert sampled(grid, output) is output
+    assert report_sampling(grid, output) is output
 
 
 def wild_grid(n):

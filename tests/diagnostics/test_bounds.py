@@ -1,4 +1,4 @@
-"""Reach: the most that one step of Adam's can do to θ and to φ."""
+"""The step bound: the most that one step of Adam's can do to θ and to φ."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from stnlib.diagnostics import reach
+from stnlib.diagnostics import step_bound
 from stnlib.models import LOCNETS, LocNet
 
 
@@ -32,9 +32,9 @@ def step(net, images, lr, loss):
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10_000), st.floats(1e-5, 1e-3))
-def test_a_step_moves_the_features_no_further_than_their_reach(seed, lr):
+def test_a_step_moves_the_features_no_further_than_their_bound(seed, lr):
     net, one = network(seed), images()
-    can = reach(net, one, lr)
+    can = step_bound(net, one, lr)
     before = net.phi(one)
     step(net, one, lr, lambda theta, phi: theta.sum())
     assert (net.phi(one) - before).abs().sum().item() <= can["phi"] * 1.001
@@ -44,7 +44,7 @@ def test_a_step_moves_the_features_no_further_than_their_reach(seed, lr):
 def test_where_all_weights_agree_a_step_goes_as_far_as_that():
     net, one, lr = network(), images(), 1e-4
     dense = net.features[5]
-    can = reach(net, one, lr)
+    can = step_bound(net, one, lr)
     seen = []
     dense.register_forward_hook(lambda layer, given, made: seen.append(made.detach()))
     step(net, one, lr, lambda theta, phi: -net.features[:6](one).sum())  # as if all were alive
@@ -55,7 +55,7 @@ def test_where_all_weights_agree_a_step_goes_as_far_as_that():
 
 def test_theta_moves_by_the_rate_times_the_features_at_most():
     net, one, lr = network(), images(), 1e-4
-    can, phi = reach(net, one, lr), net.phi(one)
+    can, phi = step_bound(net, one, lr), net.phi(one)
     theta = net.theta(phi)
     with torch.no_grad():
         net.theta.weight.add_(lr)
@@ -64,14 +64,14 @@ def test_theta_moves_by_the_rate_times_the_features_at_most():
 
 
 @pytest.mark.parametrize("kind", [kind for kind in LOCNETS if kind != "shared"])
-def test_every_kind_has_a_reach_in_proportion_to_its_rate(kind):
-    slow, fast = (reach(network(kind=kind), images(3), lr) for lr in (1e-3, 1e-2))
+def test_every_kind_has_a_bound_in_proportion_to_its_rate(kind):
+    slow, fast = (step_bound(network(kind=kind), images(3), lr) for lr in (1e-3, 1e-2))
     assert fast["phi"] == pytest.approx(10 * slow["phi"]) and fast["size"] == slow["size"]
 
 
 def test_a_network_of_someone_elses_has_one_too():
     head = nn.Sequential(nn.Flatten(), nn.Linear(1600, 32), nn.ReLU(), nn.Linear(32, 6))
-    assert reach(head, images(), 0.01)["phi"] == pytest.approx(
+    assert step_bound(head, images(), 0.01)["phi"] == pytest.approx(
         32 * 0.01 * (1 + images().sum().item()), rel=1e-5
     )
     assert not any(layer._forward_pre_hooks for layer in head.modules())
@@ -79,4 +79,4 @@ def test_a_network_of_someone_elses_has_one_too():
 
 def test_one_linear_layer_is_refused():
     with pytest.raises(ValueError, match="needs two linear layers, this has 1"):
-        reach(nn.Sequential(nn.Flatten(), nn.Linear(1600, 6)), images(), 0.01)
+        step_bound(nn.Sequential(nn.Flatten(), nn.Linear(1600, 6)), images(), 0.01)

@@ -27,7 +27,7 @@ from stnlib.diagnostics import (
     coverage,
     grid_coverage,
     object_coverage,
-    sampled,
+    report_sampling,
 )
 from stnlib.models import SpatialTransformer
 from stnlib.sampler import sample_clipped
@@ -696,7 +696,7 @@ def test_a_sampler_of_ones_own_is_seen_to_zoom_in_to_a_point_if_it_tells_the_ima
     class Own(Scripted):
         def forward(self, x):
             grid = F.affine_grid(self.theta.view(1, 2, 3).expand(len(x), 2, 3), x.shape)
-            return sampled(grid, sample_clipped(x, grid), *([x] if self.tells else ()))
+            return report_sampling(grid, sample_clipped(x, grid), *([x] if self.tells else ()))
 
     kinds = []
     for tells in (True, False):

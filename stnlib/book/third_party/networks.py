@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stnlib.diagnostics import sampled
+from stnlib.diagnostics import report_sampling
 from stnlib.sampler import sample_clipped
 
 __all__ = ["CANVAS", "NETWORKS", "RATES", "Keras", "Tanh", "TanhAdam", "Tutorial"]
@@ -85,7 +85,7 @@ class Keras(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         theta = self.theta(self.locnet(images)).view(-1, 2, 3)
         grid = (theta @ self.base).mT.unflatten(1, (CANVAS, CANVAS))
-        return self.classifier(sampled(grid, sample_clipped(images, grid), images))
+        return self.classifier(report_sampling(grid, sample_clipped(images, grid), images))
 
 
 class Tanh(nn.Module):
