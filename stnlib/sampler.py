@@ -16,6 +16,8 @@ are the outer edges of the image.
 Source: Jaderberg et al., "Spatial Transformer Networks" (2015), equations 3 to 7.
 """
 
+from __future__ import annotations
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor

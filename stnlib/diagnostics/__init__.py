@@ -3,6 +3,8 @@
 Needs nothing but torch, so that it can be used on anyone's network.
 """
 
+from __future__ import annotations
+
 from stnlib.diagnostics.bounds import step_bound
 from stnlib.diagnostics.criteria import Collapse, CollapseError, CollapseWarning, Criteria
 from stnlib.diagnostics.footprints import (

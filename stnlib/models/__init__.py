@@ -1,5 +1,7 @@
 """Networks: the spatial transformer, and the classifiers that it leads."""
 
+from __future__ import annotations
+
 from stnlib.models.localisation import LOCNETS, THETA_INITS, LocNet, glorot
 from stnlib.models.networks import CLASSIFIERS, MODELS, STN, C10Net, CMNet, build, count_parameters
 from stnlib.models.transformer import SpatialTransformer

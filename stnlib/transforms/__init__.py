@@ -18,6 +18,8 @@ A similarity is written with a and b, not with s and α: so the matrix is linear
 cannot turn negative, no angle wraps around, and the gradient does not vanish at s = 0.
 """
 
+from __future__ import annotations
+
 from stnlib.checks.values import choice, require
 from stnlib.transforms.families import Family, NonFiniteError, PlanarFamily, bounded
 from stnlib.transforms.matrices import apply, base_grid, compose, invert, matrix_grid

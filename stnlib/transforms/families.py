@@ -1,5 +1,7 @@
 """The families of transforms: what each parameter of θ means, and how θ becomes a grid."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 

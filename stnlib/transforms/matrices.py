@@ -6,6 +6,8 @@ y down, -1 and 1 at the centres (``align_corners=True``) or the outer edges (Fal
 pixels.
 """
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Sequence
 from numbers import Integral

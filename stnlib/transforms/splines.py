@@ -8,6 +8,8 @@ control points alone, so that the grid is *linear* in θ: one matrix product.
 Source: Bookstein, "Principal warps" (1989); Jaderberg et al. (2015), section 3.2.
 """
 
+from __future__ import annotations
+
 import functools
 from dataclasses import dataclass
 

@@ -1,5 +1,7 @@
 """Figures of the one-dimensional toy: each takes results and returns a Matplotlib figure."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
