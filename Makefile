@@ -17,6 +17,7 @@ test: $(VENV)/all.done  ## lint, then every test: units, records, chapters, the 
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/mypy
 	@# two files at a time, each on one thread
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval -n 2 --dist loadfile --durations=8
 
@@ -37,7 +38,7 @@ lock: $(VENV)/all.done  ## renew requirements.lock within the bounds of pyprojec
 	$(BIN)/python tools/lock.py
 
 clean:  ## remove what these commands made; records and stored outputs stay
-	rm -rf _build $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf _build $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*##/\t/'

@@ -18,6 +18,6 @@ def bar(**options: Any) -> tqdm:
 
 def _in_a_notebook() -> bool:
     """Whether this is a kernel, as tqdm itself finds out."""
-    ipython = sys.modules.get("IPython")
+    ipython: Any = sys.modules.get("IPython")
     shell = ipython and ipython.get_ipython()
     return bool(shell) and "IPKernelApp" in shell.config

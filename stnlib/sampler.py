@@ -236,7 +236,7 @@ def _coordinates(
     """The grid in pixels, folded back into the image as the padding says: two of (N, h, w)."""
     x = to_pixels(grid[..., 0], width, align_corners)
     y = to_pixels(grid[..., 1], height, align_corners)
-    return tuple(_pad(c, size, padding, align_corners) for c, size in ((x, width), (y, height)))
+    return _pad(x, width, padding, align_corners), _pad(y, height, padding, align_corners)
 
 
 def _pad(coordinate: Tensor, size: int, padding: str, align_corners: bool) -> Tensor:

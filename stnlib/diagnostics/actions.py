@@ -109,7 +109,7 @@ class Snapshots:
 
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer | None) -> None:
         self._model, self._optimizer = model, optimizer
-        self._kept: deque[tuple[int, dict, dict | None]] = deque(maxlen=2)
+        self._kept: deque[tuple[int, dict[str, Any], dict[str, Any] | None]] = deque(maxlen=2)
 
     def keep(self, step: int) -> None:
         """Copy both as they are."""
@@ -123,6 +123,6 @@ class Snapshots:
             self._kept.pop()
         step, model, optimizer = self._kept[0]
         self._model.load_state_dict(model)
-        if self._optimizer:
+        if self._optimizer and optimizer:
             self._optimizer.load_state_dict(copy.deepcopy(optimizer))
         return step

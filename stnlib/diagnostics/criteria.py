@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,10 +106,12 @@ class Judge:
         for name in self._best:
             self._best[name] = max(self._best[name], _number(mean[name]))
         for kind, what in self._found(mean, row):
-            return _verdict(kind, step, row | mean, what)
+            return _verdict(kind, step, {**row, **mean}, what)
         return None
 
-    def _found(self, mean: Mapping[str, float], row: Mapping[str, float]):
+    def _found(
+        self, mean: Mapping[str, float], row: Mapping[str, float]
+    ) -> Iterator[tuple[str, str]]:
         """Kinds of collapse and their description, the surest first."""
         if mean["black"] > self.criteria.black:
             yield "black", f"{mean['black']:.0%} of the output images are black"

@@ -125,7 +125,7 @@ def object_coverage(
     check_flag("align_corners", align_corners)
     if (points is None) == (mask is None):
         raise ValueError("object_coverage needs points or a mask, one of the two")
-    if mask is None:
+    if points is not None:
         check_points(points, n)
         return _seen(theta, points).float().mean(dim=1)
     if not isinstance(mask, Tensor) or mask.is_complex() or mask.layout is not torch.strided:

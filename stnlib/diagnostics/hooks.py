@@ -9,9 +9,10 @@ calls neither, tells of itself by `report_sampling`.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -81,11 +82,21 @@ class _Enough(Exception):
 class _Calls(TorchFunctionMode):
     """Tells of calls of `affine_grid`, `grid_sample` and `report_sampling`."""
 
-    def __init__(self, made, sampled) -> None:
+    def __init__(
+        self,
+        made: Callable[[Tensor, Tensor], None],
+        sampled: Callable[[Tensor, Tensor, Tensor | None], None],
+    ) -> None:
         super().__init__()
         self._made, self._sampled = made, sampled
 
-    def __torch_function__(self, func, types, args=(), kwargs=None):
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
         if func is F.affine_grid:
@@ -116,7 +127,13 @@ class ForwardProbe:
     layer : the `nn.Linear` that makes θ, None where something else does.
     """
 
-    def __init__(self, model: nn.Module, sampler: int = 0, every: int = 1, failed=None) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        sampler: int = 0,
+        every: int = 1,
+        failed: Callable[[Tensor], None] | None = None,
+    ) -> None:
         self.record: ForwardRecord | None = None
         self.calls = 0
         self.localisation: list[nn.Parameter] = []
@@ -124,13 +141,15 @@ class ForwardProbe:
         self._sampler, self._every = sampler, every
         self._eager = getattr(model, "_orig_mod", model)
         modules = list(self._eager.modules())
-        self._ours = [m for m in modules if all(hasattr(m, name) for name in OURS)]
+        self._ours: list[Any] = [m for m in modules if all(hasattr(m, name) for name in OURS)]
         self._candidates = [m for m in modules if isinstance(m, nn.Linear)]
         self.rest = list(self._eager.parameters())
         self._stack = ExitStack()
         self._searched = False
         self._failed = failed
         self._theta: Tensor | None = None
+        self._grid: Tensor | None = None
+        self._passes: dict[int, tuple[Tensor, Tensor]] | None = None
         self._hooks = [model.register_forward_pre_hook(self._before, with_kwargs=True)]
         if self._eager is model:
             self._hooks.append(model.register_forward_hook(self._after, always_call=True))
@@ -141,7 +160,7 @@ class ForwardProbe:
         for hook in self._hooks:
             hook.remove()
 
-    def _before(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
+    def _before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if torch.compiler.is_compiling() or not torch.is_grad_enabled():
             return
         self.calls += 1
@@ -153,7 +172,7 @@ class ForwardProbe:
             self._stack.close()
             self._open()
 
-    def _after(self, module: nn.Module, args: tuple, output) -> None:
+    def _after(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         if torch.compiler.is_compiling():
             return
         self._stack.close()
@@ -161,7 +180,7 @@ class ForwardProbe:
         if output is None and self.record is None and theta is not None and self._failed:
             self._failed(theta.detach())
 
-    def _run_uncompiled(self, args: tuple, kwargs: dict) -> None:
+    def _run_uncompiled(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Run the uncompiled module in evaluation mode: no dropout, no statistics, no trace."""
         training = [m for m in self._eager.modules() if m.training]
         for m in training:
@@ -180,6 +199,7 @@ class ForwardProbe:
         """Put in place everything that sees, until `_stack` is closed: for one pass."""
         self.record, self._theta, self._grid, self._passes = None, None, None, {}
         self._left, self._enough = self._sampler, enough
+        hooks: list[tuple[nn.Module, Callable[..., None]]]
         hooks = [(layer, self._passed) for layer in self._candidates]
         for transformer in self._ours[self._sampler : self._sampler + 1]:
             hooks += [(transformer.localisation, self._located), (transformer, self._transformed)]
@@ -188,7 +208,7 @@ class ForwardProbe:
         if not self._ours:
             self._stack.enter_context(_Calls(self._made, self._sampled))
 
-    def _passed(self, layer: nn.Linear, args: tuple, output: Tensor) -> None:
+    def _passed(self, layer: nn.Linear, args: tuple[Any, ...], output: Tensor) -> None:
         if self._passes is not None:  # what comes behind the sampler makes no θ
             self._passes[id(layer)] = args[0].detach(), output
 
@@ -201,17 +221,20 @@ class ForwardProbe:
             return
         black = black_share(output.detach(), None if images is None else images.detach())
         record = ForwardRecord(black, _size(images))
-        if self._grid is grid:  # made by affine_grid and by nothing else
+        if (
+            self._grid is grid and self._theta is not None
+        ):  # made by affine_grid and by nothing else
             record.matrix = self._theta.detach()
             record.theta = record.matrix.flatten(1)
         else:
             record.grid = grid.detach()
         self._finish(record, grid)
 
-    def _located(self, localisation: nn.Module, args: tuple, theta: Tensor) -> None:
+    def _located(self, localisation: nn.Module, args: tuple[Any, ...], theta: Tensor) -> None:
         self._theta, self._size = theta, _size(args[0] if args else None)
 
-    def _transformed(self, transformer: nn.Module, args: tuple, output: Tensor) -> None:
+    def _transformed(self, transformer: Any, args: tuple[Any, ...], output: Tensor) -> None:
+        assert self._theta is not None  # `_located` was called before
         theta = self._theta.detach().float()
         black = black_share(output.detach(), args[0].detach() if args else None)
         record = ForwardRecord(black, self._size, theta)
@@ -227,11 +250,12 @@ class ForwardProbe:
     def _finish(self, record: ForwardRecord, source: Tensor) -> None:
         if not self._searched and source.requires_grad:
             self._search(source)
-        if self._passes and id(self.layer) in self._passes:
-            features, output = self._passes[id(self.layer)]
+        layer = self.layer
+        if layer and self._passes and id(layer) in self._passes:
+            features, output = self._passes[id(layer)]
             record.features = features.flatten(0, -2).float()
-            record.weight = self.layer.weight.detach().clone()
-            record.bias = None if self.layer.bias is None else self.layer.bias.detach().clone()
+            record.weight = layer.weight.detach().clone()
+            record.bias = None if layer.bias is None else layer.bias.detach().clone()
             record.slope = _slope(source if self._theta is None else self._theta, output)
             if record.theta is None:
                 bias = None if record.bias is None else record.bias.float()
@@ -243,8 +267,8 @@ class ForwardProbe:
 
     def _search(self, source: Tensor) -> None:
         """Find the parameters that θ depends on, and the linear layer nearest to it."""
-        known = {id(p) for p in self._eager.parameters()}
-        self.localisation = [p for p in _leaves(source) if id(p) in known]
+        known = {id(p): p for p in self._eager.parameters()}
+        self.localisation = [known[id(p)] for p in _leaves(source) if id(p) in known]
         found = {id(p) for p in self.localisation}
         self.rest = [p for p in self._eager.parameters() if id(p) not in found]
         for layer in self._candidates if found else ():
@@ -262,6 +286,7 @@ def _leaves(tensor: Tensor) -> Iterator[Tensor]:
     """The leaves of a tensor's graph, the nearest first."""
     if tensor.grad_fn is None:
         yield tensor
+        return
     queue, seen = deque([tensor.grad_fn]), {tensor.grad_fn}
     while queue:
         node = queue.popleft()

@@ -65,8 +65,7 @@ def measure(
     values |= _place(record)
     if seen_object and record.matrix is not None:
         values["object_coverage"] = object_coverage(record.matrix, **seen_object).mean()
-    if record.features is not None:
-        values |= _step(record, probe.layer, lr)
+    values |= _step(record, probe.layer, lr)
     values["loc_grad"], values["rest_grad"] = _norms(probe.localisation, probe.rest, nan)
     row = torch.stack([value.float() for value in values.values()])
     if record.theta is None:
@@ -82,6 +81,7 @@ def _place(record: ForwardRecord) -> dict[str, Tensor]:
         sides, centre = matrix[:, :, :2].abs().sum(dim=2), matrix[:, :, 2]
         seen, finite = coverage(matrix), matrix.isfinite().flatten(1)
     else:
+        assert record.grid is not None  # what is not known to be affine has one
         points = record.grid.float().flatten(1, 2)
         low, high = points.amin(dim=1), points.amax(dim=1)
         sides, centre = (high - low) / 2, (high + low) / 2
@@ -97,8 +97,10 @@ def _place(record: ForwardRecord) -> dict[str, Tensor]:
     }
 
 
-def _step(record: ForwardRecord, layer: nn.Linear, lr: float | None) -> dict[str, Tensor]:
-    """What the optimiser's step did to the layer that makes θ."""
+def _step(record: ForwardRecord, layer: nn.Linear | None, lr: float | None) -> dict[str, Tensor]:
+    """What the optimiser's step did to the layer that makes θ; nothing where none does."""
+    if layer is None or record.features is None or record.weight is None:
+        return {}
     phi = record.features.abs().sum(dim=1)
     change = record.features @ (layer.weight - record.weight).float().T
     if record.bias is not None:

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -22,6 +22,10 @@ from stnlib.diagnostics.criteria import Collapse, CollapseError, CollapseWarning
 from stnlib.diagnostics.hooks import ForwardProbe, ForwardRecord
 from stnlib.diagnostics.measures import QUANTITIES, measure, rate_of
 from stnlib.diagnostics.trace import Trace
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 __all__ = ["CollapseMonitor"]
 
@@ -108,7 +112,8 @@ class CollapseMonitor:
             require(name, value, optional(whole(1)))
         require("snapshot_every", snapshot_every, whole(1))
         require("sampler", sampler, whole(0))
-        self.trace, self.collapse, self.steps = Trace(), None, 0
+        self.trace, self.steps = Trace(), 0
+        self.collapse: Collapse | None = None
         self._model, self._optimizer, self._sampler = model, optimizer, sampler
         self._object, self._check_every = seen_object, check_every
         self._judge = Judge(criteria or Criteria())
@@ -157,8 +162,8 @@ class CollapseMonitor:
         """Judge now what was recorded, without waiting until `check_every` looks are there."""
         pending, self._pending = self._pending, []
         found = None
-        for step, row in pending:
-            row = self.trace.append(step, row.tolist())
+        for step, values in pending:
+            row = self.trace.append(step, values.tolist())
             found = found or self._judge.judge(step, row)
         return self._act(found) if found else None
 
@@ -174,17 +179,17 @@ class CollapseMonitor:
     def __exit__(self, *error: object) -> None:
         self.detach()
 
-    def plot(self):
+    def plot(self) -> Figure:
         """Draw the trace: a Matplotlib figure."""
         self.check()
         return self.trace.plot()
 
-    def to_frame(self):
+    def to_frame(self) -> pd.DataFrame:
         """The trace as a pandas DataFrame, a row a look."""
         self.check()
         return self.trace.to_frame()
 
-    def save(self, path: str | os.PathLike) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write the trace as a compressed ``.npz``, for `Trace.load`."""
         self.check()
         self.trace.save(path)
@@ -249,7 +254,8 @@ class CollapseMonitor:
         share = theta.isfinite().flatten(1).all(dim=1).float().mean().item()
         if share < 1:
             row = dict.fromkeys(QUANTITIES, math.nan) | {"finite": share}
-            self._act(self._judge.judge(self.steps + 1, row))
+            if found := self._judge.judge(self.steps + 1, row):
+                self._act(found)
 
     def _act(self, found: Collapse) -> Collapse | None:
         """Warn and do what `on_collapse` says; None once that was done often enough."""

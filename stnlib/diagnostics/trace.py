@@ -6,10 +6,14 @@ import os
 from collections.abc import Mapping, Sequence
 from functools import cache
 from numbers import Real
-from typing import BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from stnlib.checks.values import shown
 from stnlib.diagnostics.measures import QUANTITIES
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 __all__ = ["Trace"]
 
@@ -75,13 +79,13 @@ class Trace:
             raise ValueError(f"{name} must be a number, not {shown(value)}") from None
         self.columns.setdefault(name, [float("nan")] * len(self))[-1] = value
 
-    def to_frame(self):
+    def to_frame(self) -> pd.DataFrame:
         """A pandas DataFrame, a row a step, indexed by `step_number`."""
         import pandas as pd
 
         return pd.DataFrame(self.columns or {"step_number": []}).set_index("step_number")
 
-    def save(self, path: str | os.PathLike) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything as a compressed ``.npz``, whole or not at all."""
         import numpy as np
 
@@ -89,12 +93,13 @@ class Trace:
         events = np.array(self.events, dtype=[("step", "i8"), ("kind", "U16")])
         part = f"{os.fspath(path)}.part"
         with open(part, "wb") as file:  # a name would be given the ending .npz
-            columns = {name: np.float32(column) for name, column in self.columns.items()}
-            np.savez_compressed(file, **{EVENTS: events}, **columns)
+            content: dict[str, Any] = {EVENTS: events}
+            content |= {name: np.array(c, dtype=np.float32) for name, c in self.columns.items()}
+            np.savez_compressed(file, **content)
         os.replace(part, path)
 
     @classmethod
-    def load(cls, path: str | os.PathLike) -> Trace:
+    def load(cls, path: str | os.PathLike[str]) -> Trace:
         """Read what `save` wrote.
 
         Raises
@@ -129,12 +134,12 @@ class Trace:
         trace.columns = {name: column.tolist() for name, column in columns.items()}
         return trace
 
-    def state_dict(self) -> dict:
+    def state_dict(self) -> dict[str, Any]:
         """Everything, as plain lists and dicts."""
         columns = {name: list(column) for name, column in self.columns.items()}
         return {"columns": columns, "events": list(self.events)}
 
-    def load_state_dict(self, state: Mapping) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what `state_dict` of another trace returned; ValueError for anything else."""
         try:
             columns = {str(name): [*map(float, c)] for name, c in state["columns"].items()}
@@ -146,14 +151,14 @@ class Trace:
             raise ValueError(f"state must be what state_dict() returned, not {shown(state)}")
         self.columns, self.events = columns, events
 
-    def plot(self):
+    def plot(self) -> Figure:
         """Draw coverage, footprint, steps and gradients over the steps: a Matplotlib figure."""
         from stnlib.diagnostics.plot import draw
 
         return draw(self)
 
 
-def _check_path(path: str | os.PathLike) -> None:
+def _check_path(path: str | os.PathLike[str]) -> None:
     if not isinstance(path, str | os.PathLike) or not os.fspath(path):
         raise TypeError(f"path must be that of a file, not {shown(path)}")
 

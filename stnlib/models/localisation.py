@@ -21,7 +21,8 @@ def glorot(module: nn.Module) -> None:
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             nn.init.xavier_uniform_(layer.weight)
-            nn.init.zeros_(layer.bias)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
 
 
 class Scaled(nn.Module):
@@ -191,8 +192,9 @@ def _features(kind: str, channels: int, side: int, size: int) -> nn.Sequential:
 @torch.no_grad()
 def _scale_hidden(features: nn.Sequential, factor: float) -> None:
     """Multiply what the first dense layer is given and divide its weights, in place."""
-    place = next(i for i, layer in enumerate(features) if isinstance(layer, nn.Linear))
-    features[place].weight.div_(factor)
+    dense = ((i, layer) for i, layer in enumerate(features) if isinstance(layer, nn.Linear))
+    place, first = next(dense)
+    first.weight.div_(factor)
     features.insert(place, Scaled(factor))
 
 

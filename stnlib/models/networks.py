@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -15,18 +16,33 @@ from stnlib.models.transformer import SpatialTransformer
 __all__ = ["CLASSIFIERS", "MODELS", "STN", "C10Net", "CMNet", "build", "count_parameters"]
 
 
-def _checked(
-    channels: int, size: int, classes: int, hidden: int, dropout: float
-) -> tuple[int, int]:
-    """Channels and size of the images that a classifier takes, once all arguments are checked."""
-    sizes = {"channels": channels, "size": size, "classes": classes, "hidden": hidden}
-    for name, value in sizes.items():
-        require(name, value, whole(1))
-    require("dropout", dropout, number(least=0, most=1))
-    return channels, size
+class _Classifier(nn.Module):
+    """Images to class scores: convolutions, `features`, then dense layers, `head`."""
+
+    block: int  # how many of the features come up to the first pooling
+    features: nn.Sequential
+    head: nn.Sequential
+
+    def __init__(self, channels: int, size: int, classes: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        sizes = {"channels": channels, "size": size, "classes": classes, "hidden": hidden}
+        for name, value in sizes.items():
+            require(name, value, whole(1))
+        require("dropout", dropout, number(least=0, most=1))
+        self._seen = (channels, size)
+
+    @property
+    def first_block(self) -> nn.Sequential:
+        """The layers up to the first pooling, which a localisation network may share."""
+        return self.features[: self.block]
+
+    def forward(self, images: Tensor) -> Tensor:
+        check_images("images", images, *self._seen)
+        check_fits(images, cast(nn.Conv2d, self.features[0]).weight)
+        return self.head(self.features(images))
 
 
-class CMNet(nn.Module):
+class CMNet(_Classifier):
     """The Cluttered MNIST baseline of Table II: images to class scores (logits).
 
     Parameters
@@ -38,6 +54,8 @@ class CMNet(nn.Module):
     Shape: (N, channels, size, size) float in [0, 1] → (N, classes) float.
     """
 
+    block = 3
+
     def __init__(
         self,
         channels: int = 1,
@@ -46,8 +64,7 @@ class CMNet(nn.Module):
         hidden: int = 256,
         dropout: float = 0.0,
     ) -> None:
-        super().__init__()
-        self._seen = _checked(channels, size, classes, hidden, dropout)
+        super().__init__(channels, size, classes, hidden, dropout)
         side = ((size - 2) // 2 - 2) // 2
         if side < 1:
             raise ValueError(f"size must be at least 10 pixels for Table II's network, not {size}")
@@ -68,18 +85,8 @@ class CMNet(nn.Module):
         )
         glorot(self)
 
-    @property
-    def first_block(self) -> nn.Sequential:
-        """The layers up to the first pooling, which a localisation network may share."""
-        return self.features[:3]
 
-    def forward(self, images: Tensor) -> Tensor:
-        check_images("images", images, *self._seen)
-        check_fits(images, self.features[0].weight)
-        return self.head(self.features(images))
-
-
-class C10Net(nn.Module):
+class C10Net(_Classifier):
     """The CIFAR-10 and CIFAR-10-DISTORTED baseline of Table III: images to class scores.
 
     Three times two convolutions: the first padded so that it keeps the size, the second not
@@ -94,6 +101,8 @@ class C10Net(nn.Module):
     Shape: (N, channels, size, size) float in [0, 1] → (N, classes) float.
     """
 
+    block = 5
+
     def __init__(
         self,
         channels: int = 3,
@@ -102,8 +111,7 @@ class C10Net(nn.Module):
         hidden: int = 512,
         dropout: float = 0.0,
     ) -> None:
-        super().__init__()
-        self._seen = _checked(channels, size, classes, hidden, dropout)
+        super().__init__(channels, size, classes, hidden, dropout)
         layers: list[nn.Module] = []
         side = size
         for width in (48, 96, 192):
@@ -123,16 +131,6 @@ class C10Net(nn.Module):
         )
         glorot(self)
 
-    @property
-    def first_block(self) -> nn.Sequential:
-        """The layers up to the first pooling, which a localisation network may share."""
-        return self.features[:5]
-
-    def forward(self, images: Tensor) -> Tensor:
-        check_images("images", images, *self._seen)
-        check_fits(images, self.features[0].weight)
-        return self.head(self.features(images))
-
 
 class STN(nn.Module):
     """A classifier behind a spatial transformer; the paper's STN is a baseline so led."""
@@ -148,7 +146,7 @@ class STN(nn.Module):
         return self.classifier(self.transformer(images))
 
 
-CLASSIFIERS = {"cm": CMNet, "c10": C10Net}
+CLASSIFIERS: dict[str, type[CMNet | C10Net]] = {"cm": CMNet, "c10": C10Net}
 MODELS = ("baseline", "baseline_wide", "stn", "stn_frozen", "oracle", "crop")
 
 
@@ -205,8 +203,17 @@ def build(
     if not name.startswith("stn"):
         return network
     shared = network.first_block if locnet == "shared" else None
-    first = dict(theta_init=theta_init, scale_init=scale_init, hidden_scale=hidden_scale)
-    localisation = LocNet(channels, size, transform, locnet, bound=bound, shared=shared, **first)
+    localisation = LocNet(
+        channels,
+        size,
+        transform,
+        locnet,
+        bound=bound,
+        theta_init=theta_init,
+        scale_init=scale_init,
+        hidden_scale=hidden_scale,
+        shared=shared,
+    )
     if name == "stn_frozen":
         localisation.requires_grad_(False)
     output = (output_size, output_size) if output_size else None
@@ -214,10 +221,10 @@ def build(
     return STN(transformer, network)
 
 
-def _width_to_match(locnet: nn.Module, kind: type[nn.Module], size: int, classes: int) -> int:
+def _width_to_match(locnet: nn.Module, kind: type[CMNet | C10Net], size: int, classes: int) -> int:
     """Units of a classifier's first dense layer that make it larger by `locnet`'s parameters."""
     with torch.device("meta"):  # shapes without numbers: nothing is drawn
-        first = kind(size=size, classes=classes).head[0]
+        first = cast(nn.Linear, kind(size=size, classes=classes).head[0])
         unit = [count_parameters(kind(size=size, classes=classes, hidden=n)) for n in (1, 2)]
     return first.out_features + math.floor(count_parameters(locnet) / (unit[1] - unit[0]))
 

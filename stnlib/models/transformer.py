@@ -57,11 +57,12 @@ class SpatialTransformer(nn.Module):
             require("sampler", sampler, choice(*SAMPLERS))
         if sampler == "clipped":
             check_clipped(padding, align_corners)
+        self.output_size: tuple[int, int] | None = None
         if output_size is not None:
             check_size(output_size, "output_size")
+            self.output_size = (output_size[0], output_size[1])
         self.localisation = localisation
         self.family = family(transform)
-        self.output_size = None if output_size is None else tuple(output_size)
         self.padding = padding
         self.sampler = sampler
         self.align_corners = align_corners
@@ -78,8 +79,8 @@ class SpatialTransformer(nn.Module):
         check_tensor("theta", theta)
         with torch.autocast(images.device.type, enabled=False):
             theta = theta.float()
-            size = self.output_size or tuple(images.shape[-2:])
-            return theta, self.family.grid(theta, size, align_corners=self.align_corners)
+            height, width = self.output_size or images.shape[-2:]
+            return theta, self.family.grid(theta, (height, width), align_corners=self.align_corners)
 
     def sample(self, images: Tensor, grid: Tensor) -> Tensor:
         """Sample `images` at `grid`, in float32."""

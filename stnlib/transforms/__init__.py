@@ -20,6 +20,8 @@ cannot turn negative, no angle wraps around, and the gradient does not vanish at
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from stnlib.checks.values import choice, require
 from stnlib.transforms.families import Family, NonFiniteError, PlanarFamily, bounded
 from stnlib.transforms.matrices import apply, base_grid, compose, invert, matrix_grid
@@ -40,24 +42,28 @@ __all__ = [
 ]
 
 
-def _translation(tx, ty, *, one, zero):
+def _translation(tx: Tensor, ty: Tensor, *, one: Tensor, zero: Tensor) -> tuple[Tensor, ...]:
     return one, zero, tx, zero, one, ty, zero, zero, one
 
 
-def _attention(s, tx, ty, *, one, zero):
+def _attention(
+    s: Tensor, tx: Tensor, ty: Tensor, *, one: Tensor, zero: Tensor
+) -> tuple[Tensor, ...]:
     return s, zero, tx, zero, s, ty, zero, zero, one
 
 
-def _similarity(a, b, tx, ty, *, one, zero):
+def _similarity(
+    a: Tensor, b: Tensor, tx: Tensor, ty: Tensor, *, one: Tensor, zero: Tensor
+) -> tuple[Tensor, ...]:
     return a, -b, tx, b, a, ty, zero, zero, one
 
 
-def _affine(a, b, tx, c, d, ty, *, one, zero):
-    return a, b, tx, c, d, ty, zero, zero, one
+def _affine(*rows: Tensor, one: Tensor, zero: Tensor) -> tuple[Tensor, ...]:
+    return *rows, zero, zero, one
 
 
-def _projective(a, b, tx, c, d, ty, g, h, *, one, zero):
-    return a, b, tx, c, d, ty, g, h, one
+def _projective(*rows: Tensor, one: Tensor, zero: Tensor) -> tuple[Tensor, ...]:
+    return *rows, one
 
 
 FAMILIES: dict[str, Family] = {

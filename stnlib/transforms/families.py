@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -84,8 +85,8 @@ class Family:
 class PlanarFamily(Family):
     """A family whose transforms are matrices; ``entries`` gives the nine, row by row."""
 
-    entries: Callable[..., tuple] = None
-    positions: tuple[int, ...] = ()  # where in the flattened matrix each parameter stands
+    entries: Callable[..., tuple[Tensor, ...]]
+    positions: tuple[int, ...]  # where in the flattened matrix each parameter stands
     affine: bool = True  # whether every last row is 0 0 1
 
     def matrix(self, theta: Tensor) -> Tensor:
@@ -116,8 +117,8 @@ class PlanarFamily(Family):
 class BoundedFamily(Family):
     """Another family with every parameter held within ``limit`` of its identity, by a tanh."""
 
-    base: Family = None
-    limit: tuple[float, ...] = ()
+    base: Family
+    limit: tuple[float, ...]
 
     def constrain(self, theta: Tensor) -> Tensor:
         theta = self.check(theta)
@@ -150,7 +151,9 @@ def bounded(family: Family, limit: float | Sequence[float]) -> BoundedFamily:
     """
     if not isinstance(family, Family):
         raise TypeError(f"family must be a Family, as of stnlib.transforms, not {shown(family)}")
-    limits = tuple(limit) if isinstance(limit, list | tuple) else (limit,) * family.n_parameters
+    limits: tuple[Any, ...] = (
+        tuple(limit) if isinstance(limit, list | tuple) else (limit,) * family.n_parameters
+    )
     positive = all(_is_finite(n) and n > 0 for n in limits)
     if len(limits) != family.n_parameters or not positive:
         raise ValueError(

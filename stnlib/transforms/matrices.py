@@ -46,7 +46,7 @@ def base_grid(
     return torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
 
 
-def _axis(n: int, align_corners: bool, **kind) -> Tensor:
+def _axis(n: int, align_corners: bool, **kind: Any) -> Tensor:
     if n == 1:
         return torch.zeros(1, **kind)
     end = 1.0 if align_corners else 1.0 - 1.0 / n
@@ -127,7 +127,7 @@ def check_size(size: tuple[int, int], name: str = "size") -> None:
 
 
 def _is_side(n: Any) -> bool:
-    return isinstance(n, Integral) and not isinstance(n, bool) and 0 < n <= sys.maxsize
+    return isinstance(n, Integral) and not isinstance(n, bool) and 0 < int(n) <= sys.maxsize
 
 
 def _check_device(device: torch.device | str | None) -> None:

@@ -919,6 +919,17 @@ def test_where_the_model_itself_refuses_nan_the_reason_is_said_before(sampler):
     assert monitor.collapse.step == 2
 
 
+def test_an_error_while_a_window_is_awaited_is_the_models_own_and_nothing_else():
+    model = ours()
+    everything = Criteria(step=1e-30)  # is a collapse
+    with CollapseMonitor(model, on_collapse="lower", criteria=everything) as monitor:
+        with pytest.warns(CollapseWarning, match="θ moves by"):
+            train(model, 1, monitor)
+        model[0].localisation[3].bias.data[2] = math.nan
+        with pytest.raises(NonFiniteError):
+            train(model, 1, monitor)
+
+
 def test_rows_kept_on_the_device_are_judged_in_blocks():
     model = Scripted()
     with CollapseMonitor(model, check_every=10) as monitor, pytest.warns(CollapseWarning):

@@ -206,6 +206,12 @@ def test_weights_are_glorot_uniform_and_biases_zero():
         assert not layer.bias.any()
 
 
+def test_a_layer_without_a_bias_has_none_to_set_to_zero():
+    layer = nn.Linear(3, 2, bias=False)
+    models.glorot(layer)
+    assert layer.bias is None and layer.weight.abs().max() <= math.sqrt(6 / 5)
+
+
 def test_the_localisation_begins_with_zero_weights_and_the_identity_as_bias():
     theta = make("stn").transformer.localisation.theta
     assert not theta.weight.any()
