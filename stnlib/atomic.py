@@ -28,6 +28,11 @@ def claim(path: Path) -> Iterator[None]:
     its process, however that ends, so that none is ever stale. Between machines that share a
     folder it holds where their file system passes locks on, as NFS does.
 
+    Parameters
+    ----------
+    path : Path
+        Of the file, in a folder that is there.
+
     Raises
     ------
     ClaimedError
@@ -54,6 +59,13 @@ def write_whole(path: Path, content: bytes) -> None:
 
     A reader sees the old file or the new one, never a part; a fault leaves nothing.
 
+    Parameters
+    ----------
+    path : Path
+        Of the file; its folder is made where it is missing.
+    content : bytes
+        All of it.
+
     Raises
     ------
     OSError
@@ -79,6 +91,11 @@ def check_writable(folder: Path) -> None:
     """Raise `OSError` unless a file can be made in `folder`, which is created.
 
     For the start of long work, whose end will want to write there.
+
+    Parameters
+    ----------
+    folder : Path
+        Any.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -90,6 +107,16 @@ def check_writable(folder: Path) -> None:
 
 def regular(path: Path) -> Path:
     """Return `path` if a regular file is there: one that ends, and does not keep us waiting.
+
+    Parameters
+    ----------
+    path : Path
+        Any.
+
+    Returns
+    -------
+    Path
+        The same.
 
     Raises
     ------

@@ -30,14 +30,22 @@ def schedule(name: str, progress: float, warmup: float = 0.0) -> float:
 
     Parameters
     ----------
-    name : `constant`; `step`: divided by 10 after each third, as in Jaderberg et al.
-        (2015), Appendix A; `cosine`: to 0 along half a cosine (Loshchilov and Hutter, 2017);
-        `onecycle`: from 1/25 up to 1 at 0.3 and down to 4e-6, each along half a cosine (Smith and
-        Topin, 2018, in PyTorch's form and with its numbers; momentum stays as it is);
-        `plateau`: 1, for `plateau` has the rest.
-    progress : 0 or more; from 1 on the factor stays what it is at 1, so that a training which
-        goes on a little longer than planned does not begin to learn again.
-    warmup : share of the steps over which the factor first rises linearly from 0, in [0, 1).
+    name : str
+        `constant`; `step`: divided by 10 after each third, as in Jaderberg et al. (2015),
+        Appendix A; `cosine`: to 0 along half a cosine (Loshchilov and Hutter, 2017); `onecycle`:
+        from 1/25 up to 1 at 0.3 and down to 4e-6, each along half a cosine (Smith and Topin, 2018,
+        in PyTorch's form and with its numbers; momentum stays as it is); `plateau`: 1, for
+        `plateau` has the rest.
+    progress : float
+        0 or more; from 1 on the factor stays what it is at 1, so that a training which goes on a
+        little longer than planned does not begin to learn again.
+    warmup : float
+        Share of the steps over which the factor first rises linearly from 0, in [0, 1).
+
+    Returns
+    -------
+    float
+        In [0, 1].
 
     Raises
     ------
@@ -72,8 +80,22 @@ def plateau(losses: Sequence[float]) -> float:
     """Factor of the learning rate after epochs with these validation losses.
 
     It begins as 1 and is divided by 10 whenever more than `PATIENCE` epochs in a row have not
-    brought the loss at least 0.01 % below the best so far: PyTorch's `ReduceLROnPlateau`. NaN is no
-    better than anything. ValueError where `losses` are not numbers.
+    brought the loss at least 0.01 % below the best so far: PyTorch's `ReduceLROnPlateau`.
+
+    Parameters
+    ----------
+    losses : Sequence[float]
+        One an epoch; NaN is no better than anything.
+
+    Returns
+    -------
+    float
+        In (0, 1].
+
+    Raises
+    ------
+    ValueError
+        One line, where `losses` are not numbers.
     """
     if not isinstance(losses, Sequence) or not all(isinstance(loss, Real) for loss in losses):
         raise ValueError(f"losses must be a list of numbers, not {shown(losses)}")
@@ -91,14 +113,18 @@ def param_groups(model: nn.Module, lr: float, loc_lr_factor: float = 1.0) -> lis
 
     Parameters
     ----------
-    model : any module; localisation networks are the submodules named `localisation`.
-    lr : learning rate of everything else, 0 or more.
-    loc_lr_factor : the localisation networks' learning rate over `lr`, 0 or more.
+    model : nn.Module
+        Any; localisation networks are the submodules named `localisation`.
+    lr : float
+        Learning rate of everything else, 0 or more.
+    loc_lr_factor : float
+        The localisation networks' learning rate over `lr`, 0 or more.
 
     Returns
     -------
-    For any `torch.optim` optimiser; an empty group is left out. `initial_lr` keeps the rate
-    that a schedule multiplies, `localisation` says whose group it is.
+    list[dict[str, Any]]
+        For any `torch.optim` optimiser; an empty group is left out. `initial_lr` keeps the rate
+        that a schedule multiplies, ours or PyTorch's; `localisation` says whose group it is.
 
     Raises
     ------
@@ -136,6 +162,15 @@ class KerasAdam(torch.optim.Adam):
     With m and v the running means of the gradient and its square, and t the number of steps,
     Keras subtracts lr √(1-β₂ᵗ) / (1-β₁ᵗ) · m / (√v + eps), as Kingma and Ba (2015) suggest at
     the end of their Section 2. PyTorch's √v / √(1-β₂ᵗ) + eps is as much with eps / √(1-β₂ᵗ).
+
+    Parameters
+    ----------
+    params : Iterable[Any]
+        Parameters, or groups of them.
+    lr : float
+        Learning rate of groups that have none of their own, 0 or more.
+    **options : Any
+        Of `torch.optim.Adam`; eps is `EPS`, whatever is given.
     """
 
     EPS = 1e-8
@@ -147,7 +182,18 @@ class KerasAdam(torch.optim.Adam):
         super().__init__(params, lr=lr, **options)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Take one step; `torch.optim.Adam` has the rest."""
+        """Take one step.
+
+        Parameters
+        ----------
+        closure : Callable[[], Any] | None
+            Computes the loss anew, as for `torch.optim.Adam`.
+
+        Returns
+        -------
+        Any
+            What `closure` returned, None without one.
+        """
         for group in self.param_groups:
             steps = [self.state[p]["step"] for p in group["params"] if self.state.get(p)]
             t = 1 + (int(steps[0]) if steps else 0)

@@ -19,6 +19,16 @@ BOOK = Path(__file__).resolve().parent.parent / "book"  # in a checkout; else th
 def expanded(name: str | Path) -> Path:
     """The absolute path that a person means by `name`.
 
+    Parameters
+    ----------
+    name : str | Path
+        As it was typed.
+
+    Returns
+    -------
+    Path
+        Whether or not anything is there.
+
     Raises
     ------
     ConfigError

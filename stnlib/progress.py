@@ -11,7 +11,18 @@ __all__ = ["bar"]
 
 
 def bar(**options: Any) -> tqdm:
-    """A bar of tqdm's with these options: in a file, which nobody watches, a line a minute."""
+    """A bar of tqdm's: in a file, which nobody watches, a line a minute.
+
+    Parameters
+    ----------
+    **options : Any
+        Of tqdm.
+
+    Returns
+    -------
+    tqdm
+        To be closed, or used in a ``with`` block.
+    """
     watched = sys.stderr.isatty() or _in_a_notebook()  # which has no terminal
     return tqdm(mininterval=0.1 if watched else 60, dynamic_ncols=True, **options)
 

@@ -4,14 +4,12 @@
 and `sample_clipped` the form that most Keras and TensorFlow transformers of 2016 to 2018 share,
 which differs. The first three agree in value and gradient; ``book/sampler.ipynb`` derives all four.
 
-Shapes, the same for all of them:
-
-- image: (N, C, H, W), floating point;
-- grid: (N, h, w, 2), same dtype; the last axis is (x, y), x to the right and y down, normalised;
-- result: (N, C, h, w).
-
-With ``align_corners=True``, -1 and 1 are the centres of the outermost pixels; with False they
-are the outer edges of the image.
+Convention
+----------
+A grid holds, for each pixel of the *output*, the point of the *input* that it is read from. A point
+is (x, y), x to the right and y down, normalised so that the image is [-1, 1] both ways. With
+``align_corners=True``, -1 and 1 are the centres of the outermost pixels; with False they are the
+outer edges of the image. In pixel coordinates the centres are 0, 1, … W - 1.
 
 Source: Jaderberg et al., "Spatial Transformer Networks" (2015), equations 3 to 7.
 """
@@ -55,25 +53,30 @@ def sample_loop(
 
     For reading and for checking: its cost is h·w·H·W.
 
+    Convention: see the module.
+
     Parameters
     ----------
-    image, grid
-        Shapes in the module's docstring.
-    padding
-        What lies outside of the image: "zeros", "border" (the nearest pixel) or "reflection".
-    align_corners
-        Whether -1 and 1 are the centres (True) or the outer edges (False) of the corner pixels.
-    kernel
-        "bilinear" (equation 5) or "integer" (equation 4, the nearest pixel).
+    image : Tensor
+        (N, C, H, W), floating point, none of the sizes 0 but N.
+    grid : Tensor
+        (N, h, w, 2), of the image's dtype and on its device; finite.
+    padding : str
+        What lies outside of the image: `zeros`, `border` (the nearest pixel) or `reflection`.
+    align_corners : bool
+        Whether ±1 are the centres (True) or the outer edges (False) of the outermost pixels.
+    kernel : str
+        `bilinear` (equation 5) or `integer` (equation 4, the nearest pixel).
 
     Returns
     -------
-    Tensor (N, C, h, w)
+    Tensor
+        (N, C, h, w), of the same dtype.
 
     Raises
     ------
     TypeError, ValueError
-        If a type, shape, dtype or option is not one of the allowed, or the grid not finite.
+        One line, where an argument is not one of the allowed, or the grid is not finite.
     """
     _check(image, grid, padding, align_corners, kernel)
     _check_finite(grid)
@@ -101,7 +104,32 @@ def sample(
     """`sample_loop`, vectorised: only the four pixels around a point have a weight.
 
     Differentiable any number of times, with respect to image and grid (PyTorch's own is
-    differentiable once). Arguments, result and errors are those of `sample_loop`.
+    differentiable once).
+
+    Convention: see the module.
+
+    Parameters
+    ----------
+    image : Tensor
+        (N, C, H, W), floating point, none of the sizes 0 but N.
+    grid : Tensor
+        (N, h, w, 2), of the image's dtype and on its device; finite.
+    padding : str
+        What lies outside of the image: `zeros`, `border` (the nearest pixel) or `reflection`.
+    align_corners : bool
+        Whether ±1 are the centres (True) or the outer edges (False) of the outermost pixels.
+    kernel : str
+        `bilinear` (equation 5) or `integer` (equation 4, the nearest pixel).
+
+    Returns
+    -------
+    Tensor
+        (N, C, h, w), of the same dtype.
+
+    Raises
+    ------
+    TypeError, ValueError
+        One line, where an argument is not one of the allowed, or the grid is not finite.
     """
     _check(image, grid, padding, align_corners, kernel)
     _check_finite(grid)
@@ -127,11 +155,36 @@ def sample_native(
 ) -> Tensor:
     """PyTorch's `grid_sample`: what runs in the networks.
 
-    Arguments, result and errors are those of `sample_loop`, but the integer kernel rounds halves
-    to even where equation 4 rounds them up, and a grid that is not finite is no error, because
-    looking for one would make the host wait for the device. A point that is not finite then gives
-    NaN in the bilinear output with padding "zeros". With the other paddings NaN counts as -1, as
-    PyTorch documents it, and has no gradient; an infinity counts as a point far outside.
+    It differs from `sample_loop` in two places. The integer kernel rounds halves to even where
+    equation 4 rounds them up. And a grid that is not finite is no error, because looking for one
+    would make the host wait for the device: a point that is not finite gives NaN in the bilinear
+    output with padding `zeros`; with the other paddings NaN counts as -1, as PyTorch documents it,
+    and has no gradient, and an infinity counts as a point far outside.
+
+    Convention: see the module.
+
+    Parameters
+    ----------
+    image : Tensor
+        (N, C, H, W), floating point, none of the sizes 0 but N.
+    grid : Tensor
+        (N, h, w, 2), of the image's dtype and on its device.
+    padding : str
+        What lies outside of the image: `zeros`, `border` (the nearest pixel) or `reflection`.
+    align_corners : bool
+        Whether ±1 are the centres (True) or the outer edges (False) of the outermost pixels.
+    kernel : str
+        `bilinear` (equation 5) or `integer` (equation 4, the nearest pixel).
+
+    Returns
+    -------
+    Tensor
+        (N, C, h, w), of the same dtype.
+
+    Raises
+    ------
+    TypeError, ValueError
+        One line, where an argument is not one of the allowed.
     """
     _check(image, grid, padding, align_corners, kernel)
     if padding != "zeros":  # with NaN, or reflected infinities, PyTorch's backward pass can crash
@@ -152,19 +205,30 @@ def sample_clipped(
     are exactly so only as far as rounding lets them, which for a huge θ is not far. A point that is
     not finite gives NaN in the output, as it does in the originals' arithmetic.
 
-    Lineage: Lasagne, TensorFlow models ``research/transformer``, STN.keras, seya and others.
+    Source: Lasagne, TensorFlow models ``research/transformer``, STN.keras, seya and others.
+
+    Convention: see the module.
 
     Parameters
     ----------
-    image, grid
-        Shapes in the module's docstring; the grid is one made for ``align_corners=True``.
-    padding, align_corners
-        Only "zeros" and True: they are there so that every sampler is called the same way.
+    image : Tensor
+        (N, C, H, W), floating point, none of the sizes 0 but N.
+    grid : Tensor
+        (N, h, w, 2), of the image's dtype and on its device; made for ``align_corners=True``.
+    padding : str
+        Only `zeros`: it is there so that every sampler is called the same way.
+    align_corners : bool
+        Only True, likewise.
+
+    Returns
+    -------
+    Tensor
+        (N, C, h, w), of the same dtype.
 
     Raises
     ------
     TypeError, ValueError
-        As `sample_native`, and for any other padding or align_corners.
+        One line, where an argument is not one of the allowed.
     """
     _check(image, grid, padding, align_corners)
     check_clipped(padding, align_corners)
@@ -202,12 +266,26 @@ SAMPLERS = {"bilinear": sample_native, "clipped": sample_clipped}
 def kernel_weight(coordinate: Tensor, pixel: int, kernel: str = "bilinear") -> Tensor:
     """Weight of a pixel for a coordinate: equation 5 (bilinear) or 4 (integer).
 
+    Convention: see the module.
+
     Parameters
     ----------
-    coordinate
-        In pixels, any shape, floating point; NaN has the weight NaN, or 0 with "integer".
-    pixel
+    coordinate : Tensor
+        In pixels, any shape, floating point; NaN has the weight NaN, or 0 with `integer`.
+    pixel : int
         Its number from 0, along the same axis.
+    kernel : str
+        `bilinear` or `integer`.
+
+    Returns
+    -------
+    Tensor
+        In [0, 1], of the coordinate's shape and dtype.
+
+    Raises
+    ------
+    TypeError, ValueError
+        One line, where an argument is not one of the allowed.
     """
     check_tensor("coordinate", coordinate)
     require("pixel", pixel, _NUMBER)
@@ -218,7 +296,29 @@ def kernel_weight(coordinate: Tensor, pixel: int, kernel: str = "bilinear") -> T
 
 
 def to_pixels(coordinate: Tensor, size: int, align_corners: bool = True) -> Tensor:
-    """Normalised coordinate → pixel coordinate, in which pixel centres are 0, 1, … size-1."""
+    """Normalised coordinate → pixel coordinate, in which pixel centres are 0, 1, … size - 1.
+
+    Convention: see the module.
+
+    Parameters
+    ----------
+    coordinate : Tensor
+        x or y, any shape, floating point; or a number.
+    size : int
+        The image's width for x, its height for y, in pixels.
+    align_corners : bool
+        Whether ±1 are the centres (True) or the outer edges (False) of the outermost pixels.
+
+    Returns
+    -------
+    Tensor
+        Of the coordinate's shape and dtype.
+
+    Raises
+    ------
+    TypeError, ValueError
+        One line, where an argument is not one of the allowed.
+    """
     if isinstance(coordinate, Tensor):
         check_tensor("coordinate", coordinate)
     else:

@@ -26,7 +26,15 @@ FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
 def check_tensor(name: str, value: Any) -> None:
-    """Raise a TypeError unless `value` is a dense floating-point tensor."""
+    """Raise a TypeError unless `value` is a dense floating-point tensor.
+
+    Parameters
+    ----------
+    name : str
+        What the message calls it.
+    value : Any
+        What was handed over.
+    """
     if not isinstance(value, Tensor) or value.dtype not in FLOATS:
         raise TypeError(f"{name} must be a floating-point tensor, not {shown(value)}")
     if value.layout is not torch.strided:
@@ -34,7 +42,13 @@ def check_tensor(name: str, value: Any) -> None:
 
 
 def check_same(**tensors: Tensor) -> None:
-    """Raise a ValueError unless two tensors have one dtype and are on one device."""
+    """Raise a ValueError unless two tensors have one dtype and are on one device.
+
+    Parameters
+    ----------
+    **tensors : Tensor
+        Two, by the names that the message calls them.
+    """
     (name, first), (other, second) = tensors.items()
     if first.dtype != second.dtype or first.device != second.device:
         raise ValueError(
@@ -44,13 +58,29 @@ def check_same(**tensors: Tensor) -> None:
 
 
 def check_flag(name: str, value: Any) -> None:
-    """Raise a ValueError unless `value` is True or False."""
+    """Raise a ValueError unless `value` is True or False.
+
+    Parameters
+    ----------
+    name : str
+        What the message calls it.
+    value : Any
+        What was handed over.
+    """
     if value is not True and value is not False:
         raise ValueError(f"{name} must be {flag(value)}, not {shown(value)}")
 
 
 def check_module(name: str, value: Any) -> None:
-    """Raise a TypeError unless `value` is a module."""
+    """Raise a TypeError unless `value` is a module.
+
+    Parameters
+    ----------
+    name : str
+        What the message calls it.
+    value : Any
+        What was handed over.
+    """
     if not isinstance(value, nn.Module):
         kind = f"the class {value.__name__}" if isinstance(value, type) else shown(value)
         raise TypeError(f"{name} must be a torch.nn.Module, not {kind}")
@@ -59,7 +89,17 @@ def check_module(name: str, value: Any) -> None:
 def check_images(
     name: str, images: Any, channels: int | None = None, size: int | None = None
 ) -> None:
-    """Raise unless `images` are (N, C, H, W) floating point, of these channels and this side."""
+    """Raise a TypeError or ValueError unless `images` are (N, C, H, W), floating point.
+
+    Parameters
+    ----------
+    name : str
+        What the message calls them.
+    images : Any
+        What was handed over.
+    channels, size : int | None
+        What C must be, and H and W; None for any.
+    """
     check_tensor(name, images)
     wanted = ("N", channels or "C", size or "H", size or "W")
     wrong = images.ndim != 4 or 0 in images.shape[1:]
@@ -72,7 +112,15 @@ def check_images(
 
 
 def check_fits(images: Tensor, weight: Tensor) -> None:
-    """Raise a ValueError where a layer is elsewhere or, autocast apart, of another dtype."""
+    """Raise a ValueError where a layer is elsewhere or, autocast apart, of another dtype.
+
+    Parameters
+    ----------
+    images : Tensor
+        What the layer shall take.
+    weight : Tensor
+        The layer's.
+    """
     if images.device != weight.device:
         raise ValueError(f"images must be on the network's {weight.device}, not {images.device}")
     if images.dtype != weight.dtype and not torch.is_autocast_enabled(images.device.type):

@@ -19,7 +19,18 @@ def number(
     below: float | None = None,
     most: float | None = None,
 ) -> Rule:
-    """Rule for a finite number within bounds."""
+    """Rule for a finite number within bounds.
+
+    Parameters
+    ----------
+    above, least, below, most : float | None
+        What it must be >, >=, < and <=; None for no such bound.
+
+    Returns
+    -------
+    Rule
+        For `require`.
+    """
     bounds = [f"> {above:g}" if above is not None else None]
     bounds += [f">= {least:g}" if least is not None else None]
     bounds += [f"< {below:g}" if below is not None else None]
@@ -38,7 +49,18 @@ def number(
 
 
 def optional(rule: Rule) -> Rule:
-    """Rule for what another allows, or None."""
+    """Rule for what another allows, or None.
+
+    Parameters
+    ----------
+    rule : Rule
+        The other.
+
+    Returns
+    -------
+    Rule
+        For `require`.
+    """
 
     def either(value: Any) -> str | None:
         allowed = None if value is None else rule(value)
@@ -48,9 +70,22 @@ def optional(rule: Rule) -> Rule:
 
 
 def whole(least: int, most: int | None = None) -> Rule:
-    """Rule for a whole number of at least `least`, and at most `most`."""
+    """Rule for a whole number.
+
+    Parameters
+    ----------
+    least : int
+        What it must be >=.
+    most : int | None
+        What it must be <=; None for what NumPy and PyTorch can count to.
+
+    Returns
+    -------
+    Rule
+        For `require`.
+    """
     allowed = f"a whole number >= {least}" + (f" and <= {most}" if most else "")
-    limit = sys.maxsize if most is None else most  # what NumPy and PyTorch can count to
+    limit = sys.maxsize if most is None else most
 
     def rule(value: Any) -> str | None:
         ok = isinstance(value, int) and not isinstance(value, bool)
@@ -60,7 +95,18 @@ def whole(least: int, most: int | None = None) -> Rule:
 
 
 def choice(*names: str) -> Rule:
-    """Rule for one of `names`."""
+    """Rule for one of some names.
+
+    Parameters
+    ----------
+    *names : str
+        The allowed.
+
+    Returns
+    -------
+    Rule
+        For `require`.
+    """
 
     def rule(value: Any) -> str | None:
         # An array would be compared entry by entry.
@@ -71,12 +117,33 @@ def choice(*names: str) -> Rule:
 
 
 def flag(value: Any) -> str | None:
-    """Rule for True or False."""
+    """Rule for True or False.
+
+    Parameters
+    ----------
+    value : Any
+        What was handed over.
+
+    Returns
+    -------
+    str | None
+        What is allowed if the value is not, else None.
+    """
     return None if isinstance(value, bool) else "True or False"
 
 
 def require(name: str, value: Any, rule: Rule) -> None:
-    """Raise a ValueError of one line unless the rule allows `value`; NumPy's numbers count."""
+    """Raise a ValueError of one line unless the rule allows `value`; NumPy's numbers count.
+
+    Parameters
+    ----------
+    name : str
+        What the message calls it.
+    value : Any
+        What was handed over.
+    rule : Rule
+        Says what is allowed.
+    """
     plain = value
     if isinstance(value, numbers.Real) and not isinstance(value, (int, float)):
         plain = int(value) if isinstance(value, numbers.Integral) else float(value)
@@ -90,7 +157,18 @@ _SHORT.maxstring = _SHORT.maxother = 80
 
 
 def shown(value: Any) -> str:
-    """A value in one short line, for the message of an error."""
+    """A value in one short line, for the message of an error.
+
+    Parameters
+    ----------
+    value : Any
+        What was handed over.
+
+    Returns
+    -------
+    str
+        At most 120 characters; of a tensor or an array its dtype and shape.
+    """
     if hasattr(value, "dtype") and hasattr(value, "shape"):
         return f"a {value.dtype} {type(value).__name__} of shape {tuple(value.shape)}"
     if isinstance(value, int) and abs(value) > 1e40:

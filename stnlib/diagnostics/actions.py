@@ -23,9 +23,16 @@ class Actions:
 
     Parameters
     ----------
-    kind : one of ACTIONS.
-    lr_factor : of the localisation network's steps after an action, over those before.
-    every : steps from one snapshot to the next.
+    kind : str
+        One of ACTIONS.
+    lr_factor : float
+        The localisation network's steps after an action over those before, in (0, 1).
+    every : int
+        Steps from one snapshot to the next.
+    model : nn.Module
+        What snapshots are taken of.
+    optimizer : torch.optim.Optimizer | None
+        Likewise, if there is one.
     """
 
     def __init__(
@@ -45,6 +52,7 @@ class Actions:
 
     @property
     def exhausted(self) -> bool:
+        """Whether it has acted as often as it may."""
         return self.done >= (MOST if self.kind in ("lower", "rollback") else 1)
 
     def healthy(self, step: int) -> None:
@@ -62,6 +70,7 @@ class Actions:
         return f" Done: {back}the localisation network's steps × {self.brake.factor:g}."
 
     def state_dict(self) -> dict[str, Any]:
+        """What was done so far, as plain numbers and names of parameters; no snapshots."""
         held = {id(p) for p in self.brake.parameters}
         names = [name for name, p in self._model.named_parameters() if id(p) in held]
         return {"done": self.done, "factor": self.brake.factor, "held": names}
@@ -94,6 +103,7 @@ class Brake:
 
     @property
     def parameters(self) -> list[nn.Parameter]:
+        """What is held."""
         return [parameter for parameter, _ in self._held]
 
     @torch.no_grad()

@@ -18,9 +18,17 @@ def advice(model: nn.Module, localisation: Iterable[nn.Parameter], rollback: boo
 
     Parameters
     ----------
-    model : whose names the lines use. They need `torch`, `model` and `lr`, the present rate.
-    localisation : the parameters that θ depends on; without any there are no such lines.
-    rollback : whether to name ``on_collapse="rollback"``, too.
+    model : nn.Module
+        Whose names the lines use. They need `torch`, `model` and `lr`, the present rate.
+    localisation : Iterable[nn.Parameter]
+        The parameters that θ depends on; without any there are no such lines.
+    rollback : bool
+        Whether to name ``on_collapse="rollback"``, too.
+
+    Returns
+    -------
+    str
+        Without a line feed at the end.
     """
     lines = [
         "Begin again from before this step, with a tenth of the learning rate for the localisation "

@@ -22,19 +22,27 @@ def step_bound(localisation: nn.Module, images: Tensor, lr: float) -> dict[str, 
 
     Parameters
     ----------
-    localisation : any module whose last two `nn.Linear` make φ and θ.
-    images : (N, C, H, W) float, as it is given them.
-    lr : its own learning rate.
+    localisation : nn.Module
+        Any whose last two `nn.Linear` make φ and θ.
+    images : Tensor
+        (N, C, H, W), floating point, as it is given them.
+    lr : float
+        Its own learning rate, 0 or more.
 
     Returns
     -------
-    Means over images: `theta`, lr (1 + ‖φ‖₁), in half image sides; `phi`, n lr (1 + ‖h‖₁) for n
-    features, the most by which ‖φ‖₁ can change; and `size`, ‖φ‖₁ itself.
+    dict[str, float]
+        Means over images: `theta`, lr (1 + ‖φ‖₁), in half image sides; `phi`, n lr (1 + ‖h‖₁) for
+        n features, the most by which ‖φ‖₁ can change; and `size`, ‖φ‖₁ itself.
 
     Raises
     ------
     TypeError, ValueError
         When there are not two linear layers that run, or an argument is not one of the allowed.
+
+    Convention
+    ----------
+    θ is in normalised coordinates, in which an image is [-1, 1] both ways: 1 is half a side.
     """
     check_module("localisation", localisation)
     check_images("images", images)

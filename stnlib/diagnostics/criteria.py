@@ -18,28 +18,37 @@ class CollapseWarning(UserWarning):
 
 
 class CollapseError(RuntimeError):
-    """Raised at a collapse with ``on_collapse="stop"``."""
+    """A collapse was found where ``on_collapse="stop"``."""
 
 
 @dataclass(frozen=True)
 class Criteria:
     """What counts as a collapse; each is judged on the mean of the last `window` looks.
 
-    Attributes
-    ----------
-    window : looks; at the start there are fewer.
-    coverage_drop : coverage, or the object's, below this share of its highest mean so far.
-    black : share of black output images above this.
-    step : θ moves by more than this a step, in half image sides. Nothing can be learned about
-        where to look while the view jumps about by so much.
-    point : the larger side of the view is below this, in input pixels, for half of the images:
-        each output is then one flat colour. No magnification that shows anything is as strong.
-
-    `coverage_drop` 0, `black` 1, `point` 0 or a huge `step` leave out their kind.
-
     θ that is not finite counts at once, and features that are all zero in a whole window: then θ
     is the same for every image of these batches, and no gradient reaches the localisation network
-    until an image wakes a feature.
+    until an image wakes a feature. `coverage_drop` 0, `black` 1, `point` 0 or a huge `step` leave
+    out their kind.
+
+    Parameters
+    ----------
+    window : int
+        Looks, at least 1; at the start there are fewer.
+    coverage_drop : float
+        Coverage, or the object's, below this share of its highest mean so far; in [0, 1].
+    black : float
+        Share of black output images above this; in [0, 1].
+    step : float
+        θ moves by more than this a step, in half image sides; above 0. Nothing can be learned
+        about where to look while the view jumps about by so much.
+    point : float
+        The larger side of the view is below this, in input pixels, for half of the images; 0 or
+        more. Each output is then one flat colour, as no magnification is that shows anything.
+
+    Raises
+    ------
+    ValueError
+        One line, where a number is out of its range.
     """
 
     window: int = 3
@@ -58,9 +67,18 @@ class Criteria:
 
 @dataclass(frozen=True)
 class Collapse:
-    """A verdict: step, numbers, message and `kind`.
+    """A verdict.
 
-    The kinds are nan, black, leaving, shrinking, point, blind and runaway.
+    Parameters
+    ----------
+    kind : str
+        `nan`, `black`, `leaving`, `shrinking`, `point`, `blind` or `runaway`.
+    step : int
+        The monitor's step at which it was found, from 1.
+    numbers : Mapping[str, float]
+        Some of the QUANTITIES of `stnlib.diagnostics.measures`, means over the window.
+    message : str
+        One line.
     """
 
     kind: str
@@ -84,10 +102,12 @@ class Judge:
         self._wait = self.criteria.window
 
     def state_dict(self) -> dict[str, Any]:
+        """What was seen so far, as plain numbers, lists and dicts."""
         rows = [dict(row) for row in self._rows]
         return {"rows": rows, "best": dict(self._best), "wait": self._wait}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state_dict`."""
         rows = ({name: float(row.get(name, math.nan)) for name in _JUDGED} for row in state["rows"])
         self._rows = deque(rows, maxlen=self.criteria.window)
         self._best = {name: float(state["best"][name]) for name in self._best}

@@ -1,4 +1,12 @@
-"""How much of the image, or of the object in it, a transformer still shows."""
+"""How much of the image, or of the object in it, a transformer still shows.
+
+Convention
+----------
+θ maps points of the *output* to the points of the *input* that they are read from, and a grid holds
+the latter for each pixel of the output. A point is (x, y), x to the right and y down, normalised so
+that either image is [-1, 1] both ways. With ``align_corners=True``, -1 and 1 are the centres of the
+outermost pixels; with False they are the outer edges of the image.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +28,22 @@ def coverage(theta: Tensor) -> Tensor:
     of every crossing of two lines it falls into trapezoids, whose areas are added. For other
     families see `grid_coverage`.
 
+    Convention: see the module.
+
     Parameters
     ----------
-    theta : (N, 6), (N, 2, 3) or (N, 3, 3) float, output to input, normalised coordinates: the
-        image, too, is [-1, 1] both ways.
+    theta : Tensor
+        (N, 6), (N, 2, 3) or (N, 3, 3), floating point, affine.
 
     Returns
     -------
-    (N,) float64 in [0, 1], differentiable; θ that is not finite sees nothing: 0.
+    Tensor
+        (N,) float64 in [0, 1], differentiable; θ that is not finite sees nothing: 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        One line, where θ is of another type or shape, or not affine.
     """
     # Beside a training step an operation costs most at its first use: so few kinds are used here.
     matrix = as_affine(theta).permute(1, 2, 0).contiguous().double()
@@ -76,21 +92,29 @@ def grid_coverage(grid: Tensor) -> Tensor:
 
     Records hold this one, whatever the family: it comes within a pixel's width of `coverage`.
 
+    Convention: see the module.
+
     Parameters
     ----------
-    grid : (N, H, W, 2) float, normalised (x, y); with `align_corners=True` ±1 are the
-        centres of the outermost pixels, otherwise the image's edges.
+    grid : Tensor
+        (N, h, w, 2), floating point, h and w at least 1.
 
     Returns
     -------
-    (N,) float32 in [0, 1]; NaN coordinates count as outside.
+    Tensor
+        (N,) float32 in [0, 1]; NaN coordinates count as outside.
+
+    Raises
+    ------
+    TypeError, ValueError
+        One line, where `grid` is of another type or shape.
     """
     check_grid(grid)
     return (grid.abs() <= 1).all(dim=-1).float().mean(dim=(1, 2))
 
 
 def check_grid(grid: Tensor) -> None:
-    """Raise unless `grid` is (N, H, W, 2), floating point, and of at least one point."""
+    """Raise a TypeError or ValueError unless `grid` is (N, h, w, 2), floating point, not empty."""
     check_tensor("grid", grid)
     if grid.ndim != 4 or grid.shape[-1] != 2 or 0 in grid.shape[1:]:
         raise ValueError(f"grid must have shape (N, H, W, 2), not {tuple(grid.shape)}")
@@ -107,19 +131,30 @@ def object_coverage(
 
     Unlike `coverage`, it does not count empty canvas as seen, and zooming out loses nothing.
 
+    Convention: see the module.
+
     Parameters
     ----------
-    theta : (N, 6), (N, 2, 3) or (N, 3, 3) float, output to input.
-    points : (P, 2) or (N, P, 2) float, points of the object in the input, normalised (x, y) as
-        the grid; or, instead of points,
-    mask : (H, W) for all images, (N, H, W) or (N, 1, H, W), bool or ≥ 0: how much of the object
-        each pixel of the input holds. A pixel counts where its centre is.
-    align_corners : whether ±1 are the centres or the edges of the mask's outermost pixels.
+    theta : Tensor
+        (N, 6), (N, 2, 3) or (N, 3, 3), floating point, affine.
+    points : Tensor | None
+        (P, 2) or (N, P, 2), floating point: points of the object in the input.
+    mask : Tensor | None
+        Instead of points: (H, W) for all images, (N, H, W) or (N, 1, H, W), bool or ≥ 0: how much
+        of the object each pixel of the input holds. A pixel counts where its centre is.
+    align_corners : bool
+        Whether ±1 are the centres (True) or the outer edges (False) of the mask's outermost pixels.
 
     Returns
     -------
-    (N,) float32 in [0, 1]: the share of the object that lies within the output. Where θ cannot
-    be inverted or is not finite, nothing is seen: 0. Where a mask is empty: NaN.
+    Tensor
+        (N,) float32 in [0, 1]: the share of the object that lies within the output. Where θ cannot
+        be inverted or is not finite, nothing is seen: 0. Where a mask is empty: NaN.
+
+    Raises
+    ------
+    TypeError, ValueError
+        One line, where an argument is of another type or shape, or there are not points or a mask.
     """
     n = len(as_affine(theta))
     check_flag("align_corners", align_corners)
@@ -143,7 +178,7 @@ def object_coverage(
 
 
 def check_points(points: Tensor, n: int) -> None:
-    """Raise unless `points` are (P, 2) or (N, P, 2), floating point, P at least 1."""
+    """Raise a TypeError or ValueError unless `points` are (P, 2) or (N, P, 2), floating point."""
     check_tensor("points", points)
     shape = tuple(points.shape)
     if points.ndim not in (2, 3) or shape[-1] != 2 or not shape[-2] or shape[:-2] not in ((), (n,)):
@@ -174,14 +209,23 @@ def _centres(mask: Tensor, align_corners: bool) -> Tensor:
 def footprint(grid: Tensor) -> Tensor:
     """Outline of the sampled region in the input's coordinates.
 
+    Convention: see the module.
+
     Parameters
     ----------
-    grid : (N, H, W, 2) float, normalised (x, y).
+    grid : Tensor
+        (N, h, w, 2), floating point, h and w at least 1.
 
     Returns
     -------
-    (N, 2 (H + W) - 3, 2) float: the grid's border points, clockwise from the top left
-    corner and back to it, ready to be drawn as a line.
+    Tensor
+        (N, 2 (h + w) - 3, 2), of the grid's dtype: its border points, clockwise from the top left
+        corner and back to it, ready to be drawn as a line.
+
+    Raises
+    ------
+    TypeError, ValueError
+        One line, where `grid` is of another type or shape.
     """
     check_grid(grid)
     top, right = grid[:, 0], grid[:, 1:, -1]
@@ -190,7 +234,7 @@ def footprint(grid: Tensor) -> Tensor:
 
 
 def black_share(output: Tensor, images: Tensor | None = None) -> Tensor:
-    """Share of outputs that show nothing of their image, as a scalar.
+    """Share of outputs that show nothing of their image.
 
     Such an output is one flat colour: the 0 that a sampler pads with, or the darkest value of its
     image, both up to 1 % of the image's range. It is above 0 because the clipped sampler's
@@ -199,8 +243,21 @@ def black_share(output: Tensor, images: Tensor | None = None) -> Tensor:
 
     Parameters
     ----------
-    output : (N, C, h, w) float, of a sampler.
-    images : (N, C, H, W) float, what it sampled, in any unit; None for images of the range [0, 1].
+    output : Tensor
+        (N, C, h, w), floating point, of a sampler.
+    images : Tensor | None
+        (N, C, H, W), floating point, what it sampled, in any unit; None for images of the range
+        [0, 1].
+
+    Returns
+    -------
+    Tensor
+        () float32 in [0, 1].
+
+    Raises
+    ------
+    TypeError, ValueError
+        One line, where an argument is of another type or shape.
     """
     check_images("output", output)
     if images is not None:

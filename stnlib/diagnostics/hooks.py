@@ -32,12 +32,32 @@ COARSE = (16, 16)  # points of the grid by which families that are not affine ar
 class ForwardRecord:
     """What one forward pass showed, detached.
 
-    `black`, the share of black output images; `size`, (W, H) of the input images in pixels, None
-    where a sampler of one's own does not tell; `theta` (N, P) or None; `matrix` (N, 2, 3) where
-    the transform is known to be affine, else `grid` (N, h, w, 2); `features` (M, F) that go into
-    the layer that makes θ, with the `weight` and `bias` that it had, copied; None without one.
-    `slope` (M, P) of θ over that layer's output, where something such as a tanh lies between
-    the two and gradients were on; else None.
+    Parameters
+    ----------
+    black : Tensor
+        (), share of black output images.
+    size : tuple[int, int] | None
+        Width and height of the input images in pixels; None where a sampler of one's own does not
+        tell.
+    theta : Tensor | None
+        (N, P), if it was seen.
+    matrix : Tensor | None
+        (N, 2, 3), where the transform is known to be affine.
+    grid : Tensor | None
+        (N, h, w, 2), where it is not.
+    features : Tensor | None
+        (M, F) float32, what goes into the linear layer that makes θ, if one does.
+    weight, bias : Tensor | None
+        (P, F) and (P,), that layer's own, copied.
+    slope : Tensor | None
+        (M, P) float32, of θ over that layer's output, where something such as a tanh lies between
+        the two and gradients were on.
+
+    Convention
+    ----------
+    θ, the matrix and the grid map points of the *output* to points of the *input*. A point is
+    (x, y), x to the right and y down, normalised so that either image is [-1, 1] both ways. Where
+    -1 and 1 are, at centres or edges of the outermost pixels, is as the model has it.
     """
 
     black: Tensor
@@ -60,10 +80,29 @@ def report_sampling(grid: Tensor, output: Tensor, images: Tensor | None = None) 
 
     Parameters
     ----------
-    grid : (N, h, w, 2) float, normalised (x, y).
-    output : (N, C, h, w) float.
-    images : (N, C, H, W), which were sampled; without them a monitor cannot tell that a view has
-        become a point.
+    grid : Tensor
+        (N, h, w, 2), floating point.
+    output : Tensor
+        (N, C, h, w), floating point.
+    images : Tensor | None
+        (N, C, H, W), which were sampled; without them a monitor cannot tell that a view has become
+        a point.
+
+    Returns
+    -------
+    Tensor
+        `output` itself.
+
+    Raises
+    ------
+    TypeError, ValueError
+        One line, where an argument is of another type or shape.
+
+    Convention
+    ----------
+    The grid holds, for each pixel of the *output*, the point (x, y) of the *input* that it is read
+    from, x to the right and y down, normalised so that the input is [-1, 1] both ways. Where -1 and
+    1 are, at centres or edges of the outermost pixels, is as the sampler has it.
     """
     tensors = (grid, output) if images is None else (grid, output, images)
     if has_torch_function(tensors):
@@ -114,17 +153,26 @@ class ForwardProbe:
 
     Parameters
     ----------
-    model : any module; what `torch.compile` returned, too: inside of it nothing can be seen, so
-        before every `every`-th pass the uncompiled module is run as far as its sampler.
-    sampler : which of the model's samplers, in the order in which they run, from 0.
-    every : passes from one look to the next.
-    failed : called with θ when a pass ends by an error between θ and the sampler.
+    model : nn.Module
+        Any; what `torch.compile` returned, too: inside of it nothing can be seen, so before every
+        `every`-th pass the uncompiled module is run as far as its sampler.
+    sampler : int
+        Which of the model's samplers, in the order in which they run, from 0.
+    every : int
+        Passes from one look to the next.
+    failed : Callable[[Tensor], None] | None
+        Called with θ when a pass ends by an error between θ and the sampler.
 
     Attributes
     ----------
-    calls : forward passes with gradients so far.
-    localisation, rest : parameters that θ depends on, none until the first look; the others.
-    layer : the `nn.Linear` that makes θ, None where something else does.
+    record : ForwardRecord | None
+        What the last pass showed; None before the first, and where it was not looked at.
+    calls : int
+        Forward passes with gradients so far.
+    localisation, rest : list[nn.Parameter]
+        Parameters that θ depends on, none until the first look; the others.
+    layer : nn.Linear | None
+        The layer that makes θ, None where something else does.
     """
 
     def __init__(
@@ -301,13 +349,8 @@ def _leaves(tensor: Tensor) -> Iterator[Tensor]:
 def _slope(theta: Tensor, output: Tensor) -> Tensor | None:
     """The slope of θ over a layer's output that it is made of entry by entry, as by a tanh.
 
-    Parameters
-    ----------
-    theta, output : (N, …) and (N, P), with their graph, which stays.
-
-    Returns
-    -------
-    (N, P) float32; None where θ is the output, is of another size, or has no graph.
+    (N, P) float32 for θ (N, …) and the output (N, P), whose graph stays; None where θ is the
+    output, is of another size, or has no graph.
     """
     if not (theta.requires_grad and output.requires_grad and theta.numel() == output.numel()):
         return None

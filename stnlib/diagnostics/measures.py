@@ -48,14 +48,21 @@ def measure(
 
     Parameters
     ----------
-    record : of the step's forward pass.
-    probe : whence it came; its model's weights are those after the step.
-    lr : learning rate of the layer that makes θ.
-    seen_object : `points` or `mask` for `object_coverage`, or nothing.
+    record : ForwardRecord
+        Of the step's forward pass.
+    probe : ForwardProbe
+        Whence it came; its model's weights are those after the step.
+    lr : float | None
+        Learning rate of the layer that makes θ, if it is known.
+    loss : Tensor | float | None
+        A number, or a tensor of one.
+    seen_object : Mapping[str, Any]
+        `points` or `mask` for `object_coverage`, or nothing.
 
     Returns
     -------
-    (14 + 2 P,) float32 on the model's device; NaN for what cannot be measured.
+    Tensor
+        (14 + 2 P,) float32 on the model's device; NaN for what cannot be measured.
     """
     nan = record.black.new_full((), math.nan)
     values = dict.fromkeys(QUANTITIES, nan)
@@ -124,7 +131,20 @@ def _norms(first: list[nn.Parameter], second: list[nn.Parameter], none: Tensor) 
 
 
 def rate_of(parameter: Tensor, optimizer: torch.optim.Optimizer) -> float | None:
-    """Learning rate that an optimiser has for a parameter; None where it has it not."""
+    """Learning rate that an optimiser has for a parameter.
+
+    Parameters
+    ----------
+    parameter : Tensor
+        One of a model's.
+    optimizer : torch.optim.Optimizer
+        Any.
+
+    Returns
+    -------
+    float | None
+        None where the optimiser does not have the parameter.
+    """
     for group in optimizer.param_groups:
         if any(p is parameter for p in group["params"]):
             return float(group["lr"])

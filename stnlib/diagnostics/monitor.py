@@ -57,28 +57,41 @@ class CollapseMonitor:
 
     Parameters
     ----------
-    model : hooked until `detach`, or the end of a ``with`` block; otherwise unchanged.
-    optimizer : its learning rate sets the scale of `step_ratio`; a rollback restores it, too.
-    on_collapse : `warn`; `lower`: from then on the localisation network takes steps `lr_factor`
-        times as large, which is what a lower rate does, whatever groups and schedules there are;
-        `rollback`: back to the last snapshot but one, then `lower` (which alone came too late
-        in trials where θ ran away within ten steps); `stop`: `CollapseError`.
-        Each comes with a `CollapseWarning`: one, or one an action, at most 3.
-    criteria : what counts as a collapse; the kinds that `Criteria` lists.
-    seen_object : for `object_coverage` at each step: a function without arguments that returns a
-        dict with `points` or `mask` (and `align_corners`) for the batch of the last forward pass.
-    lr_factor : above 0, below 1.
-    every : forward passes from one look to the next; by default 1, and 10 for a compiled model.
-    check_every : looks from one judgement to the next; by default 1 on the CPU and 10 elsewhere,
-        because each makes the host wait for the device.
-    snapshot_every : steps from one snapshot to the next; kept in memory, two, for `rollback`.
-    sampler : which of the model's samplers, in the order in which they run, from 0.
+    model : nn.Module
+        Hooked until `detach`, or the end of a ``with`` block; otherwise unchanged.
+    optimizer : torch.optim.Optimizer | None
+        Its learning rate sets the scale of `step_ratio`; a rollback restores it, too.
+    on_collapse : str
+        `warn`; `lower`: from then on the localisation network takes steps `lr_factor` times as
+        large, which is what a lower rate does, whatever groups and schedules there are;
+        `rollback`: back to the last snapshot but one, then `lower` (which alone came too late in
+        trials where θ ran away within ten steps); `stop`: `CollapseError`. Each comes with a
+        `CollapseWarning`: one, or one an action, at most 3.
+    criteria : Criteria | None
+        What counts as a collapse; None for the defaults.
+    seen_object : Callable[[], Mapping[str, Any]] | None
+        For `object_coverage` at each step: returns `points` or `mask` (and `align_corners`) for the
+        batch of the last forward pass.
+    lr_factor : float
+        Above 0, below 1.
+    every : int | None
+        Forward passes from one look to the next; by default 1, and 10 for a compiled model.
+    check_every : int | None
+        Looks from one judgement to the next; by default 1 on the CPU and 10 elsewhere, because
+        each makes the host wait for the device.
+    snapshot_every : int
+        Steps from one snapshot to the next; kept in memory, two, for `rollback`.
+    sampler : int
+        Which of the model's samplers, in the order in which they run, from 0.
 
     Attributes
     ----------
-    trace : a `Trace`, the numbers of each look.
-    collapse : the first `Collapse` found, or None.
-    steps : calls of `step` so far.
+    trace : Trace
+        The numbers of each look.
+    collapse : Collapse | None
+        The first that was found.
+    steps : int
+        Calls of `step` so far.
 
     Raises
     ------
@@ -129,11 +142,20 @@ class CollapseMonitor:
 
         Parameters
         ----------
-        loss : a number or a tensor of one, to be recorded.
+        loss : Tensor | float | None
+            A number or a tensor of one, to be recorded.
 
         Returns
         -------
-        The collapse that was found now, usually None.
+        Collapse | None
+            What was found now, usually None.
+
+        Raises
+        ------
+        ValueError
+            One line: another loss, no forward pass since the last step, or no sampler in it.
+        CollapseError
+            At a collapse with ``on_collapse="stop"``.
         """
         _check_loss(loss)
         if self._probe.calls == self._calls:
@@ -159,7 +181,13 @@ class CollapseMonitor:
         return found
 
     def check(self) -> Collapse | None:
-        """Judge now what was recorded, without waiting until `check_every` looks are there."""
+        """Judge now what was recorded, without waiting until `check_every` looks are there.
+
+        Returns
+        -------
+        Collapse | None
+            What was found now, usually None.
+        """
         pending, self._pending = self._pending, []
         found = None
         for step, values in pending:
@@ -190,7 +218,13 @@ class CollapseMonitor:
         return self.trace.to_frame()
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the trace as a compressed ``.npz``, for `Trace.load`."""
+        """Write the trace as a compressed ``.npz``, for `Trace.load`.
+
+        Parameters
+        ----------
+        path : str | os.PathLike[str]
+            Of the file.
+        """
         self.check()
         self.trace.save(path)
 
@@ -208,7 +242,15 @@ class CollapseMonitor:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from `state_dict`; the model must have been loaded before.
 
-        ValueError, with nothing changed, where `state` is of something else or of another model.
+        Parameters
+        ----------
+        state : Mapping[str, Any]
+            What `state_dict` returned.
+
+        Raises
+        ------
+        ValueError
+            With nothing changed, where `state` is of something else or of another model.
         """
         trace, judge = Trace(), Judge(self._judge.criteria)
         try:

@@ -1,4 +1,11 @@
-"""How far a transformer is from undoing distortions that are known."""
+"""How far a transformer is from undoing distortions that are known.
+
+Convention
+----------
+θ maps points of the *output* to the points of the *input* that they are read from. A point is
+(x, y), x to the right and y down, normalised so that either image is [-1, 1] both ways; -1 and 1
+are the centres of the outermost pixels (``align_corners=True``).
+"""
 
 from __future__ import annotations
 
@@ -15,9 +22,26 @@ SAME = 1e-5  # below, true values differ by rounding alone
 
 
 def through(theta: Tensor, points: Tensor) -> Tensor:
-    """Send points (P, 2) or (N, P, 2) through affine θ, (N, 6) or (N, 2, 3): (N, P, 2).
+    """Where affine θ look for points in the input.
 
-    Points of the output, to where θ looks for them in the input; normalised (x, y).
+    Convention: see the module.
+
+    Parameters
+    ----------
+    theta : Tensor
+        (N, 6), (N, 2, 3) or (N, 3, 3), floating point.
+    points : Tensor
+        (P, 2) or (N, P, 2), points of the output, of θ's dtype.
+
+    Returns
+    -------
+    Tensor
+        (N, P, 2), points of the input, of the same dtype.
+
+    Raises
+    ------
+    TypeError, ValueError
+        One line, where an argument is of another type or shape.
     """
     matrix = as_affine(theta)
     check_points(points, len(matrix))
@@ -28,19 +52,30 @@ def through(theta: Tensor, points: Tensor) -> Tensor:
 def pose_summary(theta: Tensor, truth: Tensor, points: Tensor, size: int) -> dict[str, float]:
     """How far affine θ are from those that would undo each image's distortion.
 
+    Convention: see the module.
+
     Parameters
     ----------
-    theta, truth : (N, 6), (N, 2, 3) or (N, 3, 3) float, predicted and true, output to input.
-    points : (P, 2) float, points of the object where it is upright, normalised (x, y).
-    size : height and width of the input in pixels.
+    theta, truth : Tensor
+        (N, 6), (N, 2, 3) or (N, 3, 3), floating point, predicted and true; N at least 1.
+    points : Tensor
+        (P, 2), floating point, points of the object where it is upright.
+    size : int
+        Height and width of the input in pixels.
 
     Returns
     -------
-    dict with `theta_error`, the root mean square distance in pixels between where θ and where
-    the true θ looks for the object's points; `object_coverage`, its mean over images; and
-    `undone_rotation`, `undone_tx`, `undone_ty` and `undone_scale`, each where its true value
-    differs between images: slopes of the least-squares lines from the true values to the
-    predicted ones, 1 where the distortion is undone, 0 where ignored.
+    dict[str, float]
+        `theta_error`, the root mean square distance in pixels between where θ and where the true θ
+        looks for the object's points; `object_coverage`, its mean over images; and
+        `undone_rotation`, `undone_tx`, `undone_ty` and `undone_scale`, each where its true value
+        differs between images: slopes of the least-squares lines from the true values to the
+        predicted ones, 1 where the distortion is undone, 0 where ignored.
+
+    Raises
+    ------
+    TypeError, ValueError
+        One line, where an argument is not one of the allowed.
     """
     require("size", size, whole(1))
     theta, truth = as_affine(theta).double(), as_affine(truth).double()

@@ -1,4 +1,12 @@
-"""θ of affine transforms, taken apart and summarised."""
+"""θ of affine transforms, taken apart and summarised.
+
+Convention
+----------
+θ maps points of the *output* to the points of the *input* that they are read from. A point is
+(x, y), x to the right and y down, normalised so that either image is [-1, 1] both ways. Where -1
+and 1 are, at centres or edges of the outermost pixels, is as θ was made; nothing here depends on
+it.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +19,24 @@ __all__ = ["as_affine", "decompose", "theta_summary"]
 
 
 def as_affine(theta: Tensor) -> Tensor:
-    """θ as (N, 2, 3), or TypeError or ValueError where it is not that of affine transforms.
+    """θ as two rows of a matrix.
 
-    Whole numbers become float32.
+    Convention: see the module.
+
+    Parameters
+    ----------
+    theta : Tensor
+        (N, 6), (N, 2, 3) or, with last rows 0 0 1, (N, 3, 3); floating point or whole numbers.
+
+    Returns
+    -------
+    Tensor
+        (N, 2, 3), of the same dtype; float32 for whole numbers.
+
+    Raises
+    ------
+    TypeError, ValueError
+        One line, where θ is of another type or shape, or not affine.
     """
     if isinstance(theta, Tensor) and theta.dtype in (torch.int32, torch.int64):
         theta = theta.float()
@@ -40,14 +63,24 @@ def decompose(theta: Tensor) -> dict[str, Tensor]:
     input coordinates, so a scale below 1 magnifies, and a positive rotation samples
     along axes turned from x towards y (clockwise on screen, y pointing down).
 
+    Convention: see the module.
+
     Parameters
     ----------
-    theta : (N, 6), (N, 2, 3) or (N, 3, 3) float, normalised coordinates.
+    theta : Tensor
+        (N, 6), (N, 2, 3) or (N, 3, 3), floating point, affine.
 
     Returns
     -------
-    dict of (N,) tensors: `scale_x`, `scale_y` (negative when mirrored), `scale` (root of
-    the absolute determinant), `rotation` in degrees in (-180, 180], `shear`, `tx`, `ty`.
+    dict[str, Tensor]
+        Each (N,): `scale_x`, `scale_y` (negative when mirrored), `scale` (root of the absolute
+        determinant), `rotation` in degrees in (-180, 180], `shear`, and `tx` and `ty` in half image
+        sides.
+
+    Raises
+    ------
+    TypeError, ValueError
+        One line, where θ is of another type or shape, or not affine.
     """
     matrix = as_affine(theta)
     (a, b, tx), (c, d, ty) = (row.unbind(-1) for row in matrix.unbind(-2))
@@ -71,11 +104,24 @@ def decompose(theta: Tensor) -> dict[str, Tensor]:
 def theta_summary(theta: Tensor) -> dict[str, float]:
     """Mean and standard deviation over images of scale, rotation, shear and translation.
 
+    Convention: see the module.
+
+    Parameters
+    ----------
+    theta : Tensor
+        (N, 6), (N, 2, 3) or (N, 3, 3), floating point, affine; N at least 1.
+
     Returns
     -------
-    dict with ``<quantity>_mean`` and ``<quantity>_std`` for `scale`, `rotation`, `shear`,
-    `tx` and `ty` of `decompose`; the rotation's mean is not circular and means something
-    only away from ±180 degrees.
+    dict[str, float]
+        ``<quantity>_mean`` and ``<quantity>_std`` for `scale`, `rotation`, `shear`, `tx` and `ty`
+        of `decompose`; the rotation's mean is not circular and means something only away from
+        ±180 degrees.
+
+    Raises
+    ------
+    TypeError, ValueError
+        One line, where θ is of another type or shape, or not affine.
     """
     matrix = as_affine(theta)
     if not len(matrix):

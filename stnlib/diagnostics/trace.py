@@ -25,10 +25,12 @@ class Trace:
 
     Attributes
     ----------
-    columns : name → list of float. `step_number` counts the monitor's steps from 1; then the
-        QUANTITIES of `stnlib.diagnostics.measures`; then `theta_mean_0`, …, `theta_std_0`, …,
-        mean and population spread over images of each entry of θ. NaN: not measured.
-    events : (step, kind) of each collapse that was found.
+    columns : dict[str, list[float]]
+        `step_number` counts the monitor's steps from 1; then the QUANTITIES of
+        `stnlib.diagnostics.measures`; then `theta_mean_0`, …, `theta_std_0`, …, mean and population
+        spread over images of each entry of θ. NaN: not measured.
+    events : list[tuple[int, str]]
+        Step and kind of each collapse that was found.
     """
 
     def __init__(self) -> None:
@@ -39,7 +41,25 @@ class Trace:
         return len(next(iter(self.columns.values()), ()))
 
     def append(self, number: int, values: Sequence[float]) -> dict[str, float]:
-        """Add a step's values, in the order of `measure`; return them by name."""
+        """Add a step's values.
+
+        Parameters
+        ----------
+        number : int
+            The monitor's step, from 1.
+        values : Sequence[float]
+            In the order of `stnlib.diagnostics.measures.measure`.
+
+        Returns
+        -------
+        dict[str, float]
+            The values by name, and `step_number`.
+
+        Raises
+        ------
+        ValueError
+            One line, where they are not as many as they should be, or no numbers.
+        """
         more = len(values) - len(QUANTITIES) if isinstance(values, Sequence) else -1
         if more < 0 or more % 2 or not all(isinstance(value, Real) for value in values):
             raise ValueError(
@@ -56,7 +76,23 @@ class Trace:
         return row
 
     def row(self, index: int) -> dict[str, float]:
-        """The numbers of one look, -1 for the last; ValueError where there is no such look."""
+        """The numbers of one look.
+
+        Parameters
+        ----------
+        index : int
+            From 0; -1 is the last.
+
+        Returns
+        -------
+        dict[str, float]
+            By name, as `columns` has them.
+
+        Raises
+        ------
+        ValueError
+            One line, where there is no such look.
+        """
         if not isinstance(index, int) or not -len(self) <= index < len(self):
             raise ValueError(
                 f"index must be a whole number from {-len(self)} to {len(self) - 1}, "
@@ -67,7 +103,17 @@ class Trace:
     def note(self, name: str, value: float) -> None:
         """Add a number of your own to the last look, such as the batch's accuracy.
 
-        ValueError where nothing was looked at yet, `name` is no name or `value` no number.
+        Parameters
+        ----------
+        name : str
+            Of the column.
+        value : float
+            Or what `float` makes one of.
+
+        Raises
+        ------
+        ValueError
+            One line, where nothing was looked at yet, `name` is no name or `value` no number.
         """
         if not isinstance(name, str) or name == EVENTS:
             raise ValueError(f"name must be a string other than {EVENTS}, not {shown(name)}")
@@ -86,7 +132,13 @@ class Trace:
         return pd.DataFrame(self.columns or {"step_number": []}).set_index("step_number")
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write everything as a compressed ``.npz``, whole or not at all."""
+        """Write everything as a compressed ``.npz``, whole or not at all; float32.
+
+        Parameters
+        ----------
+        path : str | os.PathLike[str]
+            Of the file.
+        """
         import numpy as np
 
         _check_path(path)
@@ -101,6 +153,16 @@ class Trace:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Trace:
         """Read what `save` wrote.
+
+        Parameters
+        ----------
+        path : str | os.PathLike[str]
+            Of the file.
+
+        Returns
+        -------
+        Trace
+            A new one.
 
         Raises
         ------
@@ -140,7 +202,18 @@ class Trace:
         return {"columns": columns, "events": list(self.events)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` of another trace returned; ValueError for anything else."""
+        """Take over what another trace has.
+
+        Parameters
+        ----------
+        state : Mapping[str, Any]
+            What `state_dict` returned.
+
+        Raises
+        ------
+        ValueError
+            One line, with nothing changed, where `state` is anything else.
+        """
         try:
             columns = {str(name): [*map(float, c)] for name, c in state["columns"].items()}
             events = [(int(step), str(kind)) for step, kind in state["events"]]

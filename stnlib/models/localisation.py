@@ -16,7 +16,13 @@ THETA_INITS = ("identity", "small_random", "glorot")
 
 
 def glorot(module: nn.Module) -> None:
-    """Glorot-uniform weights and zero biases, Keras's default, in place."""
+    """Glorot-uniform weights and zero biases, Keras's default, in place.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Its `nn.Conv2d` and `nn.Linear` are drawn, in the order of `modules()`.
+    """
     check_module("module", module)
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
@@ -64,25 +70,33 @@ class LocNet(nn.Module):
     φ, the last features, are what the last layer makes θ of. That layer begins with zero weights
     and the identity as bias, so that the transformer begins as the identity whatever the image.
 
+    Convention: see `stnlib.transforms`.
+
     Parameters
     ----------
-    channels : of the input.
-    size : height and width of the input in pixels, at least 28; 22 for `shared`.
-    transform : name of the family in `stnlib.transforms`.
-    kind : one of `LOCNETS`.
-    bound : keeps every parameter of θ within so much of the identity's, by a tanh (see
+    channels : int
+        Of the input.
+    size : int
+        Height and width of the input in pixels, at least 28; 22 for `shared`.
+    transform : str
+        Name of the family in `stnlib.transforms`, which has the meaning of θ's entries.
+    kind : str
+        One of `LOCNETS`.
+    bound : float | None
+        Keeps every parameter of θ within so much of the identity's, by a tanh (see
         `stnlib.transforms.bounded`); None for no bound.
-    theta_init : `identity`; or, for what happens without, `small_random`: the identity as bias
-        but a tenth of Glorot's weights; `glorot`: Glorot's weights and zero bias, as any layer.
-    scale_init : scale of the first view where θ begins as the identity: 0.5 spans half of the
-        image's side, as an output of half the size does pixel by pixel.
-    hidden_scale : factor of what the first dense layer is given, whose initial weights are divided
-        by it: the same function, in which a step of Adam's moves that layer's output so many times
-        as far.
-    shared : the classifier's layers for kind `shared`. They stay the classifier's: parameters,
-        state and learning rate are counted there, and they move to a device with it.
-
-    Shape: (N, channels, size, size) float in [0, 1] → (N, P) float32, P = 6 for affine.
+    theta_init : str
+        `identity`; or, for what happens without, `small_random`: the identity as bias but a tenth
+        of Glorot's weights; `glorot`: Glorot's weights and zero bias, as any layer.
+    scale_init : float
+        Scale of the first view where θ begins as the identity: 0.5 spans half of the image's side,
+        as an output of half the size does pixel by pixel.
+    hidden_scale : float
+        Factor of what the first dense layer is given, whose initial weights are divided by it: the
+        same function, in which a step of Adam's moves that layer's output so many times as far.
+    shared : nn.Module | None
+        The classifier's layers for kind `shared`. They stay the classifier's: parameters, state
+        and learning rate are counted there, and they move to a device with it.
 
     Raises
     ------
@@ -148,12 +162,35 @@ class LocNet(nn.Module):
         return self.family.identity() * self.scale_init
 
     def phi(self, images: Tensor) -> Tensor:
-        """φ, the last features: (N, 50), more for `x4` and `x16`."""
+        """φ, the last features.
+
+        Parameters
+        ----------
+        images : Tensor
+            (N, channels, size, size), floating point, in [0, 1].
+
+        Returns
+        -------
+        Tensor
+            (N, 50); 100 and 200 features for `x4` and `x16`.
+        """
         check_images("images", images, *self._seen)
         check_fits(images, self.theta.weight)
         return self.features(self.shared(images))
 
     def forward(self, images: Tensor) -> Tensor:
+        """θ of each image.
+
+        Parameters
+        ----------
+        images : Tensor
+            (N, channels, size, size), floating point, in [0, 1].
+
+        Returns
+        -------
+        Tensor
+            (N, P), float32 even under autocast; P is 6 for `affine`.
+        """
         phi = self.phi(images)
         with torch.autocast(images.device.type, enabled=False):  # bfloat16 is too coarse for θ
             theta = self.theta(phi.float())

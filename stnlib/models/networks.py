@@ -37,6 +37,18 @@ class _Classifier(nn.Module):
         return self.features[: self.block]
 
     def forward(self, images: Tensor) -> Tensor:
+        """Class scores (logits).
+
+        Parameters
+        ----------
+        images : Tensor
+            (N, channels, size, size), floating point, in [0, 1].
+
+        Returns
+        -------
+        Tensor
+            (N, classes).
+        """
         check_images("images", images, *self._seen)
         check_fits(images, cast(nn.Conv2d, self.features[0]).weight)
         return self.head(self.features(images))
@@ -47,11 +59,17 @@ class CMNet(_Classifier):
 
     Parameters
     ----------
-    channels, size, classes : of the images and their labels.
-    hidden : units of the first dense layer; 256 in the paper.
-    dropout : probability before the last layer; 0 in the paper.
+    channels, size, classes : int
+        Of the images (height and width in pixels) and their labels.
+    hidden : int
+        Units of the first dense layer; 256 in the paper.
+    dropout : float
+        Probability before the last layer, in [0, 1]; 0 in the paper.
 
-    Shape: (N, channels, size, size) float in [0, 1] → (N, classes) float.
+    Raises
+    ------
+    ValueError
+        One line, where an argument is not one of the allowed or `size` is too small.
     """
 
     block = 3
@@ -94,11 +112,17 @@ class C10Net(_Classifier):
 
     Parameters
     ----------
-    channels, size, classes : of the images and their labels.
-    hidden : units of the first dense layer; 512 in the paper.
-    dropout : probability before the last layer; 0 in the paper.
+    channels, size, classes : int
+        Of the images (height and width in pixels) and their labels.
+    hidden : int
+        Units of the first dense layer; 512 in the paper.
+    dropout : float
+        Probability before the last layer, in [0, 1]; 0 in the paper.
 
-    Shape: (N, channels, size, size) float in [0, 1] → (N, classes) float.
+    Raises
+    ------
+    ValueError
+        One line, where an argument is not one of the allowed or `size` is too small.
     """
 
     block = 5
@@ -133,7 +157,15 @@ class C10Net(_Classifier):
 
 
 class STN(nn.Module):
-    """A classifier behind a spatial transformer; the paper's STN is a baseline so led."""
+    """A classifier behind a spatial transformer; the paper's STN is a baseline so led.
+
+    Parameters
+    ----------
+    transformer : SpatialTransformer
+        Images to images.
+    classifier : nn.Module
+        Images of the transformer's output size to class scores.
+    """
 
     def __init__(self, transformer: SpatialTransformer, classifier: nn.Module) -> None:
         super().__init__()
@@ -143,6 +175,18 @@ class STN(nn.Module):
         self.classifier = classifier
 
     def forward(self, images: Tensor) -> Tensor:
+        """Class scores (logits).
+
+        Parameters
+        ----------
+        images : Tensor
+            (N, C, H, W), floating point, as the transformer takes them.
+
+        Returns
+        -------
+        Tensor
+            (N, classes).
+        """
         return self.classifier(self.transformer(images))
 
 
@@ -175,15 +219,32 @@ def build(
 
     Parameters
     ----------
-    name : `baseline` (Table II or III), `stn` (Table I before it), `stn_frozen` (its
-        transformer stays the identity), `baseline_wide` (a baseline whose first dense layer
-        is widened to the parameter count of the STN, to less than one unit); `oracle` and
-        `crop` are baselines, whose images are prepared (`stnlib.data.distorted.VIEWS`).
-    channels, size, classes : of the images (height and width in pixels) and labels.
-    transform, output_size, padding, sampler : of the transformer; size in pixels.
-    dropout : of the classifier.
-    classifier : `cm` (Table II, Cluttered MNIST) or `c10` (Table III, CIFAR-10).
-    locnet, bound, theta_init, scale_init, hidden_scale : of the `LocNet`.
+    name : str
+        `baseline` (Table II or III), `stn` (Table I before it), `stn_frozen` (its transformer stays
+        the identity), `baseline_wide` (a baseline whose first dense layer is widened to the
+        parameter count of the STN, to less than one unit); `oracle` and `crop` are baselines, whose
+        images are prepared (`stnlib.data.distorted.VIEWS`).
+    channels, size, classes : int
+        Of the images (height and width in pixels) and their labels.
+    transform, padding, sampler : str
+        Of the `SpatialTransformer`.
+    output_size : int | None
+        Height and width in pixels of what the classifier sees; None for `size`.
+    dropout : float
+        Of the classifier.
+    classifier : str
+        `cm` (Table II, Cluttered MNIST) or `c10` (Table III, CIFAR-10).
+    locnet, theta_init : str
+        Kind of the `LocNet`, and how its last layer begins.
+    bound : float | None
+        Of the `LocNet`.
+    scale_init, hidden_scale : float
+        Of the `LocNet`.
+
+    Returns
+    -------
+    nn.Module
+        A classifier, or an `STN` for names that begin with `stn`.
 
     Raises
     ------
@@ -230,6 +291,17 @@ def _width_to_match(locnet: nn.Module, kind: type[CMNet | C10Net], size: int, cl
 
 
 def count_parameters(module: nn.Module) -> int:
-    """Number of weights and biases, trained or not."""
+    """Number of weights and biases, trained or not.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Any.
+
+    Returns
+    -------
+    int
+        0 or more.
+    """
     check_module("module", module)
     return sum(p.numel() for p in module.parameters())

@@ -21,23 +21,32 @@ class SpatialTransformer(nn.Module):
 
     Parameters
     ----------
-    localisation : any module that maps (N, C, H, W) images to (N, P) parameters.
-    transform : name of the family that they parametrise; P is its `n_parameters`.
-    output_size : (height, width) of the output in pixels, None for the input's.
-    padding : `zeros`, `border` or `reflection`: what lies outside of the image.
-    sampler : `bilinear` (PyTorch's), `clipped` (the historical one), or a function of
+    localisation : nn.Module
+        Maps (N, C, H, W) images to θ, (N, P), floating point.
+    transform : str
+        Name of the family that θ parametrises; P is its `n_parameters`.
+    output_size : tuple[int, int] | None
+        Height and width of the output in pixels; None for the input's.
+    padding : str
+        `zeros`, `border` or `reflection`: what lies outside of the image.
+    sampler : str | Callable[..., Tensor]
+        `bilinear` (PyTorch's), `clipped` (the historical one), or a function of
         `stnlib.sampler`'s kind.
-    align_corners : True places ±1 on the centres of the outermost pixels, as the
-        paper's grid does; False on the image's edges, as is PyTorch's default.
-
-    Shape: (N, C, H, W) float → (N, C, *output_size) of the same dtype. θ, the grid and
-    the sampling are float32 even under autocast: bfloat16 has 128 steps in [0.5, 1).
+    align_corners : bool
+        True as in the paper; False as is PyTorch's default.
 
     Raises
     ------
     TypeError, ValueError
         One line: an argument that is not one of the allowed; in a forward pass images of another
         shape or type, or θ that is of another shape or not finite.
+
+    Convention
+    ----------
+    θ maps points of the *output* to the points of the *input* that they are read from. A point is
+    (x, y), x to the right and y down, normalised so that either image is [-1, 1] both ways. With
+    ``align_corners=True``, -1 and 1 are the centres of the outermost pixels; with False they are
+    the outer edges of the image.
     """
 
     def __init__(
@@ -70,9 +79,16 @@ class SpatialTransformer(nn.Module):
     def locate(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """θ and the sampling grid that it gives.
 
+        Parameters
+        ----------
+        images : Tensor
+            (N, C, H, W), floating point.
+
         Returns
         -------
-        theta : (N, P) float32, and grid : (N, H, W, 2) float32, normalised (x, y).
+        tuple[Tensor, Tensor]
+            θ (N, P) and the grid (N, h, w, 2) of the output's pixels, float32 even under autocast:
+            bfloat16 has 128 steps in [0.5, 1).
         """
         check_images("images", images)
         theta = self.localisation(images)
@@ -83,7 +99,20 @@ class SpatialTransformer(nn.Module):
             return theta, self.family.grid(theta, (height, width), align_corners=self.align_corners)
 
     def sample(self, images: Tensor, grid: Tensor) -> Tensor:
-        """Sample `images` at `grid`, in float32."""
+        """Sample `images` at `grid`, in float32.
+
+        Parameters
+        ----------
+        images : Tensor
+            (N, C, H, W), floating point.
+        grid : Tensor
+            (N, h, w, 2), float32.
+
+        Returns
+        -------
+        Tensor
+            (N, C, h, w), of the images' dtype.
+        """
         sampler = self.sampler if callable(self.sampler) else SAMPLERS[self.sampler]
         with torch.autocast(images.device.type, enabled=False):
             output = sampler(
@@ -92,4 +121,16 @@ class SpatialTransformer(nn.Module):
         return output.to(images.dtype)
 
     def forward(self, images: Tensor) -> Tensor:
+        """What the transformer shows of each image.
+
+        Parameters
+        ----------
+        images : Tensor
+            (N, C, H, W), floating point.
+
+        Returns
+        -------
+        Tensor
+            (N, C, h, w), of the images' dtype; h and w are `output_size`, by default H and W.
+        """
         return self.sample(images, self.locate(images)[1])

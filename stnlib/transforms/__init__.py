@@ -1,7 +1,6 @@
 """θ → grid: the families of transforms, their identities, matrices, composition and inverses.
 
-Everything maps coordinates of the *output* to coordinates of the *input*, in normalised (x, y)
-with x to the right and y down. ``FAMILIES`` in order of their degrees of freedom:
+`FAMILIES` in order of their degrees of freedom:
 
 ============ == =================================== ==========================================
 name         P  θ                                   matrix, rows separated by ";"
@@ -16,6 +15,13 @@ tps          32 dx, dy of 16 control points         none: a thin-plate spline
 
 A similarity is written with a and b, not with s and α: so the matrix is linear in θ, the scale
 cannot turn negative, no angle wraps around, and the gradient does not vanish at s = 0.
+
+Convention
+----------
+θ maps points of the *output* to the points of the *input* that they are read from. A point is
+(x, y), x to the right and y down, normalised so that either image is [-1, 1] both ways. With
+``align_corners=True``, -1 and 1 are the centres of the outermost pixels; with False they are the
+outer edges of the image.
 """
 
 from __future__ import annotations
@@ -86,6 +92,22 @@ FAMILIES: dict[str, Family] = {
 
 
 def family(name: str) -> Family:
-    """The family of that name; ValueError naming the allowed ones if there is none."""
+    """The family of that name.
+
+    Parameters
+    ----------
+    name : str
+        One of `FAMILIES`.
+
+    Returns
+    -------
+    Family
+        Shared: a family has no state.
+
+    Raises
+    ------
+    ValueError
+        One line that names the allowed, where there is no such family.
+    """
     require("family", name, choice(*FAMILIES))
     return FAMILIES[name]

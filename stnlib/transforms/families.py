@@ -27,6 +27,15 @@ class Family:
     θ has shape (N, P) everywhere, is floating point and is checked: another type is a TypeError, a
     wrong shape or a value that is not finite a ValueError. Half-precision θ is taken to float32
     first.
+
+    Convention: see `stnlib.transforms`.
+
+    Parameters
+    ----------
+    name : str
+        What errors call it.
+    neutral : tuple[float, ...]
+        θ of the identity: P finite numbers.
     """
 
     name: str
@@ -40,6 +49,7 @@ class Family:
 
     @property
     def n_parameters(self) -> int:
+        """P, the number of entries of θ."""
         return len(self.neutral)
 
     def identity(self) -> Tensor:
@@ -47,27 +57,119 @@ class Family:
         return torch.tensor(self.neutral)
 
     def constrain(self, theta: Tensor) -> Tensor:
-        """θ after its bounds, if the family has any: (N, P)."""
+        """θ after its bounds, if the family has any.
+
+        Parameters
+        ----------
+        theta : Tensor
+            (N, P), floating point, finite.
+
+        Returns
+        -------
+        Tensor
+            (N, P), at least float32.
+        """
         return self.check(theta)
 
     def grid(self, theta: Tensor, size: tuple[int, int], align_corners: bool = True) -> Tensor:
-        """Where each pixel of an output of ``size`` (H, W) is read in the input: (N, H, W, 2)."""
+        """Where each pixel of the output is read in the input.
+
+        Parameters
+        ----------
+        theta : Tensor
+            (N, P), floating point, finite.
+        size : tuple[int, int]
+            Height and width of the output in pixels, at least 1.
+        align_corners : bool
+            Whether ±1 are the centres (True) or the outer edges (False) of the outermost pixels.
+
+        Returns
+        -------
+        Tensor
+            (N, H, W, 2), at least float32.
+        """
         raise NotImplementedError
 
     def matrix(self, theta: Tensor) -> Tensor:
-        """The transforms as matrices from output to input points: (N, 3, 3)."""
+        """The transforms as matrices.
+
+        Parameters
+        ----------
+        theta : Tensor
+            (N, P), floating point, finite.
+
+        Returns
+        -------
+        Tensor
+            (N, 3, 3), from points of the output to points of the input.
+
+        Raises
+        ------
+        ValueError
+            Where the family has no matrix.
+        """
         raise ValueError(f"family {self.name} has no matrix")
 
     def control_points(self, theta: Tensor) -> Tensor:
-        """Where the control points are read in the input: (N, K, 2)."""
+        """Where the control points are read in the input.
+
+        Parameters
+        ----------
+        theta : Tensor
+            (N, P), floating point, finite.
+
+        Returns
+        -------
+        Tensor
+            (N, K, 2), row by row.
+
+        Raises
+        ------
+        ValueError
+            Where the family has no control points.
+        """
         raise ValueError(f"family {self.name} has no control points")
 
     def from_matrix(self, matrix: Tensor) -> Tensor:
-        """θ (N, P) that gives the matrices (N, 3, 3); ValueError if there is none."""
+        """θ that gives these matrices.
+
+        Parameters
+        ----------
+        matrix : Tensor
+            (N, 3, 3), floating point; a multiple of a matrix is the same transform.
+
+        Returns
+        -------
+        Tensor
+            (N, P), of the matrix's dtype.
+
+        Raises
+        ------
+        TypeError, ValueError
+            One line, where `matrix` is of another type or shape, or no θ gives it.
+        """
         raise ValueError(f"family {self.name} cannot be made from a matrix")
 
     def check(self, theta: Tensor) -> Tensor:
-        """Return θ in at least float32, or raise TypeError or ValueError."""
+        """Return θ in at least float32.
+
+        Parameters
+        ----------
+        theta : Tensor
+            What was handed over.
+
+        Returns
+        -------
+        Tensor
+            (N, P), float32 or float64.
+
+        Raises
+        ------
+        TypeError
+            Where θ is no dense floating-point tensor.
+        NonFiniteError, ValueError
+            Where θ has infinities or NaN; where it has another shape.
+        """
         check_tensor("theta", theta)
         if theta.ndim != 2 or theta.shape[1] != self.n_parameters:
             raise ValueError(
@@ -83,11 +185,27 @@ class Family:
 
 @dataclass(frozen=True)
 class PlanarFamily(Family):
-    """A family whose transforms are matrices; ``entries`` gives the nine, row by row."""
+    """A family whose transforms are matrices.
+
+    Convention: see `stnlib.transforms`.
+
+    Parameters
+    ----------
+    name : str
+        What errors call it.
+    neutral : tuple[float, ...]
+        θ of the identity: P finite numbers.
+    entries : Callable[..., tuple[Tensor, ...]]
+        Makes the nine entries, row by row, of P columns of θ and of `one` and `zero`; each (N,).
+    positions : tuple[int, ...]
+        Where in the flattened matrix each entry of θ stands.
+    affine : bool
+        Whether every last row is 0 0 1.
+    """
 
     entries: Callable[..., tuple[Tensor, ...]]
-    positions: tuple[int, ...]  # where in the flattened matrix each parameter stands
-    affine: bool = True  # whether every last row is 0 0 1
+    positions: tuple[int, ...]
+    affine: bool = True
 
     def matrix(self, theta: Tensor) -> Tensor:
         theta = self.constrain(theta)
@@ -115,7 +233,21 @@ class PlanarFamily(Family):
 
 @dataclass(frozen=True)
 class BoundedFamily(Family):
-    """Another family with every parameter held within ``limit`` of its identity, by a tanh."""
+    """Another family with every parameter held near its identity, by a tanh; see `bounded`.
+
+    Convention: see `stnlib.transforms`.
+
+    Parameters
+    ----------
+    name : str
+        What errors call it.
+    neutral : tuple[float, ...]
+        θ of the identity: P finite numbers.
+    base : Family
+        The other family.
+    limit : tuple[float, ...]
+        How far each entry of θ may be from the identity's: P positive numbers.
+    """
 
     base: Family
     limit: tuple[float, ...]
@@ -144,10 +276,27 @@ class BoundedFamily(Family):
 
 
 def bounded(family: Family, limit: float | Sequence[float]) -> BoundedFamily:
-    """The family with θ kept within ``limit`` (one number, or one a parameter) of the identity.
+    """The family with θ kept within `limit` of the identity.
 
     θ ↦ identity + limit · tanh((θ - identity) / limit): the same identity and, near it, the same
-    θ and the same step sizes; far from it, no gradient. ValueError if a limit is not positive.
+    θ and the same step sizes; far from it, no gradient.
+
+    Parameters
+    ----------
+    family : Family
+        Any.
+    limit : float | Sequence[float]
+        A positive number, or one for each entry of θ.
+
+    Returns
+    -------
+    BoundedFamily
+        With the same identity.
+
+    Raises
+    ------
+    TypeError, ValueError
+        One line, where an argument is not one of the allowed.
     """
     if not isinstance(family, Family):
         raise TypeError(f"family must be a Family, as of stnlib.transforms, not {shown(family)}")

@@ -1,9 +1,11 @@
 """3×3 matrices of the planar families, and grids made from them.
 
-A matrix M maps a point of the *output* to the point of the *input* that it is read from:
-(x, y, w) = M (X, Y, 1), then divided by w. Coordinates are normalised: (x, y), x to the right,
-y down, -1 and 1 at the centres (``align_corners=True``) or the outer edges (False) of the corner
-pixels.
+Convention
+----------
+A matrix M maps a point (X, Y) of the *output* to the point (x, y) of the *input* that it is read
+from: (x w, y w, w) = M (X, Y, 1). x is to the right and y down, normalised so that either image is
+[-1, 1] both ways. With ``align_corners=True``, -1 and 1 are the centres of the outermost pixels;
+with False they are the outer edges of the image.
 """
 
 from __future__ import annotations
@@ -32,10 +34,30 @@ def base_grid(
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
 ) -> Tensor:
-    """Centres of the output's pixels: (H, W, 2), the identity's grid.
+    """Centres of the output's pixels, the identity's grid.
 
-    Raises ValueError if the size is not two positive whole numbers, or another argument not one
-    of the allowed.
+    Convention: see the module.
+
+    Parameters
+    ----------
+    size : tuple[int, int]
+        Height and width in pixels, at least 1.
+    align_corners : bool
+        Whether ±1 are the centres (True) or the outer edges (False) of the outermost pixels.
+    dtype : torch.dtype | None
+        Floating point; None for PyTorch's default.
+    device : torch.device | str | None
+        None for PyTorch's default.
+
+    Returns
+    -------
+    Tensor
+        (H, W, 2), normalised (x, y); 0 along a side of one pixel.
+
+    Raises
+    ------
+    ValueError
+        One line, where an argument is not one of the allowed.
     """
     check_size(size)
     check_flag("align_corners", align_corners)
@@ -54,7 +76,27 @@ def _axis(n: int, align_corners: bool, **kind: Any) -> Tensor:
 
 
 def apply(matrix: Tensor, points: Tensor) -> Tensor:
-    """Map points (..., 2) by each of the matrices (N, 3, 3): (N, ..., 2)."""
+    """Map all points by each of the matrices.
+
+    Convention: see the module.
+
+    Parameters
+    ----------
+    matrix : Tensor
+        (N, 3, 3), floating point.
+    points : Tensor
+        (..., 2), floating point, points of the output.
+
+    Returns
+    -------
+    Tensor
+        (N, ..., 2), points of the input; w is held at least 1e-6 from 0, the horizon.
+
+    Raises
+    ------
+    TypeError, ValueError
+        One line, where an argument is of another type or shape.
+    """
     check_matrix(matrix, "matrix")
     check_tensor("points", points)
     if points.ndim < 1 or points.shape[-1] != 2:
@@ -67,11 +109,34 @@ def apply(matrix: Tensor, points: Tensor) -> Tensor:
 def matrix_grid(
     matrix: Tensor, size: tuple[int, int], align_corners: bool = True, *, affine: bool = False
 ) -> Tensor:
-    """Where each pixel of an output of ``size`` (H, W) is read: (N, H, W, 2).
+    """Where each pixel of the output is read.
 
-    The same as ``apply`` to the base grid, but cheaper: each coordinate is a term of the column
+    The same as `apply` to the base grid, but cheaper: each coordinate is a term of the column
     plus a term of the row. And no matrix product, which autocast would turn into bfloat16, 128
-    steps in [0.5, 1). With ``affine`` the caller knows that the last rows are 0 0 1.
+    steps in [0.5, 1).
+
+    Convention: see the module.
+
+    Parameters
+    ----------
+    matrix : Tensor
+        (N, 3, 3), floating point.
+    size : tuple[int, int]
+        Height and width of the output in pixels, at least 1.
+    align_corners : bool
+        Whether ±1 are the centres (True) or the outer edges (False) of the outermost pixels.
+    affine : bool
+        Whether the caller knows that the last rows are 0 0 1, which saves the division.
+
+    Returns
+    -------
+    Tensor
+        (N, H, W, 2), of the matrix's dtype.
+
+    Raises
+    ------
+    TypeError, ValueError
+        One line, where an argument is not one of the allowed.
     """
     check_matrix(matrix, "matrix")
     check_size(size)
@@ -90,10 +155,27 @@ def _divide(u: Tensor, v: Tensor, w: Tensor) -> Tensor:
 
 
 def compose(first: Tensor, second: Tensor) -> Tensor:
-    """One matrix for transforming an image by ``first`` and the result by ``second``.
+    """One matrix for transforming an image by `first` and the result by `second`.
 
     Matrices map output to input, so this is ``first @ second``: the second's output point is
-    taken to the first's output, and that to the input. Shapes (N, 3, 3); N or 1 on either side.
+    taken to the first's output, and that to the input.
+
+    Convention: see the module.
+
+    Parameters
+    ----------
+    first, second : Tensor
+        (N, 3, 3), of one floating-point dtype; either may be (1, 3, 3).
+
+    Returns
+    -------
+    Tensor
+        (N, 3, 3), of the same dtype.
+
+    Raises
+    ------
+    TypeError, ValueError
+        One line, where an argument is of another type or shape.
     """
     check_matrix(first, "first")
     check_matrix(second, "second")
@@ -106,7 +188,25 @@ def compose(first: Tensor, second: Tensor) -> Tensor:
 
 
 def invert(matrix: Tensor) -> Tensor:
-    """The matrices that undo these: (N, 3, 3). ValueError if one of them is singular."""
+    """The matrices that undo these.
+
+    Convention: see the module.
+
+    Parameters
+    ----------
+    matrix : Tensor
+        (N, 3, 3), floating point.
+
+    Returns
+    -------
+    Tensor
+        (N, 3, 3), of the same dtype, from input to output.
+
+    Raises
+    ------
+    TypeError, ValueError
+        One line, where `matrix` is of another type or shape, or one of them is singular.
+    """
     check_matrix(matrix, "matrix")
     wide = matrix if matrix.dtype in (torch.float32, torch.float64) else matrix.float()
     inverse, info = torch.linalg.inv_ex(wide)
@@ -140,7 +240,7 @@ def _check_device(device: torch.device | str | None) -> None:
 
 
 def check_matrix(matrix: Tensor, name: str) -> None:
-    """Raise unless `matrix` is (N, 3, 3), floating point."""
+    """Raise a TypeError or ValueError unless `matrix` is (N, 3, 3), floating point."""
     check_tensor(name, matrix)
     if matrix.ndim != 3 or matrix.shape[1:] != (3, 3):
         raise ValueError(f"{name} must have shape (N, 3, 3), not {tuple(matrix.shape)}")

@@ -25,9 +25,21 @@ __all__ = ["SplineFamily", "spline_family"]
 
 @dataclass(frozen=True)
 class SplineFamily(Family):
-    """θ (N, 2K): displacements (dx, dy) of the control points, point by point, row by row."""
+    """θ (N, 2K): displacements (dx, dy) of the control points, point by point, row by row.
 
-    points: tuple[int, int] = (4, 4)  # rows and columns of control points
+    Convention: see `stnlib.transforms`.
+
+    Parameters
+    ----------
+    name : str
+        What errors call it.
+    neutral : tuple[float, ...]
+        θ of the identity: 2 K zeros.
+    points : tuple[int, int]
+        Rows and columns of control points; K is their product.
+    """
+
+    points: tuple[int, int] = (4, 4)
 
     def control_points(self, theta: Tensor) -> Tensor:
         theta = self.constrain(theta)
@@ -43,7 +55,23 @@ class SplineFamily(Family):
         return base + shift.reshape(-1, *size, 2)
 
     def from_matrix(self, matrix: Tensor) -> Tensor:
-        """θ of an affine matrix, which a spline repeats exactly."""
+        """θ of an affine matrix, which a spline repeats exactly.
+
+        Parameters
+        ----------
+        matrix : Tensor
+            (N, 3, 3), floating point, with last rows 0 0 1.
+
+        Returns
+        -------
+        Tensor
+            (N, 2K), of the matrix's dtype.
+
+        Raises
+        ------
+        TypeError, ValueError
+            One line, where `matrix` is of another type or shape, or is not affine.
+        """
         matrices.check_matrix(matrix, "matrix")
         fixed = matrices.base_grid(self.points, dtype=matrix.dtype, device=matrix.device)
         if (matrix[:, 2, :2] != 0).any():
@@ -52,7 +80,25 @@ class SplineFamily(Family):
 
 
 def spline_family(rows: int = 4, columns: int = 4, name: str = "tps") -> SplineFamily:
-    """A thin-plate-spline family with rows × columns control points, at least 2 × 2."""
+    """A thin-plate-spline family with rows × columns control points.
+
+    Parameters
+    ----------
+    rows, columns : int
+        At least 2.
+    name : str
+        What errors call it.
+
+    Returns
+    -------
+    SplineFamily
+        Its θ has 2 · rows · columns entries.
+
+    Raises
+    ------
+    TypeError, ValueError
+        One line, where an argument is not one of the allowed.
+    """
     require("rows", rows, whole(2))
     require("columns", columns, whole(2))
     return SplineFamily(name, (0.0,) * (2 * rows * columns), (rows, columns))
