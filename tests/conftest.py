@@ -4,6 +4,7 @@ import signal
 from dataclasses import replace
 
 import pytest
+import torch
 
 from stnlib.data import catalogue
 from stnlib.training.config import RunConfig
@@ -13,6 +14,18 @@ from stnlib.training.config import RunConfig
 def ctrl_c():
     """Ctrl-C reaches what tests start: a shell's background jobs, and so CI's, may ignore it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(params=["cpu", *(["cuda"] if torch.cuda.is_available() else [])])
+def device(request):
+    """Each kind of device that is there."""
+    return torch.device(request.param)
+
+
+@pytest.fixture(params=["float32", "float64", "float16", "bfloat16"])
+def dtype(request):
+    """Each number format that the layer takes."""
+    return getattr(torch, request.param)
 
 
 @pytest.fixture

@@ -1,0 +1,100 @@
+"""The layer on every device, in every number format and compiled, against plain float64."""
+
+import os
+import shutil
+
+import pytest
+import torch
+from torch import nn
+
+from stnlib.models import SpatialTransformer
+from stnlib.sampler import sample, sample_clipped, sample_loop, sample_native
+from stnlib.transforms import FAMILIES
+
+REFERENCE = {sample: sample_loop, sample_native: sample_loop, sample_clipped: sample_clipped}
+COMPILERS = ("g++", "clang++", "cl", os.environ.get("CXX", "c++"))
+
+
+def draw(*shape, device="cpu", dtype=torch.float64, seed=0):
+    """Numbers in [0, 1), the same on every device."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(*shape, generator=generator, dtype=torch.float64).to(device, dtype)
+
+
+def crooked(transform, **kind):
+    """θ near the identity, two of them."""
+    neutral = FAMILIES[transform].identity().to(**kind)
+    return neutral + 0.2 * (draw(2, len(neutral), seed=1, **kind) - 0.5)
+
+
+def assert_near(found, expected, dtype, units=8.0):
+    """Equal to some units in the last place that `dtype`, or at best float32, has for 1."""
+    eps = max(torch.finfo(dtype).eps, torch.finfo(torch.float32).eps)
+    torch.testing.assert_close(found.double().cpu(), expected, rtol=0, atol=units * eps)
+
+
+@pytest.mark.parametrize("method", REFERENCE, ids=lambda f: f.__name__)
+def test_a_sampler_works_on_every_device_and_in_every_format(method, device, dtype):
+    image = draw(2, 3, 5, 6, device=device, dtype=dtype)
+    grid = 1.4 * draw(2, 4, 3, 2, device=device, dtype=dtype) - 0.7
+    output = method(image, grid)
+    assert (output.device.type, output.dtype) == (device.type, dtype)
+    expected = REFERENCE[method](image.double().cpu(), grid.double().cpu())
+    assert_near(output, expected, dtype)
+
+
+@pytest.mark.parametrize("transform", FAMILIES)
+def test_a_grid_is_made_on_every_device_and_of_every_format(transform, device, dtype):
+    theta = crooked(transform, device=device, dtype=dtype)
+    grid = FAMILIES[transform].grid(theta, (4, 5))
+    wide = dtype if dtype is torch.float64 else torch.float32
+    assert (grid.device.type, grid.dtype) == (device.type, wide)
+    assert_near(grid, FAMILIES[transform].grid(theta.double().cpu(), (4, 5)), wide)
+
+
+class Constant(nn.Module):
+    """A localisation that always says the same."""
+
+    def __init__(self, theta):
+        super().__init__()
+        self.theta = nn.Parameter(theta)
+
+    def forward(self, images):
+        return self.theta
+
+
+def test_the_layer_has_the_equations_value_and_gradient_in_every_format(device, dtype):
+    images = draw(2, 3, 6, 6, device=device, dtype=dtype).requires_grad_()
+    layer = SpatialTransformer(Constant(crooked("affine", device=device, dtype=dtype)))
+    output = layer(images)
+    assert (output.device.type, output.dtype) == (device.type, dtype)
+    gradients = torch.autograd.grad(output.double().sum(), (images, layer.localisation.theta))
+
+    plain = [t.detach().double().cpu() for t in (images, layer.localisation.theta)]
+    plain = [t.requires_grad_() for t in plain]
+    expected = sample_loop(plain[0], FAMILIES["affine"].grid(plain[1], (6, 6)))
+    # Halves are rounded once, at the end: a grid of halves would be off by several units.
+    assert_near(output, expected.detach(), dtype, units=8 if dtype.itemsize > 2 else 0.51)
+    for found, true in zip(gradients, torch.autograd.grad(expected.sum(), plain), strict=True):
+        assert found.dtype == dtype
+        assert_near(found, true, dtype, units=8 * true.abs().max().item())
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # PyTorch warns itself
+@pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="needs a C++ compiler")
+def test_compiled_the_layer_has_the_same_value_and_gradient(device):
+    torch.manual_seed(0)
+    layer = SpatialTransformer(nn.Sequential(nn.Flatten(), nn.Linear(64, 6))).to(device)
+    with torch.no_grad():
+        layer.localisation[1].bias += FAMILIES["affine"].identity().to(device)
+    images = draw(2, 1, 8, 8, device=device, dtype=torch.float32).requires_grad_()
+    torch._dynamo.reset()
+    inside = torch.compile(layer, options={"compile_threads": 1})  # in no process of its own
+    results = []
+    for model in (layer, inside):
+        output = model(images)
+        gradients = torch.autograd.grad(output.square().sum(), (images, *layer.parameters()))
+        results.append((output.detach(), *gradients))
+    torch._dynamo.reset()
+    for eager, compiled in zip(*results, strict=True):
+        torch.testing.assert_close(compiled, eager, rtol=1e-4, atol=1e-5)
