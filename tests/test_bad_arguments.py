@@ -77,7 +77,7 @@ def state():
 def trace(**values):
     """A trace of one look, asked for what `values` says."""
     trace = diagnostics.Trace()
-    trace.append(1, [0.5] * 14)
+    trace.append(1, [0.5] * 15)
     if "index" in values:
         return trace.row(values["index"])
     return trace.note(**values)
@@ -279,7 +279,7 @@ CASES = {
     "Trace.row": Case(trace, {"index": 0}),
     "Trace.note": Case(trace, {"name": "accuracy", "value": 0.5}),
     "Trace.append": Case(
-        lambda values: diagnostics.Trace().append(1, values), {"values": [0.5] * 14}
+        lambda values: diagnostics.Trace().append(1, values), {"values": [0.5] * 15}
     ),
     "Trace.save": Case(diagnostics.Trace().save, {"path": "trace.npz"}),
     "Trace.load_state_dict": Case(
@@ -439,7 +439,7 @@ REFUSED = {
     "a function for a model": lambda: monitor(lambda x: x),
     "looks in words": lambda: monitor(Net(), every="2"),
     "half a look": lambda: monitor(Net(), every=2.5),
-    "a sampler before the first": lambda: monitor(Net(), sampler=-1),
+    "a sampler and a half": lambda: monitor(Net(), sampler=1.5),
     "a sampler by name": lambda: monitor(Net(), sampler="stn"),
     "a dict for criteria": lambda: monitor(Net(), criteria={"step": 0.2}),
     "a dict for a function": lambda: monitor(Net(), seen_object={"points": 1}),
@@ -490,7 +490,7 @@ def test_what_could_only_be_a_mistake_is_refused(what):
 def test_a_refused_monitor_leaves_the_model_free():
     model = Net()
     with pytest.raises(ValueError, match="sampler must be a whole number"):
-        monitor(model, sampler=-1)
+        monitor(model, sampler="last")
     monitor(model)
 
 

@@ -14,9 +14,9 @@ from stnlib.diagnostics.footprints import (
     grid_coverage,
     object_coverage,
 )
-from stnlib.diagnostics.hooks import report_sampling
 from stnlib.diagnostics.monitor import CollapseMonitor
 from stnlib.diagnostics.pose import pose_summary, through
+from stnlib.diagnostics.sampling import report_sampling
 from stnlib.diagnostics.theta import decompose, theta_summary
 from stnlib.diagnostics.trace import Trace
 from stnlib.diagnostics.view import corner_spread, view_corners, view_pixels

@@ -51,6 +51,16 @@ class Actions:
         self.healthy(0)
 
     @property
+    def optimizer(self) -> torch.optim.Optimizer | None:
+        """What snapshots are taken of, beside the model."""
+        return self._snapshots.optimizer
+
+    @optimizer.setter
+    def optimizer(self, optimizer: torch.optim.Optimizer | None) -> None:
+        self._snapshots = Snapshots(self._model, optimizer)
+        self._snapshots.keep(0)
+
+    @property
     def exhausted(self) -> bool:
         """Whether it has acted as often as it may."""
         return self.done >= (MOST if self.kind in ("lower", "rollback") else 1)
@@ -67,7 +77,8 @@ class Actions:
             return ""
         back = f"back to step {self._snapshots.restore()}" if self.kind == "rollback" else ""
         present = {id(p) for p in self._model.parameters()}
-        held = [p for p in localisation if id(p) in present]
+        both = {id(p): p for p in (*self.brake.parameters, *localisation)}  # of other samplers, too
+        held = [p for key, p in both.items() if key in present]
         if not held:  # such as weights that another network computes
             unknown = "no parameter of the model is known that θ depends on, so none is slowed down"
             return f" Done: {back}; {unknown}." if back else f" Nothing done: {unknown}."
@@ -121,24 +132,25 @@ class Brake:
         return [parameter for parameter, _ in self._held]
 
     @torch.no_grad()
-    def apply(self) -> None:
-        """To be called after each step of the optimiser."""
+    def apply(self) -> bool:
+        """To be called after each step of the optimiser; whether there was something to do."""
         for parameter, before in self._held:
             before.lerp_(parameter, self.factor)
             parameter.copy_(before)
+        return bool(self._held)
 
 
 class Snapshots:
     """The last two states of a model and its optimiser, in memory."""
 
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer | None) -> None:
-        self._model, self._optimizer = model, optimizer
+        self._model, self.optimizer = model, optimizer
         self._kept: deque[tuple[int, dict[str, Any], dict[str, Any] | None]] = deque(maxlen=2)
 
     def keep(self, step: int) -> None:
         """Copy both as they are."""
         model = {name: copy.deepcopy(value) for name, value in self._model.state_dict().items()}
-        optimizer = copy.deepcopy(self._optimizer.state_dict()) if self._optimizer else None
+        optimizer = copy.deepcopy(self.optimizer.state_dict()) if self.optimizer else None
         self._kept.append((step, model, optimizer))
 
     def restore(self) -> int:
@@ -150,7 +162,7 @@ class Snapshots:
             self._kept.pop()
         step, model, optimizer = self._kept[0]
         self._model.load_state_dict(model)
-        if self._optimizer and optimizer:
-            now = self._optimizer.state_dict()["param_groups"]
-            self._optimizer.load_state_dict(copy.deepcopy(optimizer) | {"param_groups": now})
+        if self.optimizer and optimizer:
+            now = self.optimizer.state_dict()["param_groups"]
+            self.optimizer.load_state_dict(copy.deepcopy(optimizer) | {"param_groups": now})
         return step

@@ -6,7 +6,16 @@ from collections.abc import Iterable
 
 from torch import nn
 
-__all__ = ["BOOK", "PAGES", "advice"]
+__all__ = ["BOOK", "NO_PATH", "NO_STEP", "PAGES", "advice"]
+
+NO_STEP = (
+    "no step of the optimizer was seen since the last look: call monitor.step() after "
+    "optimizer.step(), and set monitor.optimizer where another one is in use"
+)
+NO_PATH = (
+    "how far a step moves θ cannot be measured here, since what makes θ cannot be called again; "
+    "everything else is watched"
+)
 
 # Titles, because who installs the package has no book beside it.
 BOOK = "Spatial Transformer Networks, reproduced"

@@ -25,10 +25,10 @@ class CollapseError(RuntimeError):
 class Criteria:
     """What counts as a collapse; each is judged on the mean of the last `window` looks.
 
-    θ that is not finite counts at once, and features that are all zero in a whole window: then θ
-    is the same for every image of these batches, and no gradient reaches the localisation network
-    until an image wakes a feature. `coverage_drop` 0, `black` 1, `point` 0 or a huge `step` leave
-    out their kind.
+    θ that is not finite counts at once. A transformer is blind where its views have differed
+    between images and no longer do: then θ is the same for every image of these batches. One whose
+    views never differed is not judged. `coverage_drop` 0, `black` 1, `point` 0, `blind` 0 or a huge
+    `step` leave out their kind.
 
     Parameters
     ----------
@@ -44,6 +44,8 @@ class Criteria:
     point : float
         The larger side of the view is below this, in input pixels, for half of the images; 0 or
         more. Each output is then one flat colour, as no magnification is that shows anything.
+    blind : float
+        The corner spread is below this, in input pixels, and was not before; 0 or more.
 
     Raises
     ------
@@ -56,6 +58,7 @@ class Criteria:
     black: float = 0.5
     step: float = 0.1
     point: float = 1.0
+    blind: float = 0.01
 
     def __post_init__(self) -> None:
         require("window", self.window, whole(1))
@@ -63,6 +66,7 @@ class Criteria:
         require("black", self.black, number(least=0, most=1))
         require("step", self.step, number(above=0))
         require("point", self.point, number(least=0))
+        require("blind", self.blind, number(least=0))
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ class Judge:
     def forgive(self) -> None:
         """Forget what was: after an action a whole window is awaited, and judged anew."""
         self._rows: deque[dict[str, float]] = deque(maxlen=self.criteria.window)
-        self._best = {"coverage": 0.0, "object_coverage": 0.0}
+        self._best = {"coverage": 0.0, "object_coverage": 0.0, "corner_spread": 0.0}
         self._wait = self.criteria.window
 
     def state_dict(self) -> dict[str, Any]:
@@ -135,7 +139,8 @@ class Judge:
         """Kinds of collapse and their description, the surest first."""
         if mean["black"] > self.criteria.black:
             yield "black", f"{mean['black']:.0%} of the output images are black"
-        for name, best in self._best.items():
+        for name in ("coverage", "object_coverage"):
+            best = self._best[name]
             if mean[name] < self.criteria.coverage_drop * best:
                 what = "the image" if name == "coverage" else "the object"
                 kind, way = ("leaving", "leaves") if row["centre"] > 1 else ("shrinking", "loses")
@@ -152,13 +157,19 @@ class Judge:
                 "the view is a point: every output is one flat colour, its view "
                 f"{mean['extent_pixels']:.2g} input pixels large",
             )
-        if mean["phi"] == 0:
-            yield "blind", "θ is the same for every image: all features that it is made of are zero"
+        whole = len(self._rows) == self.criteria.window and not math.isnan(mean["corner_spread"])
+        widest = max(r["corner_spread"] for r in self._rows)
+        if whole and widest < self.criteria.blind <= self._best["corner_spread"]:
+            why = ": all features that it is made of are zero" if mean["phi"] == 0 else ""
+            yield "blind", f"θ is the same for every image{why}"
         if mean["step"] > self.criteria.step:
             yield "runaway", f"θ moves by {mean['step']:.2g} a step, half image sides"
 
 
-_JUDGED = ("coverage", "object_coverage", "black", "step", "phi", "extent_pixels")
+_JUDGED = (
+    *("coverage", "object_coverage", "black", "step", "phi", "extent_pixels"),
+    "corner_spread",
+)
 
 
 def _number(value: float) -> float:

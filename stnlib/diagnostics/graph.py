@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-__all__ = ["has_own_weight", "is_batched", "leaves", "slope", "untouched"]
+__all__ = ["is_batched", "leaves", "shared", "uncompiled", "untouched"]
 
 
 def is_batched(tensor: Tensor) -> bool:
@@ -20,14 +20,6 @@ def is_batched(tensor: Tensor) -> bool:
             return True
         tensor = functorch.get_unwrapped(tensor)
     return False
-
-
-def has_own_weight(layer: nn.Linear) -> bool:
-    """Whether a layer's weight is a parameter, and not computed at each access.
-
-    To compute it once more could draw random numbers or move buffers, as spectral norm does.
-    """
-    return layer._parameters.get("weight") is not None and not hasattr(type(layer), "weight")
 
 
 @contextmanager
@@ -68,18 +60,15 @@ def leaves(tensor: Tensor) -> Iterator[Tensor]:
                 queue.append(following)
 
 
-def slope(theta: Tensor, output: Tensor) -> Tensor | None:
-    """The slope of θ over a layer's output that it is made of entry by entry, as by a tanh.
+def uncompiled(model: nn.Module) -> nn.Module:
+    """What `torch.compile` made a compiled model of; any other model itself."""
+    found: nn.Module = getattr(model, "_orig_mod", model)
+    return found
 
-    (N, P) float32 for θ (N, …) and the output (N, P), whose graph stays; None where θ is the
-    output, is of another size, or has no graph.
 
-    Convention: see `stnlib.transforms`.
-    """
-    if not (theta.requires_grad and output.requires_grad and theta.numel() == output.numel()):
-        return None
-    if theta.grad_fn is output.grad_fn:
-        return None
-    ones = torch.ones_like(theta)
-    (found,) = torch.autograd.grad(theta, output, ones, retain_graph=True, allow_unused=True)
-    return None if found is None else found.flatten(0, -2).float()
+def shared(values: Tensor, model: nn.Module) -> Tensor:
+    """Under DDP the mean over all ranks, so that each gives the same verdict."""
+    if not isinstance(model, nn.parallel.DistributedDataParallel):
+        return values
+    torch.distributed.all_reduce(values)
+    return values / torch.distributed.get_world_size()

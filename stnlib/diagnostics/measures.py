@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from stnlib.diagnostics.footprints import coverage, grid_coverage, object_coverage
-from stnlib.diagnostics.hooks import ForwardProbe, ForwardRecord
+from stnlib.checks.values import number, shown
+from stnlib.diagnostics.footprints import coverage, object_coverage
+from stnlib.diagnostics.probe import ForwardProbe
+from stnlib.diagnostics.sampling import ForwardRecord
 
-__all__ = ["QUANTITIES", "measure", "rate_of"]
+__all__ = ["QUANTITIES", "check_loss", "measure", "rate_of"]
 
 QUANTITIES = {
     "loss": "as given to `step`",
@@ -28,12 +31,17 @@ QUANTITIES = {
     "outside above 1",
     "phi": "mean ‖φ‖₁ over images, φ the features that enter the layer that makes θ",
     "phi_max": "the largest ‖φ‖₁",
-    "step": "mean over images of the largest change of an entry of θ by the last optimiser step of "
-    "that layer, the images held; a tanh behind the layer counts by its slope, unless compiled",
+    "step": "mean over images of the largest change, by the last optimiser step and the images "
+    "held, of an entry of the matrix or else of a point of the grid, in half image sides",
     "step_ratio": "mean of `step` over lr (1 + ‖φ‖₁), which Adam can reach when its steps agree",
     "loc_grad": "norm of the gradient of the parameters that θ depends on",
-    "rest_grad": "norm of the gradient of the others",
+    "rest_grad": "norm of the gradient of those that no θ depends on",
+    "corner_spread": "largest standard deviation over images of a view corner's x or y, in input "
+    "pixels; nan for a batch of one",
 }
+
+
+MOST_ENTRIES = 32  # of θ; one with more is not kept entry by entry
 
 
 @torch.no_grad()
@@ -49,9 +57,9 @@ def measure(
     Parameters
     ----------
     record : ForwardRecord
-        Of the step's forward pass.
+        Of one of the step's samplers.
     probe : ForwardProbe
-        Whence it came; its model's weights are those after the step.
+        Whence it came.
     lr : float | None
         Learning rate of the layer that makes θ, if it is known.
     loss : Tensor | float | None
@@ -62,7 +70,8 @@ def measure(
     Returns
     -------
     Tensor
-        (14 + 2 P,) float32 on the model's device; NaN for what cannot be measured.
+        (15 + 2 P,) float32 on the model's device, P 0 for a θ of more than MOST_ENTRIES; NaN for
+        what cannot be measured.
     """
     nan = record.black.new_full((), math.nan)
     values = dict.fromkeys(QUANTITIES, nan)
@@ -72,10 +81,11 @@ def measure(
     values |= _place(record)
     if seen_object and record.matrix is not None:
         values["object_coverage"] = object_coverage(record.matrix, **seen_object).mean()
-    values |= _step(record, probe.layer, lr)
-    values["loc_grad"], values["rest_grad"] = _norms(probe.localisation, probe.rest, nan)
+    values |= _step(record, lr)
+    parts = probe.parameters[record.place], probe.rest
+    values["loc_grad"], values["rest_grad"] = _norms(*parts, nan)
     row = torch.stack([value.float() for value in values.values()])
-    if record.theta is None:
+    if record.theta is None or record.theta.shape[1] > MOST_ENTRIES:
         return row
     spread, mean = torch.std_mean(record.theta.float(), dim=0, correction=0)
     return torch.cat([row, mean, spread])
@@ -87,37 +97,49 @@ def _place(record: ForwardRecord) -> dict[str, Tensor]:
         matrix = record.matrix.float()
         sides, centre = matrix[:, :, :2].abs().sum(dim=2), matrix[:, :, 2]
         seen, finite = coverage(matrix), matrix.isfinite().flatten(1)
+        corners = matrix[:, None, :, :2] @ _CORNERS.to(matrix)[:, :, None]
+        corners = corners.squeeze(-1) + centre[:, None]
     else:
         assert record.grid is not None  # what is not known to be affine has one
-        points = record.grid.float().flatten(1, 2)
+        points = record.grid.float().flatten(1, -2)
         low, high = points.amin(dim=1), points.amax(dim=1)
         sides, centre = (high - low) / 2, (high + low) / 2
-        seen, finite = grid_coverage(record.grid), (low + high).isfinite()
-    width, height = record.size or (math.nan, math.nan)
-    pixels = torch.maximum(sides[:, 0] * width, sides[:, 1] * height)
+        seen = (points.abs() <= 1).all(dim=2).float().mean(dim=1)
+        finite = (low + high).isfinite()
+        ends = record.grid.float()
+        for axis in range(1, ends.ndim - 1):
+            ends = ends.index_select(axis, torch.tensor([0, ends.shape[axis] - 1]).to(ends.device))
+        corners = ends.flatten(1, -2)
+    size = sides.new_tensor(record.size or [math.nan] * sides.shape[1])
+    spread = (corners.std(dim=0, correction=0) * (size - 1) / 2).amax()
     return {
         "coverage": seen.mean(),
         "finite": finite.all(dim=1).float().mean(),
         "extent": sides.amax(dim=1).nanmedian(),
-        "extent_pixels": pixels.nanmedian(),
+        "extent_pixels": (sides * size).amax(dim=1).nanmedian(),
         "centre": centre.abs().amax(dim=1).nanmedian(),
+        "corner_spread": spread if len(corners) > 1 else spread.new_full((), math.nan),
     }
 
 
-def _step(record: ForwardRecord, layer: nn.Linear | None, lr: float | None) -> dict[str, Tensor]:
-    """What the optimiser's step did to the layer that makes θ; nothing where none does."""
-    if layer is None or record.features is None or record.weight is None:
-        return {}
-    phi = record.features.abs().sum(dim=1)
-    change = record.features @ (layer.weight - record.weight).float().T
-    if record.bias is not None:
-        change = change + (layer.bias - record.bias).float()
-    if record.slope is not None:
-        change = change * record.slope
-    largest = change.abs().amax(dim=1)
-    values = {"phi": phi.mean(), "phi_max": phi.amax(), "step": largest.mean()}
-    if lr:
-        values["step_ratio"] = (largest / (1 + phi)).mean() / lr
+_CORNERS = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0], [1.0, 1.0]])
+
+
+def _step(record: ForwardRecord, lr: float | None) -> dict[str, Tensor]:
+    """What the optimiser's step did to the transform; nothing where that is not known."""
+    values: dict[str, Tensor] = {}
+    phi = None
+    if record.path is not None and record.path.features is not None:
+        phi = record.path.features.abs().sum(dim=1)
+        values |= {"phi": phi.mean(), "phi_max": phi.amax()}
+    if record.moved is None:
+        return values
+    largest = (record.moved - record.now).float().abs().flatten(1).amax(dim=1)
+    values["step"] = largest.mean()
+    if lr and phi is not None:
+        reach = (1 + phi) * lr
+        alike = len(largest) == len(reach)
+        values["step_ratio"] = (largest / reach).mean() if alike else largest.mean() / reach.mean()
     return values
 
 
@@ -149,3 +171,14 @@ def rate_of(parameter: Tensor, optimizer: torch.optim.Optimizer) -> float | None
         if any(p is parameter for p in group["params"]):
             return float(group["lr"])
     return None
+
+
+def check_loss(loss: object) -> None:
+    """Raise a ValueError of one line unless `loss` is a number or a tensor of one."""
+    if isinstance(loss, Tensor):
+        one = loss.numel() == 1 and not loss.is_complex()
+    else:
+        real = isinstance(loss, Real) and not isinstance(loss, int)
+        one = loss is None or real or number()(loss) is None
+    if not one:
+        raise ValueError(f"loss must be a number or a tensor of one, not {shown(loss)}")

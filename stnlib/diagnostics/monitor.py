@@ -6,8 +6,8 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
-from numbers import Real
+from contextlib import AbstractContextManager
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 from weakref import ReferenceType, WeakKeyDictionary, ref
 
@@ -15,12 +15,15 @@ import torch
 from torch import Tensor, nn
 
 from stnlib.checks.tensors import check_module
-from stnlib.checks.values import number, optional, require, shown, whole
+from stnlib.checks.values import optional, require, shown, whole
 from stnlib.diagnostics.actions import Actions
-from stnlib.diagnostics.advice import advice
+from stnlib.diagnostics.advice import NO_PATH, NO_STEP, advice
 from stnlib.diagnostics.criteria import Collapse, CollapseError, CollapseWarning, Criteria, Judge
-from stnlib.diagnostics.hooks import ForwardProbe, ForwardRecord
-from stnlib.diagnostics.measures import QUANTITIES, measure, rate_of
+from stnlib.diagnostics.graph import shared, uncompiled
+from stnlib.diagnostics.hooks import StepHook
+from stnlib.diagnostics.measures import QUANTITIES, check_loss, measure, rate_of
+from stnlib.diagnostics.probe import ForwardProbe
+from stnlib.diagnostics.sampling import ForwardRecord
 from stnlib.diagnostics.trace import Trace
 
 if TYPE_CHECKING:
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["CollapseMonitor"]
 
 # Who watches which sampler; a monitor that nobody holds lets go.
-_Held = dict[int, ReferenceType["CollapseMonitor"]]
+_Held = dict[int | None, ReferenceType["CollapseMonitor"]]
 _attached: WeakKeyDictionary[nn.Module, _Held] = WeakKeyDictionary()
 
 
@@ -49,20 +52,23 @@ class CollapseMonitor:
 
     and afterwards ``monitor.plot()``, ``monitor.to_frame()`` or ``monitor.save("trace.npz")``.
 
-    It works for any module whose forward pass calls `torch.nn.functional.grid_sample` on images,
-    and for a `stnlib.models.SpatialTransformer`, whatever its sampler; any other sampler tells of
-    itself by `stnlib.diagnostics.report_sampling`. It does not see what runs without gradients,
-    such as an evaluation. Weights and random numbers are as without it, unless it acts.
-    Inside of what `torch.compile` made nothing can be seen: give the monitor the compiled module,
-    and it runs the uncompiled one as far as its sampler every `every` steps, in evaluation mode.
-    What ``model.compile()`` compiled in place cannot be watched.
+    It watches every sampler of the forward pass whose grid depends on parameters: PyTorch's, for
+    images and volumes, scripted ones, too, and those of `stnlib.models.SpatialTransformer`. Any
+    other tells of itself by `stnlib.diagnostics.report_sampling`. Each has a trace of its own. What
+    runs outside of the model's forward pass, such as a warp in the loss, belongs into a block
+    ``with monitor.watching():``. An evaluation is not seen. Weights, buffers and random numbers are
+    as without the monitor, unless it acts. Inside of what `torch.compile` made nothing can be seen:
+    give the monitor the compiled module, and every `every` steps it runs the uncompiled one, in
+    evaluation mode, which leaves no trace. What ``model.compile()`` compiled in place cannot be
+    watched. Under DistributedDataParallel the verdict is that of all ranks together.
 
     Parameters
     ----------
     model : nn.Module
         Hooked until `detach`, or the end of a ``with`` block; otherwise unchanged.
     optimizer : torch.optim.Optimizer | None
-        Its learning rate sets the scale of `step_ratio`; a rollback restores it, too.
+        Its steps are what `step` measures, and its rate is the scale of `step_ratio`; a rollback
+        restores its moments, too, but no rates, which a schedule sets.
     on_collapse : str
         `warn`; `lower`: from then on the localisation network takes steps `lr_factor` times as
         large, which is what a lower rate does, whatever groups and schedules there are;
@@ -83,17 +89,24 @@ class CollapseMonitor:
         each makes the host wait for the device.
     snapshot_every : int
         Steps from one snapshot to the next; kept in memory, two, for `rollback`.
-    sampler : int
-        Which of the model's samplers, in the order in which they run, from 0.
+    sampler : int | None
+        Only this one of the samplers, in the order in which they run, from 0, or from the end with
+        -1; None for all.
+    keep : int | None
+        Looks that a trace keeps, the last; None for all.
 
     Attributes
     ----------
     trace : Trace
-        The numbers of each look.
+        The numbers of each look at the first sampler.
+    traces : list[Trace]
+        Those of all samplers, in the order in which they run.
     collapse : Collapse | None
         The first that was found.
     steps : int
         Calls of `step` so far.
+    optimizer : torch.optim.Optimizer | None
+        May be set, where a training goes on with another.
 
     Raises
     ------
@@ -114,7 +127,8 @@ class CollapseMonitor:
         every: int | None = None,
         check_every: int | None = None,
         snapshot_every: int = 50,
-        sampler: int = 0,
+        sampler: int | None = None,
+        keep: int | None = None,
     ) -> None:
         check_module("model", model)
         if optimizer is not None and not hasattr(optimizer, "param_groups"):
@@ -123,19 +137,40 @@ class CollapseMonitor:
             raise TypeError(f"criteria must be Criteria or None, not {shown(criteria)}")
         if seen_object is not None and not callable(seen_object):
             raise TypeError(f"seen_object must be a function or None, not {shown(seen_object)}")
-        for name, value in {"every": every, "check_every": check_every}.items():
+        for name, value in {"every": every, "check_every": check_every, "keep": keep}.items():
             require(name, value, optional(whole(1)))
         require("snapshot_every", snapshot_every, whole(1))
-        require("sampler", sampler, whole(0))
-        self.trace, self.steps = Trace(), 0
+        require("sampler", sampler, optional(whole(-1000)))
+        self.traces, self.steps = [Trace(keep)], 0
         self.collapse: Collapse | None = None
         self._model, self._optimizer, self._sampler = model, optimizer, sampler
-        self._object, self._check_every = seen_object, check_every
-        self._judge = Judge(criteria or Criteria())
+        self._object, self._check_every, self._keep = seen_object, check_every, keep
+        self._criteria = criteria or Criteria()
+        self._judges = [Judge(self._criteria)]
         self._actions = Actions(on_collapse, lr_factor, snapshot_every, model, optimizer)
-        self._pending: list[tuple[int, Tensor]] = []
-        self._calls = 0
+        self._pending: list[tuple[int, int, Tensor]] = []
+        self._calls = self._looks = 0
+        self._told: set[str] = set()
+        self._hook: StepHook
         self._attach(every)
+
+    @property
+    def trace(self) -> Trace:
+        return self.traces[0]
+
+    @property
+    def optimizer(self) -> torch.optim.Optimizer | None:
+        return self._optimizer
+
+    @optimizer.setter
+    def optimizer(self, optimizer: torch.optim.Optimizer | None) -> None:
+        self._hook.remove()
+        self._optimizer = self._actions.optimizer = optimizer
+        self._hook = StepHook(optimizer, self._stepped)
+
+    def watching(self) -> AbstractContextManager[None]:
+        """A ``with`` block in which all that runs is looked at, in the model or outside of it."""
+        return self._probe.watching()
 
     def step(self, loss: Tensor | float | None = None) -> Collapse | None:
         """Record the training step that was just taken, judge it and act.
@@ -159,25 +194,31 @@ class CollapseMonitor:
         CollapseError
             At a collapse with ``on_collapse="stop"``.
         """
-        _check_loss(loss)
+        check_loss(loss)
         if self._probe.calls == self._calls:
             raise ValueError(
                 "no forward pass with gradients was seen since the last step: call step() once "
                 "after each optimizer.step(), and watch the module that is called"
             )
         self.steps, self._calls = self.steps + 1, self._probe.calls
-        self._actions.brake.apply()
-        record = self._probe.take()
-        if record is None and not (self.trace or self._pending):
+        braked = self._actions.brake.apply()
+        records = self._chosen(self._probe.take())
+        if not records and not (self.trace or self._pending):
             number = f" number {self._sampler}" if self._sampler else ""
             raise ValueError(
                 "the model's forward pass has no spatial transformer: no grid_sample of images "
-                f"(N, C, H, W){number} was seen, {self._probe.unseen}"
+                f"(N, C, H, W){number} whose grid depends on parameters was seen, "
+                f"{self._probe.unseen}"
             )
+        for place, record in enumerate(records):
+            if braked or record.moved is None:
+                record.look_again()
+            self._pending.append((self.steps, place, self._measure(place, record, loss)))
+        self._looks += bool(records)
         found = None
-        if record is not None:
-            self._pending.append((self.steps, self._measure(record, loss)))
-            if len(self._pending) >= (self._check_every or self._default_check()):
+        if records:
+            self._say_what_is_missing(records)
+            if self._looks >= (self._check_every or self._default_check()):
                 found = self.check()
         if found is None:
             self._actions.healthy(self.steps)
@@ -191,17 +232,23 @@ class CollapseMonitor:
         Collapse | None
             What was found now, usually None.
         """
-        pending, self._pending = self._pending, []
+        pending, self._pending, self._looks = self._pending, [], 0
         found = None
-        for step, values in pending:
-            row = self.trace.append(step, values.tolist())
-            found = found or self._judge.judge(step, row)
-        return self._act(found) if found else None
+        for step, place, values in pending:
+            while place >= len(self.traces):
+                self.traces.append(Trace(self._keep))
+                self._judges.append(Judge(self._criteria))
+            row = self.traces[place].append(step, shared(values, self._model).tolist())
+            verdict = self._judges[place].judge(step, row)
+            if verdict and not found:
+                found = verdict, place
+        return self._act(*found) if found else None
 
     def detach(self) -> None:
         """Take the hooks off the model; what was recorded stays."""
         self._probe.detach()
-        _attached.get(_eager(self._model), {}).pop(self._sampler, None)
+        self._hook.remove()
+        _attached.get(uncompiled(self._model), {}).pop(self._sampler, None)
         self.check()
 
     def __enter__(self) -> CollapseMonitor:
@@ -237,8 +284,8 @@ class CollapseMonitor:
         return {
             "steps": self.steps,
             "collapse": asdict(self.collapse) if self.collapse else None,
-            "trace": self.trace.state_dict(),
-            "judge": self._judge.state_dict(),
+            "traces": [trace.state_dict() for trace in self.traces],
+            "judges": [judge.state_dict() for judge in self._judges],
             "actions": self._actions.state_dict(),
         }
 
@@ -255,44 +302,70 @@ class CollapseMonitor:
         ValueError
             With nothing changed, where `state` is of something else or of another model.
         """
-        trace, judge = Trace(), Judge(self._judge.criteria)
         try:
             steps = int(state["steps"])
             collapse = Collapse(**state["collapse"]) if state["collapse"] else None
-            trace.load_state_dict(state["trace"])
-            judge.load_state_dict(state["judge"])
+            traces = [Trace(self._keep) for _ in state["traces"]]
+            judges = [Judge(self._criteria) for _ in traces]
+            for trace, judge, one, other in zip(
+                traces, judges, state["traces"], state["judges"], strict=True
+            ):
+                trace.load_state_dict(one)
+                judge.load_state_dict(other)
+            if not traces:
+                raise ValueError("no trace")
             self._actions.load_state_dict(state["actions"], steps)
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError):
             raise ValueError(
                 "state must be what state_dict() of a CollapseMonitor of such a model returned, "
                 f"not {shown(state)}"
             ) from None
-        self.steps, self.collapse, self.trace, self._judge = steps, collapse, trace, judge
+        self.steps, self.collapse, self.traces, self._judges = steps, collapse, traces, judges
 
     def _attach(self, every: int | None) -> None:
-        eager = _eager(self._model)
+        eager = uncompiled(self._model)
         if getattr(self._model, "_compiled_call_impl", None) is not None:
             raise ValueError("a model compiled in place is opaque: use torch.compile(model)")
         held = _attached.setdefault(eager, {})
         if self._sampler in held and held[self._sampler]() is not None:
             raise ValueError("the model has a CollapseMonitor already: detach() it first")
-        me = held[self._sampler] = ref(self)
+        held[self._sampler] = ref(self)
         every = every or (1 if eager is self._model else 10)
+        self._probe = ForwardProbe(self._model, every, self._failed)
+        self._hook = StepHook(self._optimizer, self._stepped)
 
-        def failed(theta: Tensor) -> None:
-            if monitor := me():
-                monitor._failed(theta)
+    def _stepped(self) -> None:
+        """The optimiser took a step: where has it moved θ?"""
+        if not self._actions.brake.parameters:
+            for record in self._probe.records:
+                record.look_again()
 
-        self._probe = ForwardProbe(self._model, self._sampler, every, failed)
+    def _chosen(self, records: list[ForwardRecord]) -> list[ForwardRecord]:
+        number = self._sampler or 0
+        there = number < len(records) and -number <= len(records)
+        return records if self._sampler is None else records[number:][:1] if there else []
+
+    def _say_what_is_missing(self, records: list[ForwardRecord]) -> None:
+        """Say once, in one line, why `step` cannot be measured; the rest is judged all the same."""
+        learning = (self._probe.parameters[record.place] for record in records)
+        if not self._hook.take():
+            self._say(NO_STEP)
+        elif any(r.path is None and mine for r, mine in zip(records, learning, strict=True)):
+            self._say(NO_PATH)
+
+    def _say(self, line: str) -> None:
+        if line not in self._told:
+            self._told.add(line)
+            warnings.warn(line, UserWarning, stacklevel=4)
 
     def _default_check(self) -> int:
-        return 1 if self._pending[-1][1].device.type == "cpu" else 10
+        return 1 if self._pending[-1][2].device.type == "cpu" else 10
 
-    def _measure(self, record: ForwardRecord, loss: Tensor | float | None) -> Tensor:
-        lr, layer = None, self._probe.layer
-        if layer and self._optimizer and (lr := rate_of(layer.weight, self._optimizer)):
+    def _measure(self, place: int, record: ForwardRecord, loss: Tensor | float | None) -> Tensor:
+        lr, weight = None, record.path.weight if record.path else None
+        if weight is not None and self._optimizer and (lr := rate_of(weight, self._optimizer)):
             lr *= self._actions.brake.factor
-        seen = self._object() if self._object else {}
+        seen = self._object() if self._object and not place else {}
         if not isinstance(seen, Mapping) or seen.keys() - {"points", "mask", "align_corners"}:
             raise ValueError(
                 "seen_object must return a dict with points or mask, and align_corners, "
@@ -305,34 +378,26 @@ class CollapseMonitor:
         share = theta.isfinite().flatten(1).all(dim=1).float().mean().item()
         if share < 1:
             row = dict.fromkeys(QUANTITIES, math.nan) | {"finite": share}
-            if found := self._judge.judge(self.steps + 1, row):
-                self._act(found)
+            if found := self._judges[0].judge(self.steps + 1, row):
+                self._act(found, 0)
 
-    def _act(self, found: Collapse) -> Collapse | None:
+    def _act(self, found: Collapse, place: int) -> Collapse | None:
         """Warn and do what `on_collapse` says; None once that was done often enough."""
         if self._actions.exhausted:
             return None
-        told = advice(self._model, self._probe.localisation, self._actions.kind != "rollback")
+        number = place if self._sampler is None else self._sampler
+        parameters = self._probe.parameters[number : number + 1 or None] or [[]]
+        if len(self.traces) > 1:
+            name = self._probe.names[place]
+            found = replace(found, message=f"{name}, number {place}: {found.message}")
+        told = advice(self._model, parameters[0], self._actions.kind != "rollback")
         self.collapse = self.collapse or found
-        self.trace.events.append((found.step, found.kind))
-        done = self._actions.act(self._probe.localisation)
+        self.traces[place].events.append((found.step, found.kind))
+        done = self._actions.act(parameters[0])
         if done:
-            self._judge.forgive()
+            for judge in self._judges:
+                judge.forgive()
         warnings.warn(f"{found.message}{done}\n{told}", CollapseWarning, stacklevel=4)
         if self._actions.kind == "stop":
             raise CollapseError(found.message)
         return found
-
-
-def _eager(model: nn.Module) -> nn.Module:
-    return getattr(model, "_orig_mod", model)
-
-
-def _check_loss(loss: object) -> None:
-    if isinstance(loss, Tensor):
-        one = loss.numel() == 1 and not loss.is_complex()
-    else:
-        real = isinstance(loss, Real) and not isinstance(loss, int)
-        one = loss is None or real or number()(loss) is None
-    if not one:
-        raise ValueError(f"loss must be a number or a tensor of one, not {shown(loss)}")

@@ -17,11 +17,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Trace"]
 
-EVENTS = "events_"  # what the file of a trace calls its events
+EVENTS, NAMES = "events_", "names_"  # what the file of a trace calls its events and columns
 
 
 class Trace:
     """Columns of numbers, one entry for each step that was looked at.
+
+    Parameters
+    ----------
+    keep : int | None
+        Looks to keep, the last; None for all.
 
     Attributes
     ----------
@@ -33,7 +38,8 @@ class Trace:
         Step and kind of each collapse that was found.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, keep: int | None = None) -> None:
+        self._keep = keep
         self.columns: dict[str, list[float]] = {}
         self.events: list[tuple[int, str]] = []
 
@@ -73,6 +79,8 @@ class Trace:
                 self.columns[name] = [float("nan")] * length
         for name, column in self.columns.items():
             column.append(row.get(name, float("nan")))
+            if self._keep:
+                del column[: -self._keep]
         return row
 
     def row(self, index: int) -> dict[str, float]:
@@ -115,8 +123,9 @@ class Trace:
         ValueError
             One line, where nothing was looked at yet, `name` is no name or `value` no number.
         """
-        if not isinstance(name, str) or name == EVENTS:
-            raise ValueError(f"name must be a string other than {EVENTS}, not {shown(name)}")
+        if not isinstance(name, str) or name in (EVENTS, NAMES):
+            allowed = f"a string other than {EVENTS} and {NAMES}"
+            raise ValueError(f"name must be {allowed}, not {shown(name)}")
         if not len(self):
             raise ValueError(f"there is no look yet that {name} could be noted for")
         try:
@@ -145,7 +154,7 @@ class Trace:
         events = np.array(self.events, dtype=[("step", "i8"), ("kind", "U16")])
         part = f"{os.fspath(path)}.part"
         with open(part, "wb") as file:  # a name would be given the ending .npz
-            content: dict[str, Any] = {EVENTS: events}
+            content: dict[str, Any] = {EVENTS: events, NAMES: np.array([*self.columns], "U")}
             content |= {name: np.array(c, dtype=np.float32) for name, c in self.columns.items()}
             np.savez_compressed(file, **content)
         os.replace(part, path)
@@ -186,7 +195,10 @@ class Trace:
         trace = cls()
         with np.load(file, allow_pickle=False) as found:
             trace.events = [(int(step), str(kind)) for step, kind in found[EVENTS]]
-            columns = {name: found[name] for name in found.files if name != EVENTS}
+            columns = {name: found[name] for name in found.files if name not in (EVENTS, NAMES)}
+            listed = found[NAMES].tolist() if NAMES in found.files else list(columns)
+        if listed != list(columns):
+            raise ValueError("it lacks columns")
         if any(column.dtype != np.float32 or column.ndim != 1 for column in columns.values()):
             raise ValueError("not every column is a row of numbers")
         if columns and {len(column) for column in columns.values()} != {

@@ -210,8 +210,10 @@ def test_a_monitor_that_nobody_holds_lets_go_of_the_model():
     model = Net()
 
     def watched():
-        monitor = CollapseMonitor(model, torch.optim.Adam(model.parameters()))
+        optimizer = torch.optim.Adam(model.parameters())
+        monitor = CollapseMonitor(model, optimizer)
         model(torch.rand(4, 1, 8, 8)).sum().backward()
+        optimizer.step()
         monitor.step()
         return len(monitor.trace)
 
@@ -301,3 +303,312 @@ def test_a_compiled_part_trains_and_is_refused_in_one_line():
     model(torch.rand(4, 1, 8, 8)).sum().backward()
     with pytest.raises(ValueError, match="a part of it is compiled: compile the whole model"):
         monitor.step()
+
+
+# Which sampler
+
+
+def native(images, grid):
+    return F.grid_sample(images, grid, align_corners=False)
+
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # it is deprecated, and still written
+    scripted = torch.jit.script(native)
+
+
+SAMPLERS = {
+    "grid_sample": native,
+    "grid_sampler": lambda images, grid: torch.grid_sampler(images, grid, 0, 0, False),
+    "aten": lambda images, grid: torch.ops.aten.grid_sampler_2d(images, grid, 0, 0, False),
+    "scripted": scripted,
+}
+
+
+class Sampled(Net):
+    """Any sampler, after a warp that is given from outside."""
+
+    def __init__(self, sampler, given=False):
+        super().__init__()
+        self.sampler, self.given = sampler, given
+
+    def forward(self, images):
+        if self.given:
+            images = warp(images, torch.tensor([0.9, 0, 0, 0, 0.9, 0]).repeat(len(images), 1))
+        theta = self.theta(self.loc(images)).view(-1, 2, 3)
+        grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+        return self.out(self.sampler(images, grid).flatten(1))
+
+
+def watch(model, steps=4, **options):
+    """A monitor after some steps, and its warnings."""
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    monitor = CollapseMonitor(model, optimizer, **options)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for images, labels in batches(steps):
+            loss = F.cross_entropy(model(images), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            monitor.step(loss)
+    return monitor, [str(one.message) for one in caught]
+
+
+@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_every_form_of_pytorchs_sampler_is_seen_and_a_given_warp_does_not_count(sampler, given):
+    model = Sampled(SAMPLERS[sampler], given)
+    model.theta.bias.data[0] = 0.5
+    monitor, _ = watch(model)
+    assert len(monitor.traces) == 1 and len(monitor.trace) == 4
+    assert monitor.trace.columns["coverage"][0] == 1
+    assert all(0 < step < 0.1 for step in monitor.trace.columns["step"])
+
+
+class Several(nn.Module):
+    """Transformers in a row, in which one runs away; the last may be the package's own."""
+
+    def __init__(self, lost, ours=False):
+        super().__init__()
+        heads = (nn.Sequential(nn.Flatten(), identity(nn.Linear(64, 6))) for _ in range(3))
+        self.loc = nn.ModuleList(heads)
+        self.out = nn.Linear(64, 3)
+        self.loc[lost][1].bias.data[2] = 9.0
+        from stnlib.models import SpatialTransformer
+
+        self.last = SpatialTransformer(self.loc[2]) if ours else None
+
+    def forward(self, images):
+        for n, loc in enumerate(self.loc):
+            ours = n == 2 and self.last is not None
+            images = self.last(images) if ours else warp(images, loc(images))
+        return self.out(images.flatten(1))
+
+
+@pytest.mark.parametrize("ours", [False, True])
+@pytest.mark.parametrize("lost", [0, 1, 2])
+def test_all_of_several_are_watched_and_the_warning_says_which(lost, ours):
+    monitor, told = watch(Several(lost, ours))
+    assert len(monitor.traces) == 3
+    assert [bool(trace.events) for trace in monitor.traces][:lost] == [False] * lost
+    assert monitor.traces[lost].columns["coverage"][0] == 0
+    name = "last" if ours and lost == 2 else f"sampler {lost}"
+    assert told and told[0].startswith(f"{name}, number {lost}: step 1: ")
+
+
+@pytest.mark.parametrize("sampler", [0, 1, 2, -1, -3])
+def test_one_of_several_is_chosen_by_its_number_also_from_the_end(sampler):
+    monitor, told = watch(Several(2), sampler=sampler)
+    assert len(monitor.traces) == 1
+    assert bool(told) == (sampler in (2, -1))
+
+
+def test_glimpses_in_a_loop_have_a_trace_each():
+    class Glimpses(Net):
+        def forward(self, images):
+            seen = [warp(images, self.theta(self.loc(images)) * f) for f in (1.0, 0.5)]
+            return self.out(sum(seen).flatten(1))
+
+    monitor, _ = watch(Glimpses())
+    extents = [trace.columns["extent"][0] for trace in monitor.traces]
+    assert extents == pytest.approx([1.0, 0.5], abs=0.01)
+
+
+def test_a_volume_is_watched():
+    class Volume(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.theta, self.out = nn.Linear(64, 12), nn.Linear(64, 3)
+            nn.init.zeros_(self.theta.weight)
+            self.theta.bias.data.copy_(torch.eye(3, 4).flatten())
+
+        def forward(self, images):
+            volumes = images.view(-1, 1, 4, 4, 4)
+            theta = self.theta(images.flatten(1)).view(-1, 3, 4)
+            grid = F.affine_grid(theta, list(volumes.shape), align_corners=False)
+            seen = F.grid_sample(volumes, grid, align_corners=False)
+            return self.out(seen.flatten(1))
+
+    monitor, _ = watch(Volume())
+    row = monitor.trace.row(0)
+    assert row["coverage"] == 1 and 0 < row["step"] < 0.1 and row["phi"] > 0
+
+
+def test_a_warp_outside_of_the_model_is_watched_in_a_block():
+    model = nn.Sequential(nn.Flatten(), identity(nn.Linear(64, 6)))
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    monitor = CollapseMonitor(model, optimizer)
+    for images, _ in batches(3):
+        with monitor.watching():
+            loss = F.mse_loss(warp(images, model(images)), images.flip(3))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        monitor.step(loss)
+    assert len(monitor.trace) == 3 and all(s > 0 for s in monitor.trace.columns["step"])
+    monitor.detach()
+    other = CollapseMonitor(model, optimizer)
+    F.mse_loss(warp(images, model(images)), images).backward()
+    optimizer.step()
+    with pytest.raises(ValueError, match=r"belongs into a block `with monitor.watching\(\):`"):
+        other.step()
+
+
+# The step of θ
+
+
+def expm(matrix):
+    return torch.linalg.matrix_exp(matrix)
+
+
+class Made(Net):
+    """θ made of the layer's output in any way."""
+
+    def __init__(self, way):
+        super().__init__()
+        self.way = way
+        nn.init.normal_(self.theta.weight, std=0.05)
+        if way in ("shift", "filled"):
+            self.theta = nn.Linear(12, 2)
+        elif way == "convolution":
+            self.theta = nn.Conv1d(1, 6, 12)
+            nn.init.normal_(self.theta.weight, std=0.05)
+        elif way == "scaled":
+            self.scale = nn.Parameter(torch.ones(6))
+
+    def locate(self, images):
+        features = self.loc(images)
+        if self.way == "convolution":
+            return self.theta(features[:, None]).squeeze(2) + torch.eye(2, 3).flatten()
+        if self.way == "matmul":
+            return features @ self.theta.weight.T + self.theta.bias
+        out = self.theta(features)
+        if self.way == "tanh":
+            return out.tanh()
+        if self.way == "centred":
+            return out - out.mean(1, keepdim=True) + torch.eye(2, 3).flatten()
+        if self.way == "exponential":
+            square = F.pad(out.view(-1, 2, 3), (0, 0, 0, 1))
+            return expm(square)[:, :2].flatten(1)
+        if self.way == "shift":
+            shift = torch.cat([torch.eye(2).expand(len(out), 2, 2), 0.02 * out[:, :, None]], 2)
+            return shift.flatten(1)
+        if self.way == "filled":
+            theta = torch.zeros(len(out), 6)
+            theta[:, 0] = theta[:, 4] = 1.0
+            theta[:, 2], theta[:, 5] = out[:, 0], out[:, 1]
+            return theta
+        if self.way == "scaled":
+            return out * self.scale
+        return out
+
+    def forward(self, images):
+        return self.out(warp(images, self.locate(images)).flatten(1))
+
+
+WAYS = (
+    "plain",
+    "tanh",
+    "centred",
+    "exponential",
+    "shift",
+    "filled",
+    "matmul",
+    "convolution",
+    "scaled",
+)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_step_is_how_far_the_matrix_has_moved_whatever_makes_it(way):
+    model = Made(way)
+    for parameter in model.loc.parameters():
+        parameter.requires_grad_(False)  # the features are held
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    monitor = CollapseMonitor(model, optimizer, criteria=None)
+    calls = []
+    for images, labels in batches(3):
+        model.train()
+        with torch.no_grad():
+            before = model.locate(images)
+        loss = F.cross_entropy(model(images), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        with torch.no_grad():
+            true = (model.locate(images) - before).abs().amax(1).mean().item()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            monitor.step(loss)
+        calls.append((monitor.trace.columns["step"][-1], true))
+    for said, true in calls:
+        assert said == pytest.approx(true, rel=1e-3, abs=1e-7) and true > 0
+
+
+def test_a_hook_of_the_users_on_theta_is_called_once_a_step():
+    seen = []
+
+    class Hooked(Net):
+        def forward(self, images):
+            theta = self.theta(self.loc(images)).tanh()
+            theta.register_hook(lambda gradient: seen.append(gradient.abs().max().item()))
+            return self.out(warp(images, theta).flatten(1))
+
+    watch(Hooked(), 3)
+    assert len(seen) == 3
+
+
+def test_where_the_step_cannot_be_measured_one_line_says_so_once():
+    class Normed(Net):
+        def __init__(self):
+            super().__init__()
+            self.norm = nn.BatchNorm1d(6)
+
+        def forward(self, images):
+            theta = self.norm(self.theta(self.loc(images))) * 0.01 + torch.eye(2, 3).flatten()
+            return self.out(warp(images, theta).flatten(1))
+
+    monitor, told = watch(Normed())
+    (line,) = told
+    assert line.startswith("how far a step moves θ cannot be measured here") and "\n" not in line
+    assert all(map(torch.isnan, torch.tensor(monitor.trace.columns["step"])))
+    assert min(monitor.trace.columns["coverage"]) > 0.9
+
+
+def test_a_step_before_the_optimisers_and_another_optimiser_are_noticed_once():
+    model = Net()
+    optimizer = torch.optim.Adam(model.parameters())
+    monitor = CollapseMonitor(model, optimizer)
+    with pytest.warns(UserWarning, match="no step of the optimizer was seen") as caught:
+        for images, labels in batches(3):
+            F.cross_entropy(model(images), labels).backward()
+            monitor.step()  # before the optimiser's
+    assert len(caught) == 1
+    monitor.detach()
+    other = torch.optim.SGD(model.parameters(), lr=1e-3)
+    monitor = CollapseMonitor(model, optimizer)
+    monitor.optimizer = other
+    F.cross_entropy(model(images), labels).backward()
+    other.step()
+    monitor.step()
+    assert monitor.trace.columns["step"][0] > 0
+
+
+def test_a_trace_keeps_the_last_looks_and_no_entry_by_entry_of_a_long_theta():
+    class Flow(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.flow, self.out = nn.Linear(64, 128), nn.Linear(64, 3)
+            nn.init.zeros_(self.flow.weight)
+            nn.init.zeros_(self.flow.bias)
+
+        def forward(self, images):
+            still = F.affine_grid(torch.eye(2, 3)[None], [1, 1, 8, 8], align_corners=False)
+            grid = still + 0.1 * self.flow(images.flatten(1)).view(-1, 8, 8, 2)
+            return self.out(native(images, grid).flatten(1))
+
+    monitor, _ = watch(Flow(), 6, keep=4)
+    assert monitor.trace.columns["step_number"] == [3, 4, 5, 6]
+    assert not [name for name in monitor.trace.columns if name.startswith("theta_")]
+    assert all(step > 0 for step in monitor.trace.columns["step"])

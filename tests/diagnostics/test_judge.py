@@ -9,6 +9,7 @@ from stnlib.diagnostics.criteria import Judge
 
 WELL = {"coverage": 0.8, "object_coverage": math.nan, "black": 0.0, "step": 0.01, "phi": 5.0}
 WELL |= {"finite": 1.0, "centre": 0.1, "extent": 1.0, "step_ratio": 1.0, "extent_pixels": 20.0}
+WELL |= {"corner_spread": 1.0}
 
 
 def kinds(*changes):
@@ -53,3 +54,20 @@ def test_a_point_may_be_smaller_than_a_pixel_or_left_out():
     assert Judge(Criteria(point=0.5)).judge(1, row).kind == "point"
     assert Judge(Criteria(point=0.3)).judge(1, row) is None
     assert Judge(Criteria(point=0)).judge(1, WELL | {"extent_pixels": 0.0}) is None
+
+
+def test_blind_is_a_transformer_whose_views_have_differed_and_no_longer_do():
+    spread = [{"corner_spread": value} for value in (0.0, 0.0, 0.01, 0.0099, 0.0)]
+    assert kinds(*spread) == [None, None, None, "blind", "blind"]
+    assert kinds(*[{"corner_spread": 0.0099}] * 4) == [None] * 4  # they never differed
+    alone = {"corner_spread": math.nan}  # a batch of one
+    assert kinds({"corner_spread": 1.0}, alone, alone) == [None] * 3
+    judge = Judge(Criteria(window=3))
+    rows = [WELL | {"corner_spread": value} for value in (1.0, 0.0, 0.0, 0.0)]
+    assert [bool(judge.judge(n, row)) for n, row in enumerate(rows)] == [False] * 3 + [True]
+
+
+def test_the_published_limits_are_these_numbers():
+    limits = Criteria()
+    assert (limits.window, limits.coverage_drop, limits.black) == (3, 0.5, 0.5)
+    assert (limits.step, limits.point, limits.blind) == (0.1, 1.0, 0.01)

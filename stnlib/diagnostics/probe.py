@@ -1,0 +1,320 @@
+"""Seeing what a model's samplers do, without changing the model: hooks for one forward pass.
+
+The calls of PyTorch's samplers are seen by a `TorchFunctionMode` that is active during the model's
+forward pass and no longer; no function is replaced. Those of scripted parts are seen by a dispatch
+mode, which the first pass finds to be needed or not. A sampler of one's own tells of itself by
+`report_sampling`. A `SpatialTransformer` of `stnlib.models` is recognised by its attributes.
+
+A sampler whose grid depends on nothing that learns is no transformer, and does not count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from weakref import WeakMethod, finalize
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stnlib.diagnostics.footprints import black_share
+from stnlib.diagnostics.graph import is_batched, leaves, untouched
+from stnlib.diagnostics.hooks import SAMPLERS, Calls, Dispatched, Hook
+from stnlib.diagnostics.sampling import ForwardRecord, report_sampling
+from stnlib.diagnostics.tape import Tape
+
+__all__ = ["ForwardProbe"]
+
+OURS = ("localisation", "family", "locate", "sample")  # what a SpatialTransformer has
+COARSE = (16, 16)  # points of the grid by which families that are not affine are judged
+
+
+class ForwardProbe:
+    """Hooks on a model that leave `records` after each forward pass with gradients.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Any; what `torch.compile` returned, too: inside of it nothing can be seen, so before every
+        `every`-th pass the uncompiled module is run, which leaves no trace.
+    every : int
+        Passes from one look to the next.
+    failed : Callable[[Tensor], None] | None
+        A method, which is not held: called with θ when a pass ends by an error between θ and the
+        sampler.
+
+    Attributes
+    ----------
+    records : list[ForwardRecord]
+        What the last pass showed, a transformer each, in the order in which they ran.
+    calls : int
+        Forward passes with gradients so far.
+    parameters : list[list[nn.Parameter]]
+        For each transformer, those that it depends on.
+    names : list[str]
+        For each transformer: its module's name where it is ours.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        every: int = 1,
+        failed: Callable[[Tensor], None] | None = None,
+    ) -> None:
+        self.records: list[ForwardRecord] = []
+        self.calls = 0
+        self.parameters: list[list[nn.Parameter]] = []
+        self.names: list[str] = []
+        self._model, self._every = model, every
+        self._failed = WeakMethod(failed) if failed else None
+        self._eager = getattr(model, "_orig_mod", model)
+        modules = dict(self._eager.named_modules())
+        self._ours: dict[str, Any] = {
+            n: m for n, m in modules.items() if all(hasattr(m, name) for name in OURS)
+        }
+        self._compiled = [m for m in modules.values() if hasattr(m, "_orig_mod")]
+        first = next(self._eager.parameters(), None)
+        self._device = "cpu" if first is None else first.device.type
+        self._begin = 0
+        self._stack = ExitStack()
+        self._awaited, self._open_for, self._lost = False, 0, ""
+        self._deep: bool | None = None  # whether a dispatch mode is needed; None: not yet known
+        self._tape: Tape | None = None
+        self._forget()
+        before, after = Hook(self._before), Hook(self._after)
+        self._hooks = [model.register_forward_pre_hook(before, with_kwargs=True)]
+        if self._eager is model:
+            self._hooks.append(model.register_forward_hook(after, always_call=True))
+        finalize(self, _remove, self._hooks)
+
+    @property
+    def rest(self) -> list[nn.Parameter]:
+        """Parameters that no transformer depends on."""
+        known = {id(p) for part in self.parameters for p in part}
+        return [p for p in self._eager.parameters() if id(p) not in known and p.is_leaf]
+
+    @property
+    def unseen(self) -> str:
+        """Why a sampler may not have been seen, and what to do, in one line."""
+        if self._lost:
+            return self._lost
+        if self._compiled:
+            return "and a part of it is compiled: compile the whole model instead"
+        return (
+            "nor can one be in other threads, or in a library of its own: let report_sampling of "
+            "stnlib.diagnostics tell of it; and what runs outside of the model's forward pass "
+            "belongs into a block `with monitor.watching():`"
+        )
+
+    def detach(self) -> None:
+        """Take the hooks off the model."""
+        self._stack.close()
+        _remove(self._hooks)
+
+    def take(self) -> list[ForwardRecord]:
+        """The `records`, which are not kept: the step that they belong to has been taken."""
+        records, self.records, self._awaited = self.records, [], False
+        return records
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Look at all that runs inside, of the model or not, as at one pass."""
+        self.calls, self._awaited = self.calls + 1, True
+        self._open_for += 1
+        self._open()
+        try:
+            yield
+        finally:
+            self._open_for -= 1
+            self._close()
+
+    def _before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if not torch.is_grad_enabled() or self._open_for or (self._awaited and not module.training):
+            return  # an evaluation does not stand for the training's pass, gradients or not
+        self.calls, self._awaited = self.calls + 1, module.training
+        if (self.calls - 1) % self._every:
+            return
+        if self._eager is not module:
+            with untouched(self._eager):
+                self._open()
+                try:
+                    self._eager(*args, **kwargs)
+                finally:
+                    self._close()
+        else:
+            self._stack.close()
+            self._open()
+
+    def _after(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        if self._open_for:
+            return
+        theta = self._theta
+        self._close()
+        failed = self._failed and self._failed()
+        if output is None and theta is not None and failed:
+            failed(theta.detach())
+
+    def _open(self) -> None:
+        """Put in place everything that sees, until it is closed: for one pass."""
+        self.records = []
+        self._forget()
+        self._tape = Tape(self._device, self._begin)
+        for name, transformer in self._ours.items():
+            for module, function in (
+                (transformer.localisation, self._located),
+                (transformer, self._transformed(name)),
+            ):
+                self._stack.callback(module.register_forward_hook(function).remove)
+            begun = transformer.register_forward_pre_hook(self._begun)
+            self._stack.callback(begun.remove)
+        modes: list[Any] = [Calls(self.called)]
+        if self._deep is not False:
+            modes.append(Dispatched(self._dispatched))
+        for mode in modes:
+            self._stack.enter_context(mode)
+
+        def leave(*_: Any) -> None:
+            for mode in reversed(modes):
+                mode.__exit__(None, None, None)
+
+        def enter(*_: Any) -> None:
+            for mode in modes:
+                mode.__enter__()
+
+        for part in self._compiled:  # torch.compile fails, or does nothing, where a mode is active
+            self._stack.callback(part.register_forward_pre_hook(leave).remove)
+            self._stack.callback(part.register_forward_hook(enter).remove)
+
+    def _close(self) -> None:
+        """End the look, and hold on to no graph."""
+        self._stack.close()
+        if self._below and self._deep is None:
+            self._deep = len(self._below) > self._above
+        for grid, output, images in self._below if self._deep else ():
+            self._sampled(grid, output, images)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._tape = None
+        self._theta: Tensor | None = None
+        self._grid: Tensor | None = None
+        self._inside = self._above = 0
+        self._below: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def called(self, func: Callable[..., Any], args: Any, kwargs: Any, result: Any) -> None:
+        """Note a call of the pass."""
+        if self._tape is None:
+            return
+        self._tape.note(func, args, kwargs, result)
+        if self._inside:  # a transformer of ours: its own hook tells of it
+            self._above += getattr(func, "__name__", "") in SAMPLERS
+        elif func is F.affine_grid:
+            self._theta = args[0] if args else kwargs["theta"]
+            self._grid = result
+        elif func is report_sampling:
+            self._sampled(args[0], result, args[2])
+        elif getattr(func, "__name__", "") in SAMPLERS:
+            self._above += 1
+            if not self._deep:
+                images = args[0] if args else kwargs["input"]
+                self._sampled(args[1] if len(args) > 1 else kwargs["grid"], result, images)
+
+    def _dispatched(self, grid: Tensor, output: Tensor, images: Tensor) -> None:
+        if not self._inside:
+            self._below.append((grid, output, images))
+        else:
+            self._above -= 1
+
+    def _sampled(self, grid: Tensor, output: Tensor, images: Tensor | None) -> None:
+        if is_batched(grid):
+            self._lost = "for what runs under vmap cannot be seen"
+        if is_batched(grid) or not (grid.requires_grad or self._learns(grid)):
+            return
+        black = black_share(_flat(output), None if images is None else _flat(images))
+        record = ForwardRecord(black, size=_size(images))
+        planar = grid.shape[-1] == 2
+        if planar and self._grid is grid and self._theta is not None:
+            record.matrix = self._theta.detach()  # made by affine_grid and by nothing else
+            record.theta = record.matrix.flatten(1)
+            self._finish(record, self._theta, "")
+        else:
+            record.grid = grid.detach()
+            self._finish(record, grid, "")
+
+    def _learns(self, grid: Tensor) -> bool:
+        """Whether a grid without a graph was made with a parameter, which is frozen."""
+        return self._tape is not None and self._tape.has_parameter(grid)
+
+    def _begun(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        self._inside += 1
+
+    def _located(self, localisation: nn.Module, args: tuple[Any, ...], theta: Tensor) -> None:
+        self._theta, self._seen = theta, _size(args[0] if args else None)
+
+    def _transformed(self, name: str) -> Callable[[Any, tuple[Any, ...], Tensor], None]:
+        def transformed(transformer: Any, args: tuple[Any, ...], output: Tensor) -> None:
+            self._inside -= 1
+            theta = self._theta
+            assert theta is not None  # the localisation network was called before
+            black = black_share(output.detach(), args[0].detach() if args else None)
+            family = transformer.family
+            plain = getattr(family, "name", None) == "affine"  # needs no check and no assembling
+            affine = plain or getattr(getattr(family, "base", None) or family, "affine", False)
+
+            def shape(found: Tensor) -> Tensor:
+                found = found.float()
+                if plain:
+                    return found.reshape(-1, 2, 3)
+                corners = transformer.align_corners
+                made: Tensor = (
+                    family.matrix(found)[:, :2]
+                    if affine
+                    else family.grid(found, COARSE, align_corners=corners)
+                )
+                return made
+
+            record = ForwardRecord(black, size=self._seen, theta=theta.detach().float())
+            record.shape = shape
+            found = shape(theta.detach())
+            record.matrix, record.grid = (found, None) if affine else (None, found)
+            self._finish(record, theta, name)
+
+        return transformed
+
+    def _finish(self, record: ForwardRecord, source: Tensor, name: str) -> None:
+        """Give a record its place, and the path on which the layer makes its θ."""
+        record.place = len(self.records)
+        found_path = self._tape.path(source) if self._tape else None
+        if found_path is None:
+            self._begin = 0  # what is needed may lie before that: the next tape is a whole one
+        else:
+            record.path, begin = found_path
+            if record.place == 0 and record.path.weight is not None:
+                self._begin = begin
+        if record.place == len(self.parameters):
+            self.parameters.append([])
+            self.names.append(name or f"sampler {record.place}")
+        weight = record.path and record.path.weight
+        known = {id(p) for p in self.parameters[record.place]}
+        if source.requires_grad and (not known or (weight is not None and id(weight) not in known)):
+            found = {id(p) for p in leaves(source)}
+            mine = [p for p in self._eager.parameters() if id(p) in found]
+            self.parameters[record.place] = mine
+        self.records.append(record)
+        self._theta = self._grid = None
+
+
+def _remove(hooks: list[Any]) -> None:
+    for hook in hooks:
+        hook.remove()
+
+
+def _flat(images: Tensor) -> Tensor:
+    """Images or volumes as images, detached."""
+    return images.detach().flatten(2, 3) if images.ndim == 5 else images.detach()
+
+
+def _size(images: Tensor | None) -> tuple[int, ...] | None:
+    return None if images is None else tuple(reversed(images.shape[2:]))

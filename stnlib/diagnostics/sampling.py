@@ -1,0 +1,115 @@
+"""What a sampler did in a forward pass, and how one that is not PyTorch's tells of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+from torch.overrides import handle_torch_function, has_torch_function
+
+from stnlib.checks.tensors import check_images
+from stnlib.diagnostics.footprints import check_grid
+from stnlib.diagnostics.tape import Path
+
+__all__ = ["ForwardRecord", "report_sampling"]
+
+
+@dataclass
+class ForwardRecord:
+    """What one sampler did in a forward pass, detached.
+
+    Parameters
+    ----------
+    black : Tensor
+        (), share of black output images.
+    place : int
+        Which of the pass's transformers, from 0.
+    size : tuple[int, ...] | None
+        Width, height (and depth) of the input images in pixels; None where a sampler of one's own
+        does not tell.
+    theta : Tensor | None
+        (N, P), if it was seen.
+    matrix : Tensor | None
+        (N, 2, 3), where the transform is known to be affine.
+    grid : Tensor | None
+        (N, ..., 2) or (N, ..., 3), where it is not.
+    path : Path | None
+        From the layer that makes θ; None where it cannot be told.
+    shape : Callable[[Tensor], Tensor] | None
+        The matrix, or the grid, of what the path gives; None where that is one of them.
+    moved : Tensor | None
+        The matrix, or the grid, after the optimiser's step.
+
+    Convention
+    ----------
+    θ, the matrix and the grid map points of the *output* to points of the *input*. A point is
+    (x, y), x to the right and y down, normalised so that either image is [-1, 1] both ways. Where
+    -1 and 1 are, at centres or edges of the outermost pixels, is as the model has it.
+    """
+
+    black: Tensor
+    place: int = 0
+    size: tuple[int, ...] | None = None
+    theta: Tensor | None = None
+    matrix: Tensor | None = None
+    grid: Tensor | None = None
+    path: Path | None = None
+    shape: Callable[[Tensor], Tensor] | None = None
+    moved: Tensor | None = None
+
+    @property
+    def now(self) -> Tensor:
+        """The matrix or the grid as the pass had it."""
+        found = self.grid if self.matrix is None else self.matrix
+        assert found is not None
+        return found
+
+    def look_again(self) -> None:
+        """Say where the optimiser's step has moved the transform."""
+        if self.path is not None:
+            found = self.path.again()
+            self.moved = self.shape(found) if self.shape else found
+
+
+def report_sampling(grid: Tensor, output: Tensor, images: Tensor | None = None) -> Tensor:
+    """Return `output`; and let a monitor see what a sampler that is not PyTorch's made of `grid`.
+
+    To be called in a model's forward pass, where it costs nothing::
+
+        out = report_sampling(grid, sampler(images, grid), images)
+
+    Parameters
+    ----------
+    grid : Tensor
+        (N, h, w, 2), floating point.
+    output : Tensor
+        (N, C, h, w), floating point.
+    images : Tensor | None
+        (N, C, H, W), which were sampled; without them a monitor cannot tell that a view has become
+        a point.
+
+    Returns
+    -------
+    Tensor
+        `output` itself.
+
+    Raises
+    ------
+    TypeError, ValueError
+        One line, where an argument is of another type or shape.
+
+    Convention
+    ----------
+    The grid holds, for each pixel of the *output*, the point (x, y) of the *input* that it is read
+    from, x to the right and y down, normalised so that the input is [-1, 1] both ways. Where -1 and
+    1 are, at centres or edges of the outermost pixels, is as the sampler has it.
+    """
+    tensors = (grid, output) if images is None else (grid, output, images)
+    if has_torch_function(tensors):
+        return handle_torch_function(report_sampling, tensors, grid, output, images)
+    check_grid(grid)
+    check_images("output", output)
+    if images is not None:
+        check_images("images", images)
+    return output
