@@ -221,6 +221,11 @@ CASES = {
     "SpatialTransformer()": Case(
         models.SpatialTransformer(models.LocNet(1, 32)), {"images": images(32)}
     ),
+    "Filled": Case(models.Filled, {"fill": torch.zeros(1), "method": sampler.sample}),
+    "Filled()": Case(
+        models.Filled(torch.zeros(1)),
+        {"image": images(), "grid": grid(), "padding": "zeros", "align_corners": True},
+    ),
     "STN": Case(models.STN, {"transformer": nn.Flatten(), "classifier": nn.Flatten()}),
     "STN()": Case(models.build("stn", 1, 32, 3), {"images": images(32)}),
     "build": Case(
