@@ -32,7 +32,10 @@ class SpatialTransformer(nn.Module):
         `stnlib.models.Filled`.
     sampler : str | Callable[..., Tensor]
         `bilinear` (PyTorch's), `clipped` (the historical one), or a function of
-        `stnlib.sampler`'s kind.
+        `stnlib.sampler`'s kind. On CUDA the backward pass of PyTorch's is not deterministic, and
+        ``torch.use_deterministic_algorithms(True)`` refuses it. That of `stnlib.sampler.sample`
+        needs only `torch.gather`, which that switch makes deterministic; what it costs there was
+        not measured.
     align_corners : bool
         True as in the paper; False as is PyTorch's default.
 
