@@ -145,6 +145,35 @@ CASES = {
         transforms.matrix_grid,
         {"matrix": eye(), "size": (3, 4), "align_corners": True, "affine": False},
     ),
+    **{
+        name: Case(
+            getattr(transforms, name),
+            {"theta" if name == "to_opencv" else "matrix": IDENTITY.view(2, 2, 3).clone()}
+            | {"size": (8, 9), "output_size": (4, 5), "align_corners": True, "inverse_map": False},
+        )
+        for name in ("to_opencv", "from_opencv")
+    },
+    **{
+        name: Case(
+            getattr(transforms, name),
+            {"theta" if name == "to_kornia" else "matrix": eye()}
+            | {"size": (8, 9), "output_size": None, "align_corners": True}
+            | {"warp_align_corners": False},
+        )
+        for name in ("to_kornia", "from_kornia")
+    },
+    "boxes": Case(
+        transforms.boxes, {"theta": IDENTITY.clone(), "size": (8, 9), "align_corners": True}
+    ),
+    "outside": Case(transforms.outside, {"grid": grid()}),
+    "displacement": Case(transforms.displacement, {"grid": grid(), "align_corners": True}),
+    "rotation": Case(transforms.rotation, {"aspect": 1.5}),
+    "rotation.from_matrix": Case(transforms.rotation(1.5).from_matrix, {"matrix": eye()}),
+    "window": Case(transforms.window, {"scale": (0.5, 0.25)}),
+    "window.grid": Case(
+        transforms.window(0.5).grid,
+        {"theta": torch.zeros(2, 2), "size": (4, 4), "align_corners": True},
+    ),
     "family": Case(transforms.family, {"name": "affine"}),
     "Family": Case(transforms.Family, {"name": "f", "neutral": (1.0, 0.0)}),
     "bounded": Case(transforms.bounded, {"family": family("affine"), "limit": 0.5}),
@@ -191,6 +220,11 @@ CASES = {
     ),
     "SpatialTransformer()": Case(
         models.SpatialTransformer(models.LocNet(1, 32)), {"images": images(32)}
+    ),
+    "Filled": Case(models.Filled, {"fill": torch.zeros(1), "method": sampler.sample}),
+    "Filled()": Case(
+        models.Filled(torch.zeros(1)),
+        {"image": images(), "grid": grid(), "padding": "zeros", "align_corners": True},
     ),
     "STN": Case(models.STN, {"transformer": nn.Flatten(), "classifier": nn.Flatten()}),
     "STN()": Case(models.build("stn", 1, 32, 3), {"images": images(32)}),

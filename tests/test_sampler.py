@@ -124,6 +124,45 @@ def test_ours_are_differentiable_twice(method, padding, align_corners):
     assert gradgradcheck(f, (image.requires_grad_(), grid.requires_grad_()))
 
 
+def operations(tensor):
+    """Names of the backward operations of a tensor's graph."""
+    names, left = set(), [tensor.grad_fn]
+    while left:
+        node = left.pop()
+        names.add(node.name())
+        left += [following for following, _ in node.next_functions if following]
+    return names
+
+
+@pytest.mark.parametrize("padding", PADDINGS)
+def test_backward_ours_uses_what_can_be_deterministic_on_cuda(padding):
+    """Of the operations that PyTorch names as nondeterministic, gather, which its switch mends."""
+    image, grid = (t.requires_grad_() for t in small_case(4))
+    used = operations(sample(image, grid, padding=padding))
+    known = "gather", "scatter", "index", "gridsampler", "put", "take", "pad", "cumsum", "interpol"
+    found = {name for name in used if any(word in name.lower() for word in known)}
+    assert found == {"GatherBackward0"}
+    assert "GridSampler2DBackward0" in operations(sample_native(image, grid, padding=padding))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_backward_ours_is_deterministic_on_cuda_where_pytorch_is_asked_for_it():
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(8, 3, 64, 64, generator=generator).cuda()
+    grid = (1.6 * torch.rand(8, 128, 128, 2, generator=generator) - 0.8).cuda()
+    torch.use_deterministic_algorithms(True)
+    try:
+        first, *others = (
+            value_and_gradients(sample, image, grid, {}, torch.ones((), device="cuda"))
+            for _ in range(5)
+        )
+        with pytest.raises(RuntimeError, match="does not have a deterministic implementation"):
+            value_and_gradients(sample_native, image, grid, {}, torch.ones((), device="cuda"))
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert all(all(map(torch.equal, first, other)) for other in others)
+
+
 def test_clipped_gradient_is_that_of_its_own_value_away_from_its_jumps():
     image, grid = small_case(3, reach=0.9)
     assert gradcheck(sample_clipped, (image.requires_grad_(), grid.requires_grad_()))

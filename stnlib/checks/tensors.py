@@ -16,6 +16,7 @@ __all__ = [
     "FLOATS",
     "check_fits",
     "check_flag",
+    "check_grid",
     "check_images",
     "check_module",
     "check_same",
@@ -109,6 +110,21 @@ def check_images(
     if wrong:
         shape = ", ".join(map(str, wanted))
         raise ValueError(f"{name} must have shape ({shape}), not {tuple(images.shape)}")
+
+
+def check_grid(name: str, grid: Any) -> None:
+    """Raise a TypeError or ValueError unless `grid` is (N, h, w, 2), floating point, not empty.
+
+    Parameters
+    ----------
+    name : str
+        What the message calls it.
+    grid : Any
+        What was handed over.
+    """
+    check_tensor(name, grid)
+    if grid.ndim != 4 or grid.shape[-1] != 2 or 0 in grid.shape[1:]:
+        raise ValueError(f"{name} must have shape (N, h, w, 2), not {tuple(grid.shape)}")
 
 
 def check_fits(images: Tensor, weight: Tensor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from stnlib.models.filled import Filled
 from stnlib.models.localisation import LOCNETS, THETA_INITS, LocNet, glorot
 from stnlib.models.networks import CLASSIFIERS, MODELS, STN, C10Net, CMNet, build, count_parameters
 from stnlib.models.transformer import SpatialTransformer
@@ -14,6 +15,7 @@ __all__ = [
     "THETA_INITS",
     "C10Net",
     "CMNet",
+    "Filled",
     "LocNet",
     "SpatialTransformer",
     "build",

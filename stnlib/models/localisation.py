@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from stnlib.checks.tensors import check_fits, check_images, check_module
 from stnlib.checks.values import choice, number, require, whole
-from stnlib.transforms import bounded, family
+from stnlib.transforms import Family, bounded, family
 
 __all__ = ["LOCNETS", "THETA_INITS", "LocNet", "Scaled", "glorot"]
 
@@ -78,8 +78,8 @@ class LocNet(nn.Module):
         Of the input.
     size : int
         Height and width of the input in pixels, at least 28; 22 for `shared`.
-    transform : str
-        Name of the family in `stnlib.transforms`, which has the meaning of θ's entries.
+    transform : str | Family
+        The family of `stnlib.transforms`, which has the meaning of θ's entries, or its name.
     kind : str
         One of `LOCNETS`.
     bound : float | None
@@ -109,7 +109,7 @@ class LocNet(nn.Module):
         self,
         channels: int,
         size: int,
-        transform: str = "affine",
+        transform: str | Family = "affine",
         kind: str = "paper",
         *,
         bound: float | None = None,
@@ -126,8 +126,10 @@ class LocNet(nn.Module):
         _check(kind, theta_init, shared)
         self.family = family(transform)
         self.bounds = None if bound is None else bounded(self.family, bound)
-        if scale_init != 1 and (self.bounds or transform in ("translation", "tps")):
-            raise ValueError("scale_init must be 1 with a bound, translations or splines")
+        if scale_init != 1 and (self.bounds or 1 not in self.family.neutral):
+            raise ValueError(
+                "scale_init must be 1 with a bound, translations, rotations, windows or splines"
+            )
         self._shared = (shared or nn.Sequential(),)  # in a tuple: not a part of this module
         self._seen = (channels, size)
         with torch.no_grad():
@@ -158,7 +160,7 @@ class LocNet(nn.Module):
         self.theta.bias.copy_(self._first_theta())
 
     def _first_theta(self) -> Tensor:
-        """θ of the identity at the first scale: (P,). Not for translations and splines."""
+        """θ of the identity at the first scale: (P,). Only where θ holds the scale."""
         return self.family.identity() * self.scale_init
 
     def phi(self, images: Tensor) -> Tensor:

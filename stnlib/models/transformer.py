@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from stnlib.checks.tensors import check_flag, check_images, check_module, check_tensor
 from stnlib.checks.values import choice, require
 from stnlib.sampler import PADDINGS, SAMPLERS, check_clipped
-from stnlib.transforms import family
+from stnlib.transforms import Family, family
 from stnlib.transforms.matrices import check_size
 
 __all__ = ["SpatialTransformer"]
@@ -23,15 +23,19 @@ class SpatialTransformer(nn.Module):
     ----------
     localisation : nn.Module
         Maps (N, C, H, W) images to θ, (N, P), floating point.
-    transform : str
-        Name of the family that θ parametrises; P is its `n_parameters`.
+    transform : str | Family
+        The family that θ parametrises, or its name; P is its `n_parameters`.
     output_size : tuple[int, int] | None
         Height and width of the output in pixels; None for the input's.
     padding : str
-        `zeros`, `border` or `reflection`: what lies outside of the image.
+        `zeros`, `border` or `reflection`: what lies outside of the image. For a colour there see
+        `stnlib.models.Filled`.
     sampler : str | Callable[..., Tensor]
         `bilinear` (PyTorch's), `clipped` (the historical one), or a function of
-        `stnlib.sampler`'s kind.
+        `stnlib.sampler`'s kind. On CUDA the backward pass of PyTorch's is not deterministic, and
+        ``torch.use_deterministic_algorithms(True)`` refuses it. That of `stnlib.sampler.sample`
+        needs only `torch.gather`, which that switch makes deterministic; what it costs there was
+        not measured.
     align_corners : bool
         True as in the paper; False as is PyTorch's default.
 
@@ -52,7 +56,7 @@ class SpatialTransformer(nn.Module):
     def __init__(
         self,
         localisation: nn.Module,
-        transform: str = "affine",
+        transform: str | Family = "affine",
         output_size: tuple[int, int] | None = None,
         padding: str = "zeros",
         sampler: str | Callable[..., Tensor] = "bilinear",

@@ -65,7 +65,7 @@ class RunConfig:
     loc_clip : the localisation network's gradient is shortened to this Euclidean norm, None
         for never.
     outside_penalty : weight of the grid's mean squared distance from the image in the loss; see
-        `stnlib.training.loop.outside`.
+        `stnlib.transforms.outside`.
     recovery : what is done after an epoch whose outputs are black; see `stnlib.training.recovery`.
     alter : what is done to all images, to train on or to judge by; see `stnlib.data.alter.altered`.
     distortion : strength, 0 to 1, with which images are scattered over a canvas; None for not at

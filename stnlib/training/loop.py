@@ -27,9 +27,9 @@ from stnlib.training.device import autocast, device_of
 from stnlib.training.evaluation import to_float
 from stnlib.training.rates import make_optimizer, set_rates
 from stnlib.training.seeds import derive_seed
-from stnlib.transforms import NonFiniteError
+from stnlib.transforms import NonFiniteError, outside
 
-__all__ = ["Training", "batches", "make_model", "order", "outside", "train_step"]
+__all__ = ["Training", "batches", "make_model", "order", "train_step"]
 
 Row = dict[str, Any]
 Step = Callable[..., tuple[Tensor, Tensor, Tensor]]  # with the arguments of `train_step`
@@ -201,18 +201,6 @@ def train_step(
         nn.utils.clip_grad_norm_(model.transformer.localisation.parameters(), config.loc_clip)
     optimizer.step()
     return loss.detach(), (logits.detach().argmax(1) == labels).sum(), norms
-
-
-def outside(grid: Tensor) -> Tensor:
-    """Mean squared distance of sampling points from the image, as a scalar; 0 within.
-
-    Where every point is outside, zero padding leaves θ no gradient; this has one.
-
-    Parameters
-    ----------
-    grid : (N, H, W, 2) float, normalised (x, y); the image is [-1, 1]².
-    """
-    return (grid.abs() - 1).clamp_min(0).square().sum(dim=-1).mean()
 
 
 def batches(

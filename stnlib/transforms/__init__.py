@@ -13,8 +13,20 @@ projective   8  a, b, tx, c, d, ty, g, h            a b tx; c d ty; g h 1
 tps          32 dx, dy of 16 control points         none: a thin-plate spline
 ============ == =================================== ==========================================
 
+Each contains those before it, except that a spline only comes near a projection. Two more, which
+are not in `FAMILIES`, hold something fixed:
+
+=================== == =================== ==========================================
+`rotation()`        1  α, in radians       cos α -sin α 0; sin α cos α 0; 0 0 1
+`window((sx, sy))`  2  tx, ty              sx 0 tx; 0 sy ty; 0 0 1
+=================== == =================== ==========================================
+
 A similarity is written with a and b, not with s and α: so the matrix is linear in θ, the scale
 cannot turn negative, no angle wraps around, and the gradient does not vanish at s = 0.
+
+Images and outputs may have any height and width. Normalised coordinates stretch what is not square:
+s shows the same share of both sides, and a turned view is sheared, unless `rotation` is told the
+aspect.
 
 Convention
 ----------
@@ -29,8 +41,11 @@ from __future__ import annotations
 from torch import Tensor
 
 from stnlib.checks.values import choice, require
+from stnlib.transforms.convert import boxes, from_kornia, from_opencv, to_kornia, to_opencv
 from stnlib.transforms.families import Family, NonFiniteError, PlanarFamily, bounded
+from stnlib.transforms.fixed import rotation, window
 from stnlib.transforms.matrices import apply, base_grid, compose, invert, matrix_grid
+from stnlib.transforms.penalties import displacement, outside
 from stnlib.transforms.splines import spline_family
 
 __all__ = [
@@ -40,11 +55,20 @@ __all__ = [
     "apply",
     "base_grid",
     "bounded",
+    "boxes",
     "compose",
+    "displacement",
     "family",
+    "from_kornia",
+    "from_opencv",
     "invert",
     "matrix_grid",
+    "outside",
+    "rotation",
     "spline_family",
+    "to_kornia",
+    "to_opencv",
+    "window",
 ]
 
 
@@ -91,13 +115,16 @@ FAMILIES: dict[str, Family] = {
 }
 
 
-def family(name: str) -> Family:
+_NAMED = FAMILIES | {"rotation": rotation()}
+
+
+def family(name: str | Family) -> Family:
     """The family of that name.
 
     Parameters
     ----------
-    name : str
-        One of `FAMILIES`.
+    name : str | Family
+        One of `FAMILIES`, or `rotation`; a family is returned as it is.
 
     Returns
     -------
@@ -109,5 +136,7 @@ def family(name: str) -> Family:
     ValueError
         One line that names the allowed, where there is no such family.
     """
-    require("family", name, choice(*FAMILIES))
-    return FAMILIES[name]
+    if isinstance(name, Family):
+        return name
+    require("family", name, choice(*_NAMED))
+    return _NAMED[name]

@@ -222,13 +222,16 @@ class PlanarFamily(Family):
         if (matrix[:, 2, 2] == 0).any():
             raise ValueError("matrix must have a last entry other than 0")
         matrix = matrix / matrix[:, 2:, 2:]  # a multiple of a matrix is the same transform
-        theta = matrix.flatten(1)[:, list(self.positions)]
+        theta = self._read(matrix)
         if not len(matrix):
             return theta
         error = (self.matrix(theta) - matrix).abs().amax()
         if error > 100 * torch.finfo(matrix.dtype).eps * matrix.abs().amax():
             raise ValueError(f"matrix must be of family {self.name}, is off by {float(error):.2g}")
         return theta
+
+    def _read(self, matrix: Tensor) -> Tensor:
+        return matrix.flatten(1)[:, list(self.positions)]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from stnlib.models import LOCNETS, LocNet, SpatialTransformer, build, count_para
 from stnlib.records import store, weights
 from stnlib.study import runs
 from stnlib.training.config import RunConfig
-from stnlib.transforms import FAMILIES, NonFiniteError
+from stnlib.transforms import FAMILIES, NonFiniteError, window
 
 SHAPES = {"cm": (1, 40), "c10": (3, 32), "c10d": (3, 64)}
 SIDE = {"cm": 4, "c10": 2, "c10d": 10}  # after both convolutions of Table I
@@ -166,7 +166,7 @@ def test_a_first_scale_shows_the_centre_pixel_by_pixel(transform):
     assert (network.transformer(batch) - batch[:, :, 5:27, 5:27]).abs().max() < 1e-4
 
 
-@pytest.mark.parametrize("transform", ["translation", "tps"])
+@pytest.mark.parametrize("transform", ["translation", "tps", "rotation", window(0.5)])
 def test_a_first_scale_needs_a_transform_that_has_it(transform):
     with pytest.raises(ValueError, match="must be 1 with a bound, translations"):
         make("paper", scale_init=0.5, transform=transform)

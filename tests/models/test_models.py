@@ -15,7 +15,7 @@ from stnlib.models import STN, C10Net, CMNet, LocNet, SpatialTransformer, build,
 from stnlib.sampler import PADDINGS, SAMPLERS
 from stnlib.training import rates
 from stnlib.training.config import RunConfig
-from stnlib.transforms import FAMILIES
+from stnlib.transforms import FAMILIES, window
 
 # Tables I and II on 40×40 images of one channel: weights and biases of each layer.
 LOCNET = (
@@ -323,6 +323,19 @@ def test_any_localisation_gives_any_output_size_and_number_of_channels(size):
     assert transformer(torch.rand(3, 4, 17, 23)).shape == (3, 4, *size)
 
 
+def test_a_window_is_where_the_localisation_says_and_of_its_own_size():
+    x = images()
+    layer = SpatialTransformer(LocNet(1, 40, window(19 / 39)), window(19 / 39), (20, 20))
+    assert torch.allclose(layer(x), x[..., 10:30, 10:30], atol=1e-5)
+    layer.localisation.theta.bias.data += torch.tensor([-10, 5]) * 2 / 39
+    assert torch.allclose(layer(x), x[..., 15:35, 0:20], atol=1e-5)
+
+
+def test_a_quarter_turn_turns_the_image_back_by_a_quarter():
+    turned = SpatialTransformer(Constant([torch.pi / 2]), "rotation")(images())
+    assert torch.allclose(turned, images().rot90(1, (2, 3)), atol=1e-4)
+
+
 def test_a_translation_by_one_pixel_moves_the_image_by_one_pixel():
     x = images()
     moved = SpatialTransformer(Constant([2 / 39, 0.0]), "translation")(x)
@@ -408,7 +421,7 @@ def test_a_network_survives_being_a_state_dict():
         (
             lambda: make(transform="shear"),
             "family must be one of translation, attention, similarity, affine, projective, tps, "
-            "not 'shear'",
+            "rotation, not 'shear'",
         ),
         (
             lambda: SpatialTransformer(LocNet(1, 40), output_size=(0, 5)),

@@ -9,22 +9,10 @@ from runs import continued, fresh, numbers, train_epoch
 from stnlib import models
 from stnlib.training import evaluation, fit, recovery
 from stnlib.training.config import RunConfig
-from stnlib.training.loop import Training, outside, train_step
+from stnlib.training.loop import Training, train_step
 from stnlib.training.rates import make_optimizer
-from stnlib.transforms import FAMILIES
-
-
-def grid_of(theta):
-    return FAMILIES["affine"].grid(torch.tensor([theta]), (9, 9))
-
 
 # Outside of the image
-
-
-def test_points_within_the_image_cost_nothing_and_points_outside_their_squared_distance():
-    assert outside(grid_of([1.0, 0, 0, 0, 1, 0])) == 0
-    points = torch.tensor([[1.5, 0.0], [0.0, -3.0], [2.0, 2.0], [0.3, -1.0]]).view(1, 2, 2, 2)
-    assert outside(points).item() == pytest.approx((0.25 + 4 + 2 + 0) / 4)
 
 
 def gradient(theta, weight):
@@ -52,13 +40,6 @@ def test_within_the_image_the_penalty_changes_nothing():
     near = [0.7, 0.1, 0.1, -0.1, 0.7, 0.1]
     free = gradient(near, 0.0)
     assert free.any() and torch.equal(gradient(near, 5.0), free)
-
-
-def test_the_penaltys_gradient_is_that_of_finite_differences():
-    theta = torch.tensor([[1.3, 0.2, 0.4, -0.1, 1.6, -0.8]], dtype=torch.float64)
-    assert torch.autograd.gradcheck(
-        lambda t: outside(FAMILIES["affine"].grid(t, (7, 5))), theta.requires_grad_()
-    )
 
 
 def test_a_black_transformer_comes_back_under_the_penalty(few):

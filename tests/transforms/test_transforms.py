@@ -1,5 +1,7 @@
 """The families against their identities, inverses, kornia and SciPy."""
 
+import pickle
+
 import kornia
 import numpy as np
 import pytest
@@ -12,11 +14,24 @@ from torch.autograd import gradcheck
 
 from stnlib import transforms
 from stnlib.sampler import sample, sample_native
-from stnlib.transforms import FAMILIES, apply, base_grid, bounded, compose, family, invert
+from stnlib.transforms import (
+    FAMILIES,
+    apply,
+    base_grid,
+    bounded,
+    compose,
+    family,
+    invert,
+    rotation,
+    window,
+)
 
 few = settings(deadline=None, max_examples=25, derandomize=True)
 
-PLANAR = ("translation", "attention", "similarity", "affine", "projective")
+FIXED = ("rotation", rotation(1.6), window(0.6), window((1.2, 0.4)))
+PLANAR = ("translation", "attention", "similarity", "affine", "projective", *FIXED)
+EVERY = (*FAMILIES, *FIXED)
+WITH_IDENTITY = (*FAMILIES, *FIXED[:2])  # a window's size is its own
 SIZES = st.tuples(st.integers(1, 9), st.integers(1, 9))
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -29,7 +44,7 @@ def random_theta(name, seed, batch=2, spread=0.2):
 
 
 @few
-@given(SIZES, st.booleans(), st.sampled_from(list(FAMILIES)), SEEDS)
+@given(SIZES, st.booleans(), st.sampled_from(WITH_IDENTITY), SEEDS)
 def test_every_family_at_its_identity_returns_the_image(size, align_corners, name, seed):
     image = torch.from_numpy(np.random.default_rng(seed).uniform(size=(2, 3, *size)))
     for dtype, tolerance in ((torch.float64, 1e-12), (torch.float32, 1e-6)):
@@ -148,7 +163,7 @@ def test_theta_is_recovered_from_any_multiple_of_its_matrix(name, seed, factor):
 
 
 @few
-@given(st.sampled_from(list(FAMILIES)), SEEDS)
+@given(st.sampled_from(EVERY), SEEDS)
 def test_bounded_families_stay_within_their_limit_of_the_identity(name, seed):
     member = bounded(family(name), 0.3)
     theta = random_theta(name, seed, spread=100.0)
@@ -157,7 +172,7 @@ def test_bounded_families_stay_within_their_limit_of_the_identity(name, seed):
     torch.testing.assert_close(member.constrain(neutral[None]), neutral[None])
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", EVERY)
 def test_bounded_families_move_like_the_free_ones_near_the_identity(name):
     theta = random_theta(name, 6, spread=1e-4)
     free, held = family(name), bounded(family(name), [0.5] * family(name).n_parameters)
@@ -174,7 +189,7 @@ def test_bounded_theta_is_recovered_from_its_matrix(name):
     torch.testing.assert_close(recovered, theta, rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", EVERY)
 def test_grids_have_the_gradients_of_finite_differences(name):
     theta = random_theta(name, 8, batch=1).requires_grad_()
     assert gradcheck(lambda t: family(name).grid(t, (2, 3)), theta)
@@ -188,7 +203,60 @@ def test_a_similarity_has_the_scale_and_angle_that_its_parameters_say():
     torch.testing.assert_close(matrix, s * rotation)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+def test_a_rotation_is_the_similarity_of_its_angle():
+    angle = torch.tensor([[0.4], [-2.0]])
+    similar = torch.cat([angle.cos(), angle.sin(), torch.zeros(2, 2)], dim=1)
+    torch.testing.assert_close(
+        family("rotation").matrix(angle), family("similarity").matrix(similar)
+    )
+
+
+@pytest.mark.parametrize("align_corners", (True, False))
+def test_with_its_aspect_a_rotation_keeps_the_lengths_of_an_image_that_is_not_square(align_corners):
+    size, angle = (20, 50), torch.tensor([[0.7]], dtype=torch.float64)
+    half = torch.tensor([50 - align_corners, 20 - align_corners]) / 2  # of a side, in pixels
+    aspect = (half[0] / half[1]).item()
+    grid, still = (
+        member.grid(theta, size, align_corners)[0] * half
+        for member, theta in ((rotation(aspect), angle), (rotation(), 0 * angle))
+    )
+    torch.testing.assert_close(grid.norm(dim=-1), still.norm(dim=-1))
+    across, before = grid[5, 30] - grid[12, 7], still[5, 30] - still[12, 7]
+    cosine = (across * before).sum() / before.square().sum()
+    assert cosine.item() == pytest.approx(np.cos(0.7), abs=1e-6)
+
+
+@pytest.mark.parametrize("align_corners", (True, False))
+def test_a_window_of_the_outputs_size_shows_the_images_pixels_as_they_are(align_corners):
+    """An output of 6 × 8 from row 4, column 10 of an image of 20 × 40."""
+    image = torch.rand(1, 2, 20, 40, generator=torch.Generator().manual_seed(2))
+    less = int(align_corners)
+    member = window(((8 - less) / (40 - less), (6 - less) / (20 - less)))
+    middle = torch.tensor(
+        [[(10 + 3.5 - 19.5) / (40 - less) * 2, (4 + 2.5 - 9.5) / (20 - less) * 2]]
+    )
+    grid = member.grid(middle, (6, 8), align_corners)
+    shown = sample(image, grid, align_corners=align_corners)
+    torch.testing.assert_close(shown, image[:, :, 4:10, 10:18], rtol=0, atol=1e-5)
+
+
+def test_a_window_begins_in_the_middle_and_never_changes_its_size():
+    member = window((0.5, 0.25))
+    eye = torch.diag(torch.tensor([0.5, 0.25, 1.0]))
+    assert torch.equal(member.matrix(member.identity()[None])[0], eye)
+    with pytest.raises(ValueError, match=r"matrix must be of family window, is off by 0\.25"):
+        member.from_matrix(torch.eye(3)[None] * torch.tensor([0.5, 0.5, 1.0]))
+
+
+def test_a_family_is_its_own_name_and_can_be_saved_with_a_model():
+    for member in (*FAMILIES.values(), rotation(1.6), window(0.6)):
+        assert family(member) is member
+        theta = random_theta(member, 1)
+        again = pickle.loads(pickle.dumps(member))
+        assert torch.equal(again.grid(theta, (3, 4)), member.grid(theta, (3, 4)))
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_grids_keep_float32_under_autocast(name):
     theta = random_theta(name, 9).float()
     plain = family(name).grid(theta, (40, 40))
@@ -204,16 +272,16 @@ def test_a_projective_grid_is_finite_on_its_horizon():
     assert torch.isfinite(family("projective").grid(theta, (4, 5))).all()
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", EVERY)
 def test_a_wrong_shape_of_theta_is_named_with_the_right_one(name):
-    count = family(name).n_parameters
-    message = rf"theta must have shape \(N, {count}\) for family {name}, not \(2, {count + 1}\)"
+    count, own = family(name).n_parameters, family(name).name
+    message = rf"theta must have shape \(N, {count}\) for family {own}, not \(2, {count + 1}\)"
     with pytest.raises(ValueError, match=message):
         family(name).grid(torch.zeros(2, count + 1), (4, 4))
 
 
 @pytest.mark.parametrize("value", (float("nan"), float("inf")))
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", EVERY)
 def test_theta_that_is_not_finite_is_refused(name, value):
     theta = family(name).identity().repeat(2, 1)
     theta[1, 0] = value
@@ -222,14 +290,14 @@ def test_theta_that_is_not_finite_is_refused(name, value):
 
 
 @pytest.mark.parametrize("size", ((0, 4), (4, 0), (4, -1), (4,), (4, 2.5)))
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", EVERY)
 def test_an_impossible_output_size_is_refused(name, size):
     with pytest.raises(ValueError, match=r"size must be two positive whole numbers \(H, W\), not"):
         family(name).grid(family(name).identity().unsqueeze(0), size)
 
 
 def test_an_unknown_family_is_named_with_the_allowed():
-    message = "family must be one of translation, attention, .*, tps, not 'rigid'"
+    message = "family must be one of translation, attention, .*, tps, rotation, not 'rigid'"
     with pytest.raises(ValueError, match=message):
         family("rigid")
 
@@ -267,6 +335,17 @@ def test_a_matrix_outside_of_the_family_is_refused():
 def test_a_matrix_beyond_the_bounds_is_refused():
     with pytest.raises(ValueError, match="within the bounds of family bounded attention"):
         bounded(family("attention"), 0.5).from_matrix(2 * torch.eye(3)[None] - torch.eye(3)[2])
+
+
+@pytest.mark.parametrize("scale", (0, -1, float("nan"), (0.5,), (0.5, 0.5, 0.5), (0.5, 0), "all"))
+def test_an_impossible_window_is_refused(scale):
+    with pytest.raises(ValueError, match="scale must be a positive number or two of them, not"):
+        window(scale)
+
+
+def test_an_impossible_aspect_is_refused():
+    with pytest.raises(ValueError, match="aspect must be a number > 0, not 0"):
+        rotation(0)
 
 
 @pytest.mark.parametrize("limit", (0, -1, float("inf"), [1.0, 2.0]))
