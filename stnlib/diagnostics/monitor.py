@@ -59,8 +59,7 @@ class CollapseMonitor:
     ``with monitor.watching():``. An evaluation is not seen. Weights, buffers and random numbers are
     as without the monitor, unless it acts. Inside of what `torch.compile` made nothing can be seen:
     give the monitor the compiled module, and every `every` steps it runs the uncompiled one, in
-    evaluation mode, which leaves no trace. What ``model.compile()`` compiled in place cannot be
-    watched. Under DistributedDataParallel the verdict is that of all ranks together.
+    evaluation mode, which leaves no trace. Under DDP the verdict is that of all ranks together.
 
     Parameters
     ----------
@@ -206,17 +205,16 @@ class CollapseMonitor:
         if not records and not (self.trace or self._pending):
             number = f" number {self._sampler}" if self._sampler else ""
             raise ValueError(
-                "the model's forward pass has no spatial transformer: no grid_sample of images "
-                f"(N, C, H, W){number} whose grid depends on parameters was seen, "
-                f"{self._probe.unseen}"
+                "the model's forward pass has no spatial transformer: no grid_sample of images (N, "
+                f"C, H, W){number} whose grid depends on parameters was seen, {self._probe.unseen}"
             )
         for place, record in enumerate(records):
             if braked or record.moved is None:
                 record.look_again()
             self._pending.append((self.steps, place, self._measure(place, record, loss)))
-        self._looks += bool(records)
         found = None
         if records:
+            self._looks += 1
             self._say_what_is_missing(records)
             if self._looks >= (self._check_every or self._default_check()):
                 found = self.check()
@@ -330,12 +328,11 @@ class CollapseMonitor:
         if self._sampler in held and held[self._sampler]() is not None:
             raise ValueError("the model has a CollapseMonitor already: detach() it first")
         held[self._sampler] = ref(self)
-        every = every or (1 if eager is self._model else 10)
-        self._probe = ForwardProbe(self._model, every, self._failed)
+        usual = 1 if eager is self._model else 10
+        self._probe = ForwardProbe(self._model, every or usual, self._failed)
         self._hook = StepHook(self._optimizer, self._stepped)
 
     def _stepped(self) -> None:
-        """The optimiser took a step: where has it moved θ?"""
         if not self._actions.brake.parameters:
             for record in self._probe.records:
                 record.look_again()
@@ -385,18 +382,18 @@ class CollapseMonitor:
         """Warn and do what `on_collapse` says; None once that was done often enough."""
         if self._actions.exhausted:
             return None
-        number = place if self._sampler is None else self._sampler
-        parameters = self._probe.parameters[number : number + 1 or None] or [[]]
+        n = place if self._sampler is None else self._sampler
+        known = self._probe.parameters[n : n + 1 or None]  # none before the first look
+        parameters = known[0] if known else []
         if len(self.traces) > 1:
             name = self._probe.names[place]
             found = replace(found, message=f"{name}, number {place}: {found.message}")
-        told = advice(self._model, parameters[0], self._actions.kind != "rollback")
+        told = advice(self._model, parameters, self._actions.kind != "rollback")
         self.collapse = self.collapse or found
         self.traces[place].events.append((found.step, found.kind))
-        done = self._actions.act(parameters[0])
-        if done:
-            for judge in self._judges:
-                judge.forgive()
+        done = self._actions.act(parameters)
+        for judge in self._judges if done else ():
+            judge.forgive()
         warnings.warn(f"{found.message}{done}\n{told}", CollapseWarning, stacklevel=4)
         if self._actions.kind == "stop":
             raise CollapseError(found.message)

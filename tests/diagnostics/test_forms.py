@@ -15,6 +15,11 @@ from torch import nn
 from stnlib.diagnostics import CollapseMonitor, CollapseWarning
 
 
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+
+
 def identity(last):
     """A last layer that begins as the identity."""
     nn.init.zeros_(last.weight)
