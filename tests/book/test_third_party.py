@@ -67,7 +67,7 @@ def test_a_network_begins_as_the_identity_or_near_it_and_takes_a_batch(name):
 @pytest.mark.parametrize("name", networks.NETWORKS)
 def test_the_monitor_finds_all_of_the_localisation_network_and_nothing_else(name):
     model = networks.NETWORKS[name]()
-    with CollapseMonitor(model, model.optimizer(1e-3)) as monitor:
+    with CollapseMonitor(model, model.optimizer(model.parameters(), 1e-3)) as monitor:
         loss = model(few(model.distorted).val.images).logsumexp(1).sum()
         loss.backward()
         monitor.step(loss)
