@@ -18,7 +18,7 @@ from typer.core import TyperGroup
 
 from stnlib import paths
 from stnlib.atomic import check_writable
-from stnlib.book import commands
+from stnlib.book.commands import COMMANDS
 from stnlib.data import sources
 from stnlib.errors import ConfigError, StnlibError
 from stnlib.records import store, studyfile
@@ -274,8 +274,8 @@ def run_studies(
         raise typer.Exit(1)
 
 
-app.command("branches")(_resumable()(commands.make_branches))
-app.command("third-party")(_resumable()(commands.record_third_party))
+for _name, _command in COMMANDS.items():
+    app.command(_name)(_resumable()(_command))
 
 
 @app.command("records")

@@ -1,4 +1,4 @@
-"""Every public function of the core, and of the toy, given what it is not made for.
+"""Every public function of the core, and of the book's toy, given what it is not made for.
 
 A call works, or it ends in one line of our own that says what was wrong: never in an error from
 inside of PyTorch or NumPy. Each argument of each function is replaced by each bad value in turn; a
@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from stnlib import diagnostics, models, optim, sampler, transforms
-from stnlib.book import toy
+from stnlib.book import toy, walks
 from stnlib.training.config import RunConfig
 from stnlib.training.rates import make_optimizer, set_rates
 
@@ -89,7 +89,7 @@ def rates(optimizer=None, **arguments):
 
 
 def walk(**arguments):
-    return [*toy.adam(**arguments)]
+    return [*walks.adam(**arguments)]
 
 
 @dataclass
@@ -337,6 +337,7 @@ CASES = {
     "Image": Case(toy.Image, {"knots": (-1.0, 0.0, 1.0), "values": (0.0, 1.0, 0.0)}),
     "Image()": Case(toy.cone(0.1), {"x": 0.3}),
     "Image.slope": Case(toy.cone(0.1).slope, {"x": 0.3}),
+    "floats": Case(lambda value: toy.floats("x", value), {"value": [0.3]}),
     "cone": Case(toy.cone, {"border": 0.1}),
     "loss": Case(toy.loss, toys),
     "gradient": Case(toy.gradient, toys),
@@ -344,12 +345,12 @@ CASES = {
         toy.sampled_gradient, toys | {"method": sampler.sample, "pixels": 8, "points": 8}
     ),
     "adam": Case(walk, shrink | {"size": 0.1}),
-    "largest_step": Case(toy.largest_step, {"betas": (0.9, 0.999)}),
-    "exit_times": Case(toy.exit_times, shrink | {"size": 0.1}),
-    "mean_exit": Case(toy.mean_exit, {"inward": [0.5, 0.5]}),
+    "largest_step": Case(walks.largest_step, {"betas": (0.9, 0.999)}),
+    "exit_times": Case(walks.exit_times, shrink | {"size": 0.1}),
+    "mean_exit": Case(walks.mean_exit, {"inward": [0.5, 0.5]}),
     "two_layers": Case(
-        toy.two_layers,
-        {"slope": lambda x: x, "lr": 0.01, "gamma": 0.01, "phi": [1.0], "steps": 2, "n": 3},
+        walks.two_layers,
+        {"slope": lambda x: x, "lr": 0.01, "gamma": 0.01, "phi": [1.0], "steps": 2},
     ),
 }
 CASES["build"].arguments.pop("kind")
@@ -452,7 +453,7 @@ def test_two_bad_arguments_at_once_work_or_are_told_in_one_line(seed, tmp_path, 
 
 def test_every_public_function_is_tried():
     tried = {name.partition(",")[0].partition(".")[0].removesuffix("()") for name in CASES}
-    for module in (sampler, transforms, models, diagnostics, optim, toy):
+    for module in (sampler, transforms, models, diagnostics, optim, toy, walks):
         names = {name for name in module.__all__ if callable(getattr(module, name))}
         assert names - NOT_FUNCTIONS <= tried, module
 

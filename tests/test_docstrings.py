@@ -10,6 +10,7 @@ ROOMS = ("sampler", "transforms", "models", "diagnostics", "optim", "checks")
 CORE = (*ROOMS, "errors", "paths", "atomic", "progress")
 COORDINATES = {"theta", "truth", "grid", "points", "matrix", "first", "second", "corners"}
 COORDINATES |= {"coordinate", "align_corners"}
+CORE += ("book", "book.autopsy", "book.figures", "book.third_party")
 
 
 def modules():
@@ -50,6 +51,7 @@ def parameters(thing):
     stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
     found = inspect.signature(thing).parameters.values()
     named = {stars.get(p.kind, "") + p.name: p.annotation for p in found}
+    named = {name: getattr(kind, "__forward_arg__", kind) for name, kind in named.items()}
     return {name: kind for name, kind in named.items() if name not in ("self", "cls")}
 
 

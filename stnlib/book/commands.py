@@ -13,7 +13,7 @@ from stnlib.paths import expanded
 from stnlib.records import observations, studyfile
 from stnlib.study import jobs
 
-__all__ = ["make_branches", "record_third_party"]
+__all__ = ["COMMANDS"]
 
 _Folder = Annotated[
     str | None,
@@ -86,6 +86,9 @@ def record_third_party(
             skipped = True
     if skipped:
         raise typer.Exit(1)
+
+
+COMMANDS = {"branches": make_branches, "third-party": record_third_party}
 
 
 def _place(folder: str | None) -> Path:

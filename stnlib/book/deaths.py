@@ -1,4 +1,8 @@
-"""Deaths: what became of a traced training, and when."""
+"""Deaths: what became of a traced training, and when.
+
+A transformer is dead where, in the mean of `WINDOW` steps, more than half of its outputs are black
+or it sees less than `LEAST_SEEN` of the image.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +25,9 @@ __all__ = [
     "dead",
     "death",
     "fall",
-    "fates",
     "for_good",
     "onset",
+    "outcomes",
     "running_mean",
     "spread",
     "traces",
@@ -34,20 +38,39 @@ LEAST_SEEN = 0.05  # coverage; below, in the mean of a window, a transformer is 
 
 
 def running_mean(values: Sequence[float], window: int) -> np.ndarray:
-    """Mean of the last `window` values at each place; nan until there are as many."""
+    """Mean of the last values at each place.
+
+    Parameters
+    ----------
+    values : Sequence[float]
+        One a step.
+    window : int
+        How many.
+
+    Returns
+    -------
+    np.ndarray
+        As many; nan until there are `window` values.
+    """
     return pd.Series(values, dtype=float).rolling(window).mean().to_numpy()
 
 
 def _gone(black: Any, coverage: Any) -> Any:
-    """Whether more than half of the outputs are black, or less than 0.05 of the image is seen."""
     return (black > HALF_BLACK) | (coverage < LEAST_SEEN)
 
 
 def dead(rows: Sequence[Mapping[str, float]]) -> bool:
-    """Whether a transformer is dead after the last of these steps, a row each.
+    """Whether a transformer is dead.
 
-    Dead: in the mean of `WINDOW` steps more than half of the outputs are black, or less than
-    0.05 of the image is seen.
+    Parameters
+    ----------
+    rows : Sequence[Mapping[str, float]]
+        A step each, `black` and `coverage`.
+
+    Returns
+    -------
+    bool
+        After the last of them; False where they are fewer than `WINDOW`.
     """
     last = rows[-WINDOW:]
     if len(last) < WINDOW:
@@ -56,16 +79,37 @@ def dead(rows: Sequence[Mapping[str, float]]) -> bool:
 
 
 def death(frame: pd.DataFrame) -> int | None:
-    """The step from which a transformer is `dead` until the end of its trace; None: it lives."""
+    """The step from which a transformer is dead until the end of its trace.
+
+    Parameters
+    ----------
+    frame : pd.DataFrame
+        `black` and `coverage`, a row a step, as of `stnlib.diagnostics.Trace.to_frame`.
+
+    Returns
+    -------
+    int | None
+        None: it lives.
+    """
     means = (running_mean(frame[name], WINDOW) for name in ("black", "coverage"))
     return for_good(_gone(*means), frame.index)
 
 
 def onset(frame: pd.DataFrame) -> int | None:
-    """The step at which a `death` begins, which a mean over steps sees late; None: it lives.
+    """The step at which a `death` begins, which a mean over steps sees late.
 
     From there until the death more than half of the outputs are black, or less than 0.05 of
     the image is seen, at each single step; at the latest it is the step of the death.
+
+    Parameters
+    ----------
+    frame : pd.DataFrame
+        As for `death`.
+
+    Returns
+    -------
+    int | None
+        None: it lives.
     """
     end = death(frame)
     if end is None:
@@ -75,33 +119,77 @@ def onset(frame: pd.DataFrame) -> int | None:
 
 
 def for_good(so: Sequence[bool], steps: pd.Index) -> int | None:
-    """The first of the `steps` from which on it is `so` until the last; None for none."""
+    """The first step from which on something is so until the last.
+
+    Parameters
+    ----------
+    so : Sequence[bool]
+        Whether it is, one a step.
+    steps : pd.Index
+        Their numbers.
+
+    Returns
+    -------
+    int | None
+        None where it is not so at the last.
+    """
     otherwise = np.flatnonzero(~np.asarray(so, dtype=bool))
     first = otherwise[-1] + 1 if len(otherwise) else 0
     return int(steps[first]) if first < len(steps) else None
 
 
-def fall(accuracy: pd.Series, window: int = 20, least: float = AT_CHANCE) -> int | None:
-    """The step at which a training's accuracy falls for good; None where it does not.
+def fall(accuracy: pd.Series) -> int | None:
+    """The step at which a training's accuracy falls for good.
 
-    It falls where the mean of `window` batches is below half of the best one before, and stays
-    there until the end. What never reached `least` (twice chance for ten classes) cannot fall.
+    It falls where the mean of 20 batches is below half of the best one before, and stays there
+    until the end. What never reached twice chance for ten classes cannot fall.
+
+    Parameters
+    ----------
+    accuracy : pd.Series
+        Of each batch, by step.
+
+    Returns
+    -------
+    int | None
+        None where it does not fall.
     """
-    mean = running_mean(accuracy, window)
+    mean = running_mean(accuracy, 20)
     best = np.fmax.accumulate(mean)
-    return for_good((mean < best / 2) & (best >= least), accuracy.index)
+    return for_good((mean < best / 2) & (best >= AT_CHANCE), accuracy.index)
 
 
-def spread(row: dict) -> float:
-    """How much θ differs between the images whose θ a row of a history keeps.
+def spread(row: Mapping[str, Any]) -> float:
+    """How much θ differs between images.
 
-    The standard deviation over images, of each of θ's entries; the mean of these.
+    Parameters
+    ----------
+    row : Mapping[str, Any]
+        Of a history; its `thetas` are a few images' θ.
+
+    Returns
+    -------
+    float
+        The standard deviation over images of each of θ's entries; the mean of these.
     """
     return float(np.std(row["thetas"], axis=0, ddof=1).mean())
 
 
 def traces(*studies: str, where: Sequence[Path] | None = None) -> list[tuple[store.Record, Trace]]:
-    """The records that have a trace, each with it; a training of several studies comes once."""
+    """The records that have a trace, each with it.
+
+    Parameters
+    ----------
+    *studies : str
+        Names; a training of several studies comes once.
+    where : Sequence[Path] | None
+        Folders of records; None for the book's and your own.
+
+    Returns
+    -------
+    list[tuple[store.Record, Trace]]
+        Study by study.
+    """
     found: dict[str, tuple[store.Record, Trace]] = {}
     for study in studies:
         for path in store.paths_of_study(study, where):
@@ -110,20 +198,26 @@ def traces(*studies: str, where: Sequence[Path] | None = None) -> list[tuple[sto
     return list(found.values())
 
 
-def fates(pairs: Iterable[tuple[store.Record, Trace]]) -> pd.DataFrame:
-    """What became of traced runs: one row a run.
+def outcomes(pairs: Iterable[tuple[store.Record, Trace]]) -> pd.DataFrame:
+    """What became of traced runs.
+
+    Parameters
+    ----------
+    pairs : Iterable[tuple[store.Record, Trace]]
+        Of `traces`.
 
     Returns
     -------
-    Columns: `key`, every field of the configuration, `outcome` (see
-    `stnlib.records.outcome.in_a_word`), `lost`, `death`, `onset`, `fall` and `warning` (steps, nan
-    for none), `kind` of the warning, `steps` in all, and `reach` (lr · loc_lr_factor · (1 + ‖φ‖₁)
-    at the first step: how far a step of Adam's can move θ).
+    pd.DataFrame
+        A row a run: `key`, every field of the configuration, `outcome` (see
+        `stnlib.records.outcome.in_a_word`), `lost`, `death`, `onset`, `fall` and `warning` (steps,
+        nan for none), `kind` of the warning, `steps` in all, and `reach` (lr · loc_lr_factor ·
+        (1 + ‖φ‖₁) at the first step: how far a step of Adam's can move θ).
     """
-    return pd.DataFrame([_fate(record, trace) for record, trace in pairs])
+    return pd.DataFrame([_row(record, trace) for record, trace in pairs])
 
 
-def _fate(record: store.Record, trace: Trace) -> dict:
+def _row(record: store.Record, trace: Trace) -> dict[str, Any]:
     config, frame = record.config, trace.to_frame()
     warning, kind = trace.events[0] if trace.events else (np.nan, None)
     at = {"death": death(frame), "onset": onset(frame), "fall": fall(frame["accuracy"])}
@@ -141,11 +235,19 @@ def _fate(record: store.Record, trace: Trace) -> dict:
 
 
 def ahead(pairs: Iterable[tuple[store.Record, Trace]], lead: int) -> pd.Series:
-    """The largest step of θ up to `lead` steps before the onset of the death.
+    """The largest step of θ before the onset of the death.
+
+    Parameters
+    ----------
+    pairs : Iterable[tuple[store.Record, Trace]]
+        Of `traces`.
+    lead : int
+        Steps before the onset up to which is looked.
 
     Returns
     -------
-    By the run's key; of the whole run where it lives, nan where it died sooner.
+    pd.Series
+        By the run's key; of the whole run where it lives, nan where it died sooner.
     """
     found = {}
     for record, trace in pairs:

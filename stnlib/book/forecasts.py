@@ -8,20 +8,44 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from stnlib.book.stats import Share, mean_share, wilson
+from stnlib.book.stats import Share, share_contrast, share_of
 
 __all__ = ["Threshold", "balanced_accuracy", "fit_threshold", "forecast", "mixed", "told"]
 
 
 class Threshold(NamedTuple):
-    """Above `value` a run is said to die; `accuracy` is balanced, on the runs it was fitted to."""
+    """Above it a run is said to die.
+
+    Parameters
+    ----------
+    value : float
+        Of a predictor.
+    accuracy : float
+        Balanced, on the runs that it was fitted to.
+    """
 
     value: float
     accuracy: float
 
 
 def balanced_accuracy(said: Sequence[bool], died: Sequence[bool]) -> float:
-    """Mean of the shares of the dying and of the living that were told right."""
+    """Mean of the shares of the dying and of the living that were told right.
+
+    Parameters
+    ----------
+    said, died : Sequence[bool]
+        Whether a run was said to die, and did.
+
+    Returns
+    -------
+    float
+        In [0, 1]; 0.5 for a guess.
+
+    Raises
+    ------
+    ValueError
+        One line, where all died or none.
+    """
     said, died = np.asarray(said, dtype=bool), np.asarray(died, dtype=bool)
     if died.all() or not died.any():
         raise ValueError("balanced accuracy needs runs that died and runs that lived")
@@ -33,7 +57,15 @@ def fit_threshold(values: Sequence[float], died: Sequence[bool]) -> Threshold:
 
     Parameters
     ----------
-    values : above 0, one a run.
+    values : Sequence[float]
+        Above 0, one a run.
+    died : Sequence[bool]
+        Whether it did.
+
+    Returns
+    -------
+    Threshold
+        The lowest of those that are as good.
     """
     logs = np.log(np.asarray(values, dtype=float))
     places = np.unique(logs)
@@ -44,23 +76,40 @@ def fit_threshold(values: Sequence[float], died: Sequence[bool]) -> Threshold:
     return max(scored, key=lambda threshold: threshold.accuracy)
 
 
-def mixed(runs: pd.DataFrame, cell: Sequence[str] = ("lr", "loc_lr_factor")) -> pd.DataFrame:
-    """The runs of those cells in which some died and some lived."""
-    shares = runs["death"].notna().groupby([runs[name] for name in cell]).transform("mean")
+def mixed(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs at those rates at which some died and some lived.
+
+    Parameters
+    ----------
+    runs : pd.DataFrame
+        A row a run: `lr`, `loc_lr_factor` and `death`, nan for none.
+
+    Returns
+    -------
+    pd.DataFrame
+        Some of the rows.
+    """
+    shares = runs["death"].notna().groupby([runs["lr"], runs["loc_lr_factor"]]).transform("mean")
     return runs[(shares > 0) & (shares < 1)]
 
 
 def told(said: Sequence[bool], died: Sequence[bool]) -> dict[str, float | Share]:
     """How well it was told who dies.
 
+    Parameters
+    ----------
+    said, died : Sequence[bool]
+        Whether a run was said to die, and did; runs of either end.
+
     Returns
     -------
-    `judged`, the balanced accuracy, with its 95 % interval from `low` to `high`; and how many
-    were told right, of the `dying` and of the `living`.
+    dict[str, float | Share]
+        `judged`, the balanced accuracy, with its 95 % interval from `low` to `high`; and how many
+        were told right, of the `dying` and of the `living`.
     """
     said, died = np.asarray(said, dtype=bool), np.asarray(died, dtype=bool)
-    dying, living = (wilson(int(right.sum()), len(right)) for right in (said[died], ~said[~died]))
-    mean, low, high = mean_share(dying, living)
+    dying, living = share_of(said[died]), share_of(~said[~died])
+    mean, low, high = share_contrast((0.5, dying), (0.5, living))
     return {"judged": mean, "low": low, "high": high, "dying": dying, "living": living}
 
 
@@ -69,22 +118,24 @@ def forecast(past: pd.DataFrame, fresh: pd.DataFrame, predictors: Sequence[str])
 
     Parameters
     ----------
-    past, fresh : a row a run: `death` and the predictors, above 0; rows without one are left out.
+    past, fresh : pd.DataFrame
+        A row a run: `death`, nan for none, and the predictors, above 0, nan where not known.
+    predictors : Sequence[str]
+        Columns.
 
     Returns
     -------
-    A row a predictor: `threshold`, its balanced accuracy `fitted`, and what `told` says of the
-    fresh runs; nan where the runs of either kind have one outcome only.
+    pd.DataFrame
+        A row a predictor: `threshold`, its balanced accuracy `fitted`, and what `told` says of the
+        fresh runs; nan where the runs of either kind have one outcome only.
     """
     rows = {}
     for name in predictors:
-        (before, died), (after, dies) = (
-            (part[name].dropna(), part["death"].notna()[part[name].notna()])
-            for part in (past, fresh)
-        )
+        before, after = past.dropna(subset=name), fresh.dropna(subset=name)
+        died, dies = before["death"].notna(), after["death"].notna()
         rows[name] = {}
         if all(0 < outcome.mean() < 1 for outcome in (died, dies)):
-            value, accuracy = fit_threshold(before, died)
-            rows[name] = {"threshold": value, "fitted": accuracy} | told(after > value, dies)
+            value, accuracy = fit_threshold(before[name], died)
+            rows[name] = {"threshold": value, "fitted": accuracy} | told(after[name] > value, dies)
     columns = ["threshold", "fitted", "judged", "low", "high", "dying", "living"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns)

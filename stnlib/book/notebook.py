@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from statistics import median
 from typing import Any
 
@@ -37,11 +38,14 @@ def check_parameters(cells: Sequence[str], values: dict[str, Any], **rules: Rule
 
     Parameters
     ----------
-    cells : sources of the cells run so far; the first with annotated assignments
+    cells : Sequence[str]
+        Sources of the cells run so far; the first with annotated assignments
         (``lr: float = 1e-3``) declares the parameters.
-    values : what the names stand for now.
-    rules : for parameters that are no field of `RunConfig`, of which the annotated type counts,
-        too, and narrower ones for its fields, whose own rules hold as well.
+    values : dict[str, Any]
+        What the names stand for now.
+    **rules : Rule
+        For parameters that are no field of `RunConfig`, of which the annotated type counts, too,
+        and narrower ones for its fields, whose own rules hold as well.
 
     Raises
     ------
@@ -72,8 +76,10 @@ def announce(configs: Iterable[RunConfig], weights: bool = False) -> None:
 
     Parameters
     ----------
-    configs : every configuration whose record the chapter is going to ask for.
-    weights : an STN of which only the record was kept is trained, too; see
+    configs : Iterable[RunConfig]
+        Every configuration whose record the chapter is going to ask for.
+    weights : bool
+        Whether an STN of which only the record was kept is trained, too; see
         `stnlib.study.runs.result`.
     """
     missing = [
@@ -83,7 +89,7 @@ def announce(configs: Iterable[RunConfig], weights: bool = False) -> None:
     ]
     if not missing:
         return
-    made = [(record.config, record) for record in store.read_all()]
+    made = store.read_all()
     seconds = [_seconds(config, made) for config in missing]
     networks = "1 network is" if len(missing) == 1 else f"{len(missing)} networks are"
     if None in seconds:
@@ -93,12 +99,13 @@ def announce(configs: Iterable[RunConfig], weights: bool = False) -> None:
         print(f"{networks} not recorded and trained now: about {time} at the recorded pace")
 
 
-def _seconds(config: RunConfig, made: list[tuple[RunConfig, store.Record]]) -> float | None:
+def _seconds(config: RunConfig, made: list[store.Record]) -> float | None:
     """Estimated seconds of a training, from the median pace of those most like it."""
+    on_processor = pick_device("auto").type == "cpu"
     for names in _ALIKE:
-        kind = [getattr(config, name) for name in names]
-        alike = [r for c, r in made if [getattr(c, name) for name in names] == kind]
-        here = [r for r in alike if _on_processor(r) == (pick_device("auto").type == "cpu")]
+        kind = attrgetter(*names)
+        alike = [r for r in made if kind(r.config) == kind(config)]
+        here = [r for r in alike if r.provenance["device"].startswith("cpu") == on_processor]
         if paces := [_pace(record) for record in here or alike]:
             return median(paces) * config.epochs * _images(config)
     return None
@@ -108,10 +115,6 @@ def _pace(record: store.Record) -> float:
     """Seconds an image and epoch, of which a run that ended early has fewer."""
     history = record.history
     return sum(row["seconds"] for row in history) / len(history) / _images(record.config)
-
-
-def _on_processor(record: store.Record) -> bool:
-    return record.provenance["device"].startswith("cpu")
 
 
 def _images(config: RunConfig) -> int:

@@ -8,9 +8,11 @@ Tables IV and V. One run each; the paper gives no spread.
 
 from __future__ import annotations
 
-from importlib.resources import files
+from pathlib import Path
 
 import pandas as pd
+
+from stnlib.checks.values import choice, require
 
 __all__ = ["TEST_ACCURACY", "curves"]
 
@@ -25,16 +27,24 @@ TEST_ACCURACY = {
 
 
 def curves(data: str) -> pd.DataFrame:
-    """The course of the paper's trainings on `data` (`cm`, `c10` or `c10d`).
+    """The course of the paper's trainings on a data set.
+
+    Parameters
+    ----------
+    data : str
+        `cm`, `c10` or `c10d`.
 
     Returns
     -------
-    Columns `model` (`baseline`, `stn`), `epoch` from 1, `train_accuracy` (Keras's average
-    over the epoch) and `val_accuracy`, in [0, 1].
+    pd.DataFrame
+        Columns `model` (`baseline`, `stn`), `epoch` from 1, `train_accuracy` (Keras's average
+        over the epoch) and `val_accuracy`, in [0, 1].
+
+    Raises
+    ------
+    ValueError
+        One line, for other data.
     """
-    with (files("stnlib.book") / "paper.csv").open(encoding="utf-8") as file:
-        table = pd.read_csv(file)
-    names = sorted(set(table["data"]))
-    if data not in names:
-        raise ValueError(f"data must be one of {', '.join(names)}, not {data!r}")
+    table = pd.read_csv(Path(__file__).with_suffix(".csv"))
+    require("data", data, choice(*sorted(set(table["data"]))))
     return table[table["data"] == data].drop(columns="data").reset_index(drop=True)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations, product
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy.stats import fisher_exact
 
-from stnlib.book.stats import Contrast, Share, holm, share_contrast, share_difference, wilson
+from stnlib.book.stats import Contrast, Share, holm, share_contrast, share_difference, share_of
 from stnlib.records.outcome import LIVING, in_a_word, lost
 from stnlib.records.store import Record
 from stnlib.training.config import RunConfig, defaults
@@ -89,9 +90,16 @@ KINDS = tuple(dict.fromkeys(kind for kind, *_ in _WORDS.values()))
 
 
 class Remedy(NamedTuple):
-    """What a configuration has that may be a remedy: a kind, and an id and a label for its parts.
+    """What a configuration has that may be a remedy.
 
-    The id is what code selects by; the label is for people.
+    Parameters
+    ----------
+    kind : str
+        One of `KINDS`.
+    id : str
+        What code selects by.
+    label : str
+        For people.
     """
 
     kind: str
@@ -100,10 +108,18 @@ class Remedy(NamedTuple):
 
 
 def named(config: RunConfig) -> Remedy:
-    """The remedy of a configuration; of no kind, "none" and "nothing" where it has none.
+    """The remedy of a configuration.
 
-    One of several parts has the kind of its first, all their ids, joined by " + ", and all their
-    labels. What is none (the rate of everything, the data, the seed) is left out.
+    Parameters
+    ----------
+    config : RunConfig
+        What is no remedy (the rate of everything, the data, the seed) is left out.
+
+    Returns
+    -------
+    Remedy
+        One of several parts has the kind of its first, all their ids, joined by " + ", and all
+        their labels. Without any: no kind, "none" and "nothing".
     """
     changed = config.changed()
     parts = []
@@ -119,28 +135,45 @@ def named(config: RunConfig) -> Remedy:
 
 
 def has(runs: pd.DataFrame, part: str) -> pd.Series:
-    """Which runs of `table` have a remedy, by its id, alone or beside others."""
+    """Which runs have a remedy, alone or beside others.
+
+    Parameters
+    ----------
+    runs : pd.DataFrame
+        Of `table`.
+    part : str
+        The remedy's id.
+
+    Returns
+    -------
+    pd.Series
+        Whether it has, one a run.
+    """
     return runs["id"].map(lambda ids: part in ids.split(" + "))
 
 
 def table(records: Iterable[Record]) -> pd.DataFrame:
-    """Records by remedy: one row a run.
+    """Records by remedy.
+
+    Parameters
+    ----------
+    records : Iterable[Record]
+        One a run.
 
     Returns
     -------
-    Columns: `kind`, `id` and `remedy` (the label; see `named`), `transformer` (whether it has one),
-    `lr`, `data`, `seed`, `outcome` and `lost` (see `stnlib.records.outcome`: `in_a_word` and
-    `lost`), and `val_accuracy` after the last epoch.
+    pd.DataFrame
+        A row a run: `kind`, `id` and `remedy` (the label; see `named`), `transformer` (whether it
+        has one), `lr`, `data`, `seed`, `outcome` and `lost` (see `stnlib.records.outcome`:
+        `in_a_word` and `lost`), and `val_accuracy` after the last epoch.
     """
     rows = []
     for record in records:
         config = record.config
-        kind, id_, label = named(config)
-        row = {"kind": kind, "id": id_, "remedy": label, "transformer": config.has_transformer}
-        row |= {"lr": config.lr, "data": config.data, "seed": config.seed}
-        row |= {"outcome": in_a_word(record), "lost": lost(record)}
-        row |= {"val_accuracy": record.last["val_accuracy"]}
-        rows.append(row)
+        row = dict(zip(("kind", "id", "remedy"), named(config), strict=True))
+        row |= {"transformer": config.has_transformer, "lr": config.lr, "data": config.data}
+        row |= {"seed": config.seed, "outcome": in_a_word(record), "lost": lost(record)}
+        rows.append(row | {"val_accuracy": record.last["val_accuracy"]})
     return pd.DataFrame(rows)
 
 
@@ -149,24 +182,26 @@ def verdicts(runs: pd.DataFrame) -> pd.DataFrame:
 
     Parameters
     ----------
-    runs : of `table`, networks with a transformer only.
+    runs : pd.DataFrame
+        Of `table`, networks with a transformer only.
 
     Returns
     -------
-    A row a remedy, by its id, the best first: `kind`, `remedy` (the label), `lost` (a `Share`),
-    `difference`, `low` and `high` (Newcombe's 95 % interval), `p` (Fisher's exact test, two-sided,
-    of this remedy alone), `holm` (that p corrected for the number of remedies), `helps` (fewer are
-    lost, and `p` is below 0.05), `accuracy` (mean of the runs that learn and whose transformer is
-    not lost, nan for none).
+    pd.DataFrame
+        A row a remedy, by its id, the best first: `kind`, `remedy` (the label), `lost` (a `Share`),
+        `difference`, `low` and `high` (Newcombe's 95 % interval), `p` (Fisher's exact test,
+        two-sided, of this remedy alone), `holm` (that p corrected for the number of remedies),
+        `helps` (fewer are lost, and `p` is below 0.05), `accuracy` (mean of the runs that learn and
+        whose transformer is not lost, nan for none).
     """
-    shares = {name: _share(part["lost"]) for name, part in runs.groupby("id")}
+    base = share_of(runs[runs["id"] == "none"]["lost"])
     living = runs[runs["outcome"].isin(LIVING)].groupby("id")["val_accuracy"].mean()
     rows = {}
-    for (label, name), part in runs.groupby(["remedy", "id"]):
-        difference, low, high = share_difference(shares[name], shares["none"])
-        row = {"kind": part["kind"].iloc[0], "remedy": label}
-        row |= {"lost": shares[name], "difference": difference}
-        p = _fisher(shares[name], shares["none"])
+    for (label, name, kind), part in runs.groupby(["remedy", "id", "kind"]):
+        share = share_of(part["lost"])
+        difference, low, high = share_difference(share, base)
+        p = fisher_exact([[one.k, one.n - one.k] for one in (share, base)]).pvalue
+        row = {"kind": kind, "remedy": label, "lost": share, "difference": difference}
         rows[name] = row | {"low": low, "high": high, "p": p, "helps": difference < 0 and p < 0.05}
         rows[name]["accuracy"] = living.get(name, float("nan"))
     found = pd.DataFrame.from_dict(rows, orient="index").rename_axis("id")
@@ -175,36 +210,33 @@ def verdicts(runs: pd.DataFrame) -> pd.DataFrame:
     return found.sort_values(["difference", "accuracy"], ascending=[True, False])
 
 
-def _share(lost: pd.Series) -> Share:
-    return wilson(int(lost.sum()), len(lost))
-
-
-def _fisher(first: Share, second: Share) -> float:
-    counts = [[share.k, share.n - share.k] for share in (first, second)]
-    return float(fisher_exact(counts).pvalue)
-
-
 def lost_without(record: Record, others: Iterable[Record]) -> Share | None:
-    """How many are lost of the same training without a remedy; None where there is no such run.
+    """How many are lost of the same training without a remedy.
 
     Only where some are can a remedy prevent anything: there a training is *at risk*.
 
     Parameters
     ----------
-    others : those with the same data, number of images, output and highest rate count if nothing
-        is done against the collapse. Those with the clipped sampler do only where none has the
-        correct one.
+    record : Record
+        Of the training.
+    others : Iterable[Record]
+        Those with the same data, number of images, output and highest rate count if nothing is done
+        against the collapse. Those with the clipped sampler do only where none has the correct one.
+
+    Returns
+    -------
+    Share | None
+        None where there is no such run.
     """
-    fields = ("data", "n_train", "output_size", "lr")
-    same = [getattr(record.config, field) for field in fields]
+    kind = attrgetter("data", "n_train", "output_size", "lr")
     by_sampler: dict[str, list[bool]] = {"bilinear": [], "clipped": []}
     for other in others:
         config = other.config
-        alike = [getattr(config, field) for field in fields] == same
+        alike = kind(config) == kind(record.config)
         if alike and config.has_transformer and _unaided(config):
             by_sampler[config.sampler].append(lost(other))
     gone = by_sampler["bilinear"] or by_sampler["clipped"]
-    return wilson(sum(gone), len(gone)) if gone else None
+    return share_of(gone) if gone else None
 
 
 # What belongs to an experiment, and is no remedy there although it has a name.
@@ -221,18 +253,22 @@ def effects(runs: pd.DataFrame, factors: Sequence[str]) -> dict[str, Contrast]:
 
     Parameters
     ----------
-    runs : a row a run: `lost`, and a bool column a factor; runs of every combination.
+    runs : pd.DataFrame
+        A row a run: `lost`, and a bool column a factor; runs of every combination.
+    factors : Sequence[str]
+        Columns.
 
     Returns
     -------
-    By factor, the share lost with it minus that without, over all the others; and by pair,
-    ``a & b``, a's effect with b minus that without.
+    dict[str, Contrast]
+        By factor, the share lost with it minus that without, over all the others; and by pair,
+        ``a & b``, a's effect with b minus that without.
     """
     found = {}
     for some in (*combinations(factors, 1), *combinations(factors, 2)):
         terms = []
         for values in product((1, -1), repeat=len(some)):
             such = (runs[list(some)] == (np.array(values) > 0)).all(axis=1)
-            terms.append((math.prod(values), _share(runs[such]["lost"])))
+            terms.append((math.prod(values), share_of(runs[such]["lost"])))
         found[" & ".join(some)] = share_contrast(*terms)
     return found

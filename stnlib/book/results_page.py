@@ -24,7 +24,18 @@ _WITHOUT = {
 
 
 def network(config: RunConfig) -> str:
-    """What a network is called on the page."""
+    """What a network is called on the page.
+
+    Parameters
+    ----------
+    config : RunConfig
+        Of a run.
+
+    Returns
+    -------
+    str
+        What tells it apart: its kind, its sampler, its output, how its images are augmented.
+    """
     sampler = "clipped" if config.sampler == "clipped" else "correct"
     size = f", output {config.output_size}×{config.output_size}" if config.output_size else ""
     images = ", mirrored images" if config.augment == "flip" else ""
@@ -34,7 +45,15 @@ def network(config: RunConfig) -> str:
 def linked(made: Iterable[Record]) -> str:
     """Test accuracy of runs: mean, spread and n, and a link to each record, by its seed.
 
-    Links are Markdown, relative to the book's folder; records that lie elsewhere have none.
+    Parameters
+    ----------
+    made : Iterable[Record]
+        Of one configuration but for the seed.
+
+    Returns
+    -------
+    str
+        Markdown. Links are relative to the book's folder; records that lie elsewhere have none.
     """
     made = sorted(made, key=lambda record: record.seed)
     seeds = " ".join(_place(record.config) for record in made)
@@ -49,16 +68,22 @@ def _place(config: RunConfig) -> str:
 
 
 def overview(columns: Mapping[str, Iterable[Record]]) -> str:
-    """A Markdown table: a row a data set and network, the paper's test accuracy, then ours.
+    """The table of the whole study: the paper's test accuracy, then ours.
 
     Parameters
     ----------
-    columns : records by setting.
+    columns : Mapping[str, Iterable[Record]]
+        Records by setting.
+
+    Returns
+    -------
+    str
+        Markdown, a row a data set and network.
 
     Raises
     ------
     ValueError
-        When runs that would be averaged differ in more than their seeds.
+        One line, where runs that would be averaged differ in more than their seeds.
     """
     cells: dict[tuple[str, str], dict[str, list[Record]]] = {}
     for setting, made in columns.items():

@@ -16,10 +16,10 @@ __all__ = [
     "Summary",
     "holm",
     "in_words",
-    "mean_share",
     "paired_difference",
     "share_contrast",
     "share_difference",
+    "share_of",
     "stratified_p",
     "summarize",
     "wilson",
@@ -27,7 +27,15 @@ __all__ = [
 
 
 class Summary(NamedTuple):
-    """Mean and standard deviation (n - 1 in the denominator) of n values."""
+    """Mean and spread of some values; as a text "0.920 ± 0.020 (n=3)".
+
+    Parameters
+    ----------
+    mean, std : float
+        The standard deviation has n - 1 in the denominator; nan for one value.
+    n : int
+        How many.
+    """
 
     mean: float
     std: float
@@ -39,7 +47,17 @@ class Summary(NamedTuple):
 
 
 class Interval(NamedTuple):
-    """An estimate with its 95 % confidence interval, the p-value against 0, and n."""
+    """An estimate and its 95 % confidence interval; as a text "+0.020 [+0.010, +0.030] (n=3)".
+
+    Parameters
+    ----------
+    mean, low, high : float
+        The estimate, and the bounds of the interval.
+    p : float
+        The p-value against 0.
+    n : int
+        Of how many values.
+    """
 
     mean: float
     low: float
@@ -52,7 +70,15 @@ class Interval(NamedTuple):
 
 
 class Share(NamedTuple):
-    """k of n runs, with the bounds of the 95 % interval of the probability behind them."""
+    """A share of runs; as a text "3 of 3 [0.44, 1.00]".
+
+    Parameters
+    ----------
+    k, n : int
+        k of n.
+    low, high : float
+        Bounds of the 95 % interval of the probability behind them.
+    """
 
     k: int
     n: int
@@ -64,7 +90,13 @@ class Share(NamedTuple):
 
 
 class Contrast(NamedTuple):
-    """A weighted sum of shares, such as a difference, with the bounds of its 95 % interval."""
+    """A weighted sum of shares, such as a difference; as a text "-1.00 [-1.00, -0.21]".
+
+    Parameters
+    ----------
+    value, low, high : float
+        The sum, and the bounds of its 95 % interval.
+    """
 
     value: float
     low: float
@@ -75,20 +107,57 @@ class Contrast(NamedTuple):
 
 
 def in_words(outcomes: pd.Series) -> str:
-    """How many there are of each, the most frequent first, as in ``3 black, 1 blind``."""
+    """How many there are of each.
+
+    Parameters
+    ----------
+    outcomes : pd.Series
+        A word a run.
+
+    Returns
+    -------
+    str
+        The most frequent first, as in "3 black, 1 blind".
+    """
     return ", ".join(f"{n} {name}" for name, n in outcomes.value_counts().items())
 
 
 def wilson(k: int, n: int) -> Share:
     """A share with Wilson's score interval (Wilson, 1927), sound for few runs and for 0 or all.
 
+    Parameters
+    ----------
+    k, n : int
+        k of n, 0 <= k <= n and n >= 1.
+
+    Returns
+    -------
+    Share
+        With the interval.
+
     Raises
     ------
     ValueError
-        Unless 0 <= k <= n and n >= 1.
+        For other numbers.
     """
     interval = stats.binomtest(k, n).proportion_ci(method="wilson")
     return Share(k, n, *map(float, interval))
+
+
+def share_of(so: Sequence[bool]) -> Share:
+    """The share of runs of which something is so.
+
+    Parameters
+    ----------
+    so : Sequence[bool]
+        Whether it is, at least one.
+
+    Returns
+    -------
+    Share
+        As of `wilson`.
+    """
+    return wilson(int(np.sum(so)), len(so))
 
 
 def share_contrast(*terms: tuple[float, Share]) -> Contrast:
@@ -100,72 +169,104 @@ def share_contrast(*terms: tuple[float, Share]) -> Contrast:
 
     Parameters
     ----------
-    terms : a weight and a share each.
+    *terms : tuple[float, Share]
+        A weight and a share each.
+
+    Returns
+    -------
+    Contrast
+        With its interval.
     """
     middles = np.array([weight * share.k / share.n for weight, share in terms])
     ends = np.array([(weight * share.low, weight * share.high) for weight, share in terms])
     below = np.linalg.norm(middles - ends.min(axis=1))
     above = np.linalg.norm(middles - ends.max(axis=1))
-    value = float(middles.sum())
-    return Contrast(value, value - float(below), value + float(above))
+    value = middles.sum()
+    return Contrast(*map(float, (value, value - below, value + above)))
 
 
-def mean_share(first: Share, second: Share) -> Contrast:
-    """The mean of two shares, a `share_contrast`."""
-    return share_contrast((0.5, first), (0.5, second))
+def share_difference(share: Share, base: Share) -> Contrast:
+    """One share minus another, a `share_contrast`.
 
+    Parameters
+    ----------
+    share, base : Share
+        Of independent runs; the second is subtracted.
 
-def share_difference(first: Share, second: Share) -> Contrast:
-    """`first`'s share minus `second`'s, a `share_contrast`."""
-    return share_contrast((1, first), (-1, second))
+    Returns
+    -------
+    Contrast
+        With its interval.
+    """
+    return share_contrast((1, share), (-1, base))
 
 
 def summarize(values: Sequence[float]) -> Summary:
-    """Mean and spread of values, one a seed; the spread of a single value is nan."""
+    """Mean and spread.
+
+    Parameters
+    ----------
+    values : Sequence[float]
+        One a seed.
+
+    Returns
+    -------
+    Summary
+        The spread of a single value is nan.
+    """
     values = np.asarray(values, dtype=float)
     spread = values.std(ddof=1) if len(values) > 1 else np.nan
     return Summary(float(values.mean()), float(spread), len(values))
 
 
-def paired_difference(first: Sequence[float], second: Sequence[float]) -> Interval:
-    """Mean of `first` - `second`, value by value, with Student's t interval.
+def paired_difference(values: Sequence[float], base: Sequence[float]) -> Interval:
+    """Mean of `values` - `base`, one by one, with Student's t interval.
 
     Parameters
     ----------
-    first, second : equally long, at least two values each, the i-th of both from one seed.
+    values, base : Sequence[float]
+        Equally long, at least two each, the i-th of both from one seed.
+
+    Returns
+    -------
+    Interval
+        Of the difference.
 
     Raises
     ------
     ValueError
-        When they do not pair up.
+        One line, where they do not pair up.
     """
-    first, second = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
-    if first.shape != second.shape or first.ndim != 1 or len(first) < 2:
+    values, base = np.asarray(values, dtype=float), np.asarray(base, dtype=float)
+    if values.shape != base.shape or values.ndim != 1 or len(values) < 2:
         raise ValueError(
-            "first and second must be of one length, at least 2, "
-            f"not {first.shape} and {second.shape}"
+            "values and base must be of one length, at least 2, "
+            f"not {values.shape} and {base.shape}"
         )
-    difference, n = first - second, len(first)
+    difference, n = values - base, len(values)
     mean, error = difference.mean(), difference.std(ddof=1) / np.sqrt(n)
     half = stats.t.ppf(0.975, n - 1) * error
-    p = 2 * stats.t.sf(abs(mean) / error, n - 1) if error else float(mean == 0)
+    p = 2 * stats.t.sf(abs(mean) / error, n - 1) if error else mean == 0
     return Interval(*map(float, (mean, mean - half, mean + half, p)), n=n)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """P-values of several comparisons, corrected for their number (Holm, 1979).
 
+    Parameters
+    ----------
+    p_values : Sequence[float]
+        One a comparison, in [0, 1].
+
     Returns
     -------
-    In the order of `p_values`, each in [0, 1]. Whoever calls settled what lies below 0.05 is wrong
-    about any of them in at most one of twenty families of comparisons.
+    list[float]
+        In the same order and range. Whoever calls settled what lies below 0.05 is wrong about any
+        of them in at most one of twenty families of comparisons.
     """
-    p = np.asarray(p_values, dtype=float)
-    order = np.argsort(p)
-    stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
-    found = np.empty(len(p))
-    found[order] = np.minimum(stepped, 1)
-    return found.tolist()
+    rising = pd.Series(np.asarray(p_values, dtype=float)).sort_values()
+    corrected = (rising * np.arange(len(rising), 0, -1)).cummax().clip(upper=1)
+    return corrected.sort_index().tolist()
 
 
 def stratified_p(tables: Sequence[tuple[int, int, int, int]]) -> float:
@@ -175,7 +276,13 @@ def stratified_p(tables: Sequence[tuple[int, int, int, int]]) -> float:
 
     Parameters
     ----------
-    tables : a stratum each: k of n with the change, k of n without it, as (k, n, k, n).
+    tables : Sequence[tuple[int, int, int, int]]
+        A stratum each: k of n with the change, k of n without it, as (k, n, k, n).
+
+    Returns
+    -------
+    float
+        In [0, 1].
     """
     chances, seen = np.ones(1), 0
     for k, n, k_base, n_base in tables:

@@ -1,17 +1,19 @@
 """A spatial transformer in one dimension, in which everything can be computed exactly.
 
-An image is a function f on [-1, 1], linear between knots and 0 outside. The transform
-θ = (s, t) shows g(u) = f(s·u + t) for u in [-1, 1]; s > 1 zooms out, and the image is out of
-sight when |t| ≥ 1 + |s|. The loss compares the view with a target h: L(θ) = ∫ (g - h)² du.
-Integrals are exact up to rounding: between breakpoints an integrand is a polynomial of degree
-2, for which two Gauss points are enough. ``book/collapse.ipynb`` derives and uses it.
+The loss compares the view g with a target h: L(θ) = ∫ (g - h)² du. Integrals are exact up to
+rounding: between breakpoints an integrand is a polynomial of degree 2, for which two Gauss points
+are enough. ``book/toy.ipynb`` derives and uses it.
 
-Shapes: θ is (..., 2) float64, the last axis (s, t); whatever leads it leads the results.
+Convention
+----------
+An image is a function f on [-1, 1], linear between knots and 0 outside. The transform θ = (s, t)
+shows g(u) = f(s·u + t) for u in [-1, 1]; s > 1 zooms out, and the image is out of sight when
+|t| ≥ 1 + |s|. θ is (..., 2) float64, the last axis (s, t); whatever leads it leads the results.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,25 +23,7 @@ from numpy.typing import ArrayLike
 
 from stnlib.checks.values import number, require, shown, whole
 
-__all__ = [
-    "Gradient",
-    "Image",
-    "adam",
-    "cone",
-    "exit_times",
-    "gradient",
-    "largest_step",
-    "loss",
-    "mean_exit",
-    "sampled_gradient",
-    "two_layers",
-]
-
-Array = np.ndarray
-BETAS = (0.9, 0.999)  # Adam's, by default
-SIGN = (0.0, 0.0)  # with these Adam moves by the sign of the gradient
-_EPS = 1e-8
-_SLACK = 1e-6  # so near to the edge is out: eps makes each of Adam's steps a little short
+__all__ = ["Gradient", "Image", "cone", "floats", "gradient", "loss", "sampled_gradient"]
 
 
 @dataclass(frozen=True)
@@ -48,13 +32,15 @@ class Image:
 
     Parameters
     ----------
-    knots : at least two, increasing, the first -1 and the last 1.
-    values : as many, any finite numbers; brightness.
+    knots : tuple[float, ...]
+        At least two, increasing, the first -1 and the last 1.
+    values : tuple[float, ...]
+        Brightness at each; any finite numbers.
 
     Raises
     ------
     ValueError
-        If the knots or values are not such.
+        One line, where the knots or values are not such.
     """
 
     knots: tuple[float, ...]
@@ -62,7 +48,7 @@ class Image:
 
     def __post_init__(self) -> None:
         for name, row in (("knots", self.knots), ("values", self.values)):
-            if _array(name, row).ndim != 1 or not np.isfinite(_array(name, row)).all():
+            if floats(name, row).ndim != 1 or not np.isfinite(floats(name, row)).all():
                 raise ValueError(f"{name} must be finite numbers, not {shown(row)}")
         ends = (self.knots[0], self.knots[-1]) if len(self.knots) else ()
         rising = bool(np.all(np.diff(self.knots) > 0))
@@ -72,38 +58,84 @@ class Image:
                 f"not knots {shown(self.knots)} with {len(self.values)} values"
             )
 
-    def __call__(self, x: ArrayLike) -> Array:
-        """Brightness at x, any shape."""
-        return np.interp(_array("x", x), self.knots, self.values, left=0.0, right=0.0)
+    def __call__(self, x: ArrayLike) -> np.ndarray:
+        """Brightness at x, of any shape."""
+        return np.interp(floats("x", x), self.knots, self.values, left=0.0, right=0.0)
 
-    def slope(self, x: ArrayLike) -> Array:
-        """Derivative at x, any shape: 0 outside, and at a knot that of the right-hand side."""
-        slopes = np.diff(self.values) / np.diff(self.knots)
-        return np.concatenate(([0.0], slopes, [0.0]))[
-            np.searchsorted(self.knots, _array("x", x), "right")
-        ]
+    def slope(self, x: ArrayLike) -> np.ndarray:
+        """Derivative: 0 outside, and at a knot that of the right-hand side.
+
+        Parameters
+        ----------
+        x : ArrayLike
+            Any shape.
+
+        Returns
+        -------
+        np.ndarray
+            Of its shape.
+        """
+        slopes = np.pad(np.diff(self.values) / np.diff(self.knots), 1)
+        return slopes[np.searchsorted(self.knots, floats("x", x), "right")]
 
 
 def cone(border: float) -> Image:
-    """Brightness 1 in the middle that falls evenly to `border`, any number, at both ends."""
+    """Brightness 1 in the middle that falls evenly towards both ends.
+
+    Parameters
+    ----------
+    border : float
+        Brightness there.
+
+    Returns
+    -------
+    Image
+        Of three knots.
+    """
     require("border", border, number())
     return Image((-1.0, 0.0, 1.0), (border, 1.0, border))
 
 
 class Gradient(NamedTuple):
-    """The two parts of dL/dθ by Leibniz' rule; each (..., 2), with respect to s and t."""
+    """The two parts of dL/dθ by Leibniz' rule.
 
-    interior: Array
-    boundary: Array
+    Parameters
+    ----------
+    interior, boundary : np.ndarray
+        (..., 2), with respect to s and t.
+    """
+
+    interior: np.ndarray
+    boundary: np.ndarray
 
     @property
-    def total(self) -> Array:
+    def total(self) -> np.ndarray:
         """Their sum, the derivative."""
         return self.interior + self.boundary
 
 
-def loss(image: Image, theta: ArrayLike, target: Image) -> Array:
-    """∫ (g - h)² du over the view [-1, 1], exactly: (...). Errors as of `gradient`."""
+def loss(image: Image, theta: ArrayLike, target: Image) -> np.ndarray:
+    """∫ (g - h)² du over the view [-1, 1], exactly.
+
+    Convention: see the module.
+
+    Parameters
+    ----------
+    image, target : Image
+        f and h.
+    theta : ArrayLike
+        (..., 2).
+
+    Returns
+    -------
+    np.ndarray
+        (...).
+
+    Raises
+    ------
+    TypeError, ValueError
+        One line, where an image or θ is not such.
+    """
     theta = _checked(image, theta, target)
     u, x, weight = _nodes(image, theta, target)
     return (weight * (image(x) - target(u)) ** 2).sum(-1)
@@ -116,6 +148,20 @@ def gradient(image: Image, theta: ArrayLike, target: Image) -> Gradient:
     boundary part is, for each border e = ±1 of the image that lies inside of the view, at
     u = (e - t)/s: the speed -(u, 1)/s at which it moves times what its passing costs,
     (f(e) - h)² - h², with the sign of the side. It is 0 where f(e) = 0.
+
+    Convention: see the module.
+
+    Parameters
+    ----------
+    image, target : Image
+        f and h.
+    theta : ArrayLike
+        (..., 2).
+
+    Returns
+    -------
+    Gradient
+        Its parts (..., 2).
 
     Raises
     ------
@@ -140,22 +186,40 @@ def gradient(image: Image, theta: ArrayLike, target: Image) -> Gradient:
 
 def sampled_gradient(
     method: Callable, image: Image, theta: ArrayLike, target: Image, pixels: int, points: int
-) -> Array:
+) -> np.ndarray:
     """dL/dθ as autograd has it: the image in pixels, the view at points, a sampler of `stnlib`.
 
     The image has two equal rows, and the upper one is read: the clipped sampler's last row is
     always black, and in an image that is one pixel high the last row is the only one.
 
+    Convention: see the module.
+
     Parameters
     ----------
-    method : `sample`, `sample_clipped` or the like of `stnlib.sampler`.
-    theta : (2,), as is the result.
-    pixels, points : of the image and of the view, at least 2.
+    method : Callable
+        `sample`, `sample_clipped` or the like of `stnlib.sampler`.
+    image, target : Image
+        f and h.
+    theta : ArrayLike
+        (2,).
+    pixels, points : int
+        Of the image and of the view, at least 2.
+
+    Returns
+    -------
+    np.ndarray
+        (2,).
+
+    Raises
+    ------
+    TypeError, ValueError
+        One line, where an argument is not one of these.
     """
     theta = _checked(image, theta, target)
     if theta.shape != (2,):
         raise ValueError(f"theta must have shape (2,), not {theta.shape}")
-    _check_function("method", method)
+    if not callable(method):
+        raise TypeError(f"method must be a function, not {shown(method)}")
     require("pixels", pixels, whole(2))
     require("points", points, whole(2))
     row = torch.from_numpy(image(np.linspace(-1, 1, pixels))).expand(1, 1, 2, pixels)
@@ -167,138 +231,26 @@ def sampled_gradient(
     return torch.autograd.grad(total, leaf)[0].numpy()
 
 
-def adam(
-    slope: Callable[[Array], Array], start: ArrayLike, size: ArrayLike, steps: int, betas=BETAS
-) -> Iterator[Array]:
-    """Adam's path (Kingma and Ba, 2015), for any number of walkers at once: yields `steps` states.
+def floats(name: str, value: ArrayLike) -> np.ndarray:
+    """A value as an array.
 
     Parameters
     ----------
-    slope : state → gradient, both of the shape of `start`.
-    size : learning rate, > 0 or 0, one or one for each column.
-    steps : 0 or more.
-    betas : decay of the means of the gradient and of its square, 0 or more and below 1; `SIGN` for
-        steps of even size.
-
-    Raises
-    ------
-    TypeError, ValueError
-        One line, before the first step, where an argument is not one of these.
-    """
-    _check_function("slope", slope)
-    require("steps", steps, whole(0))
-    _check_betas(betas)
-    start, size = _array("start", start), _array("size", size)
-    if not (size >= 0).all() or size.shape not in ((), start.shape[-1:]):
-        raise ValueError(f"size must be 0 or more, one or one for each column, not {shown(size)}")
-    return _adam(slope, start, size, steps, betas)
-
-
-def _adam(slope: Callable, start: Array, size: Array, steps: int, betas) -> Iterator[Array]:
-    state = start.copy()
-    mean, square = np.zeros_like(state), np.zeros_like(state)
-    for k in range(1, steps + 1):
-        g = slope(state)
-        mean = betas[0] * mean + (1 - betas[0]) * g
-        square = betas[1] * square + (1 - betas[1]) * g**2
-        root = np.sqrt(square / (1 - betas[1] ** k)) + _EPS
-        state = state - size * (mean / (1 - betas[0] ** k)) / root
-        yield state
-
-
-def largest_step(betas: tuple[float, float] = BETAS) -> float:
-    """Most that one step of Adam can be, in learning rates, whatever gradients came before.
-
-    By Cauchy and Schwarz, |m| ≤ √v · (1 - β₁) / √((1 - β₂)(1 - β₁²/β₂)) if 0 < β₁² < β₂, and
-    gradients that grow by β₂/β₁ a step attain it. At the default, bias correction only lowers it.
-    ValueError for other betas.
-    """
-    _check_betas(betas)
-    if not 0 < betas[0] ** 2 < betas[1]:
-        raise ValueError(f"betas must have 0 < β₁² < β₂, not {shown(betas)}")
-    return (1 - betas[0]) / np.sqrt((1 - betas[1]) * (1 - betas[0] ** 2 / betas[1]))
-
-
-def exit_times(
-    slope: Callable, start: ArrayLike, size: ArrayLike, steps: int, betas=BETAS
-) -> Array:
-    """Steps until the image is out of sight, |t| ≥ 1 + |s|, for each walker; inf if not by then.
-
-    Arguments as of `adam`, `start` (walkers, 2): (walkers,) float64.
-    """
-    start = _array("start", start)
-    if start.ndim != 2 or start.shape[1] != 2:
-        raise ValueError(f"start must have shape (walkers, 2), not {start.shape}")
-    times = np.full(len(start), np.inf)
-    for k, theta in enumerate(adam(slope, start, size, steps, betas), 1):
-        gone = np.abs(theta[:, 1]) >= 1 + np.abs(theta[:, 0]) - _SLACK
-        times[gone & np.isinf(times)] = k
-        if np.isfinite(times).all():
-            break
-    return times
-
-
-def mean_exit(inward: ArrayLike) -> float:
-    """Mean number of steps that a walk from 0 takes to leave (-n, n), exactly.
-
-    Parameters
-    ----------
-    inward : (n,) probability, below 1, of a step towards 0 at distance 0, 1, … n-1. At 0 there is
-        no inward, and its entry does not count. All 1/2: n².
-    """
-    inward = _array("inward", inward)
-    if inward.ndim != 1 or not len(inward) or not ((inward[1:] >= 0) & (inward[1:] < 1)).all():
-        raise ValueError(f"inward must be one probability below 1 or more, not {shown(inward)}")
-    total = onward = 1.0  # onward: mean time to get one further out
-    for p in inward[1:]:
-        onward = (1 + p * onward) / (1 - p)
-        total += onward
-    return float(total)
-
-
-def two_layers(
-    slope: Callable, lr: float, gamma: float, phi: ArrayLike, steps: int, n=50, betas=BETAS
-) -> tuple[Array, Array]:
-    """θ = b + n·w·φ, φ = ReLU(a): a last layer and its n equal features, trained by Adam.
-
-    Parameters
-    ----------
-    slope : θ (walkers,) → dL/dθ (walkers,).
-    lr : learning rate of b and w, which begin at 0.
-    gamma : how far a step moves a feature: lr (1 + ‖x‖₁), x being what its layer reads.
-    phi : (walkers,) the features at the start, > 0.
+    name : str
+        What the message calls it.
+    value : ArrayLike
+        Real numbers, any shape.
 
     Returns
     -------
-    θ and φ, each (steps, walkers).
+    np.ndarray
+        float64.
 
     Raises
     ------
-    TypeError, ValueError
-        One line, where an argument is not one of these.
+    ValueError
+        One line, where it is no numbers.
     """
-    _check_function("slope", slope)
-    require("lr", lr, number(least=0))
-    require("gamma", gamma, number(least=0))
-    require("steps", steps, whole(1))
-    require("n", n, whole(1))
-    phi = np.atleast_1d(_array("phi", phi))
-    if phi.ndim != 1 or not (phi > 0).all():
-        raise ValueError(f"phi must be one number above 0 for each walker, not {shown(phi)}")
-
-    def parameters_slope(state: Array) -> Array:
-        b, w, a = state.T
-        g, phi = slope(b + n * w * np.maximum(a, 0)), np.maximum(a, 0)
-        return np.stack((g, g * phi, g * w * (a > 0)), -1)
-
-    start = np.stack(np.broadcast_arrays(0.0, 0.0, phi), -1)
-    path = np.array([*adam(parameters_slope, start, (lr, lr, gamma), steps, betas)])
-    b, w, phi = path[..., 0], path[..., 1], np.maximum(path[..., 2], 0)
-    return b + n * w * phi, phi
-
-
-def _array(name: str, value: ArrayLike) -> Array:
-    """The value as float64; a ValueError of one line where it is no numbers."""
     try:
         if isinstance(value, str | bytes) or value is None or np.iscomplexobj(value):
             raise ValueError
@@ -307,30 +259,18 @@ def _array(name: str, value: ArrayLike) -> Array:
         raise ValueError(f"{name} must be numbers, not {shown(value)}") from None
 
 
-def _checked(image: Image, theta: ArrayLike, target: Image) -> Array:
+def _checked(image: Image, theta: ArrayLike, target: Image) -> np.ndarray:
     """θ as an array, once it and both images are checked."""
     for name, value in (("image", image), ("target", target)):
         if not isinstance(value, Image):
             raise TypeError(f"{name} must be an Image, not {shown(value)}")
-    theta = _array("theta", theta)
+    theta = floats("theta", theta)
     if theta.shape[-1:] != (2,):
         raise ValueError(f"theta must have shape (..., 2), not {theta.shape}")
     return theta
 
 
-def _check_function(name: str, value: Callable) -> None:
-    if not callable(value):
-        raise TypeError(f"{name} must be a function, not {shown(value)}")
-
-
-def _check_betas(betas: tuple[float, float]) -> None:
-    if not isinstance(betas, tuple | list) or len(betas) != 2:
-        raise ValueError(f"betas must be two numbers, not {shown(betas)}")
-    for beta in betas:
-        require("each of betas", beta, number(least=0, below=1))
-
-
-def _nodes(image: Image, theta: Array, target: Image) -> tuple[Array, Array, Array]:
+def _nodes(image: Image, theta: np.ndarray, target: Image) -> tuple[np.ndarray, ...]:
     """Two Gauss points for each piece of the view: u, where it looks x = su + t, and weight."""
     s, t = theta[..., :1], theta[..., 1:]
     with np.errstate(divide="ignore", invalid="ignore"):

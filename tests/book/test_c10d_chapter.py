@@ -68,9 +68,9 @@ def test_an_error_of_theta_is_shown_whatever_its_size(error, scale):
 
 
 def test_footprints_are_the_corners_that_theta_gives_and_those_far_off_are_counted():
-    identity, away = [1.0, 0, 0, 0, 1, 0], [1.0, 0, 9, 0, 1, 0]
+    identity, away, partly = ([1.0, 0, shift, 0, 1, 0] for shift in (0, 9, 4.5))
     half_right = [0.5, 0, 0.5, 0, 0.5, 0]
-    thetas = [torch.tensor([identity, half_right]), torch.tensor([identity, away])]
+    thetas = [torch.tensor([identity, half_right]), torch.tensor([identity, away, partly])]
     first, second = figures.footprints(thetas, ["one", "two"]).axes
     assert not first.texts and second.texts[0].get_text() == "1 off the page"
     outline = first.lines[1].get_xydata()

@@ -66,7 +66,7 @@ def test_the_map_counts_the_runs_of_each_cell_in_which_something_failed():
 
 
 def test_the_curve_has_a_mark_a_cell_where_its_runs_lie():
-    axis = figures.one_curve(runs(), "reach", "σ").axes[0]
+    axis = figures.one_curve(runs()).axes[0]
     marks = [line.get_xydata()[0] for line in axis.lines if len(line.get_xdata()) == 1]
     assert sorted(map(tuple, np.round(marks, 4))) == [(0.004, 0.0), (0.004, 0.0), (0.04, 0.5)]
 
@@ -82,7 +82,7 @@ def test_forecasts_are_lines_that_end_at_the_death():
 def test_samplers_are_dots_a_run_and_a_bar_at_their_mean():
     table = pd.DataFrame({"sampler": ["clipped", "clipped", "bilinear"], "alter": "none"})
     table["coverage"] = [0.1, 0.3, 0.9]
-    (axis,) = figures.samplers(table, "alter", {"none": "photographs"}, "coverage").axes
+    (axis,) = figures.samplers(table, {"none": "photographs"}).axes
     dots, mean = axis.lines[0], axis.lines[1]
     assert list(dots.get_ydata()) == [0.1, 0.3] and mean.get_ydata() == pytest.approx([0.2, 0.2])
     assert axis.get_title() == "photographs" and axis.get_ylabel() == "coverage"

@@ -1,4 +1,4 @@
-"""Fates: deaths, falls and forecasts, on courses whose answer is known."""
+"""Deaths, falls and forecasts, on courses whose answer is known."""
 
 import numpy as np
 import pandas as pd
@@ -102,12 +102,12 @@ def test_balanced_accuracy_needs_both_outcomes():
         forecasts.balanced_accuracy([True, True], [True, True])
 
 
-def test_a_table_of_fates_has_a_row_a_traced_run(few, tmp_path):
+def test_a_table_of_outcomes_has_a_row_a_traced_run(few, tmp_path):
     config = RunConfig(data="digits", n_train=96, batch_size=8, epochs=3, lr=1e-4)
     places = {"folder": tmp_path, "checkpoints": tmp_path / "c", "data": few}
     for change in ({}, {"lr": 0.1}, {"model": "baseline"}):
         run(config.replace(**change), "s", trace=True, progress=False, **places)
-    table = deaths.fates(deaths.traces("s", where=[tmp_path])).set_index("lr")
+    table = deaths.outcomes(deaths.traces("s", where=[tmp_path])).set_index("lr")
     assert sorted(table.index) == [1e-4, 0.1]
     lives, dies = table.loc[1e-4], table.loc[0.1]
     assert np.isnan(lives["death"]) and not lives["lost"] and lives["steps"] == 36

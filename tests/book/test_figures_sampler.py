@@ -48,9 +48,7 @@ def test_values_stand_above_and_slopes_below_with_a_name_a_series():
     x = np.array([0.0, 1.0, 2.0, 3.0])
     one = {"correct": (x**2, 2 * x), "clipped": (x**3, 3 * x**2)}
     two = {"zeros": (np.sin(x), np.cos(x))}
-    figure = figures.values_and_slopes(
-        x, {"a": one, "b": two}, lines=[1, 2], shade=(0.5, 2.5), xlabel="pixels"
-    )
+    figure = figures.values_and_slopes(x, {"a": one, "b": two}, lines=[1, 2], shade=(0.5, 2.5))
     top_a, top_b, low_a, low_b = figure.axes
     assert [axis.get_title() for axis in figure.axes] == ["a", "b", "", ""]
     assert (top_a.get_ylabel(), low_a.get_ylabel()) == ("value", "derivative")
@@ -70,7 +68,7 @@ def test_values_stand_above_and_slopes_below_with_a_name_a_series():
         assert (span.get_x(), span.get_width()) == (0.5, 2.0)
         upright = [line.get_xdata()[0] for line in axis.lines if len(set(line.get_xdata())) == 1]
         assert upright == [1, 2]
-    assert low_a.get_xlim() == (0, 3) and low_a.get_xlabel() == "pixels"
+    assert low_a.get_xlim() == (0, 3) and low_a.get_xlabel() == "x (pixels)"
 
 
 def test_footprints_write_the_weight_of_each_pixel_at_its_column_and_row():

@@ -12,7 +12,6 @@ from scipy import stats
 from stnlib.book import paper
 from stnlib.book.stats import (
     in_words,
-    mean_share,
     paired_difference,
     share_contrast,
     share_difference,
@@ -141,7 +140,7 @@ counted = st.integers(1, 60).flatmap(lambda n: st.builds(wilson, st.integers(0, 
 
 @given(counted, counted)
 def test_a_mean_of_shares_lies_within_its_interval_and_that_within_the_shares(first, second):
-    mean, low, high = mean_share(first, second)
+    mean, low, high = share_contrast((0.5, first), (0.5, second))
     assert mean == pytest.approx((first.k / first.n + second.k / second.n) / 2)
     assert (first.low + second.low) / 2 - 1e-9 <= low <= mean + 1e-9
     assert mean - 1e-9 <= high <= (first.high + second.high) / 2 + 1e-9

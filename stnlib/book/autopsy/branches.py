@@ -40,7 +40,23 @@ Row = dict[str, Any]
 
 
 def check_plan(plan: dict[str, Any]) -> dict[str, Any]:
-    """A study file's ``[forks]``, or `ConfigError`, one line, for what it lacks or has wrong."""
+    """Check a study file's plan.
+
+    Parameters
+    ----------
+    plan : dict[str, Any]
+        Its ``[forks]``.
+
+    Returns
+    -------
+    dict[str, Any]
+        The same.
+
+    Raises
+    ------
+    ConfigError
+        One line, for what it lacks or has wrong.
+    """
     names = ("back", "steps", "within", "unchanged", "orders", "changes")
     if set(plan) != set(names):
         raise ConfigError(f"[forks] must have {', '.join(names)}, not {', '.join(plan) or 'none'}")
@@ -60,12 +76,22 @@ def check_plan(plan: dict[str, Any]) -> dict[str, Any]:
 
 
 def branch(replay: Replay, change: str, n: int) -> Row:
-    """Make one change, by its label, to `replay`, take `n` steps, and say how it went.
+    """Make one change, take some steps, and say how it went.
+
+    Parameters
+    ----------
+    replay : Replay
+        At the point where the change is made.
+    change : str
+        Its label.
+    n : int
+        Steps, at most: a death ends them.
 
     Returns
     -------
-    Dict with `died` and the step `after` which; numbers of the last `WINDOW` steps; the largest
-    `step` and `phi`; and `course`, the coverage at each fifth step.
+    Row
+        `died` and the step `after` which; numbers of the last `WINDOW` steps; the largest `step`
+        and `phi`; and `course`, the coverage at each fifth step.
     """
     INTERVENTIONS[IDS[change]].apply(replay)
     rows: list[dict[str, float]] = []
@@ -76,11 +102,10 @@ def branch(replay: Replay, change: str, n: int) -> Row:
     last = rows[-WINDOW:]
     names = ("coverage", "object_coverage", "black", "loss", "accuracy")
     ends = {name: statistics.fmean(row[name] for row in last) for name in names} if last else {}
-    finite = len(rows) == n or dead(rows)
     return {
         "change": change,
         "order": replay.order,
-        "died": dead(rows) or not finite,
+        "died": dead(rows) or len(rows) < n,  # fewer, and not dead: θ was not finite
         "after": len(rows),
         **ends,
         "largest_step": max((row["step"] for row in rows), default=None),
@@ -92,10 +117,18 @@ def branch(replay: Replay, change: str, n: int) -> Row:
 def find_death(replay: Replay, back: int, within: int) -> tuple[dict[str, Any] | None, list[Row]]:
     """Take steps until the transformer is dead.
 
+    Parameters
+    ----------
+    replay : Replay
+        At the beginning.
+    back, within : int
+        As of a plan.
+
     Returns
     -------
-    The newest snapshot that is at least `back` steps older than the death, where the death came
-    sooner the replay's beginning, and None without a death; and the rows of all steps.
+    tuple[dict[str, Any] | None, list[Row]]
+        The newest snapshot that is at least `back` steps older than the death, where the death came
+        sooner the replay's beginning, and None without a death; and the rows of all steps.
     """
     kept: deque[dict[str, Any]] = deque([replay.state()], maxlen=back // SNAPSHOT_EVERY + 2)
     rows: list[Row] = []
@@ -122,9 +155,26 @@ def autopsy(
 
     Parameters
     ----------
-    plan : the study file's ``[forks]``.
-    folder, study, origin : of the observation, which is written after each branch: an
-        interrupted autopsy is taken up by calling again. Its first row is the training itself.
+    config : RunConfig
+        Of the training.
+    data : DataSet
+        Its own.
+    plan : dict[str, Any]
+        The study file's ``[forks]``.
+    folder : Path
+        Of observations. This one is written after each branch: an interrupted autopsy is taken up
+        by calling again. Its first row is the training itself.
+    study : str
+        Its name.
+    origin : dict[str, Any]
+        On what it is made, of `stnlib.records.provenance`.
+    checkpoint : Path | None
+        Of `stnlib.training.fit`, to begin after its epochs; None for the beginning.
+
+    Returns
+    -------
+    Path
+        Of the observation.
 
     Raises
     ------
@@ -153,8 +203,8 @@ def autopsy(
     rows = rows or [first]
     observations.write(folder, study, what, rows, origin)
     todo = missing if point else []
-    for change, order_ in progress_bar(iterable=todo, desc=f"seed {config.seed}", unit="branch"):
-        replay = Replay(config, data, order=order_)
+    for change, order in progress_bar(iterable=todo, desc=f"seed {config.seed}", unit="branch"):
+        replay = Replay(config, data, order=order)
         replay.restore(point)
         rows.append(branch(replay, change, plan["steps"]))
         observations.write(folder, study, what, rows, origin)
@@ -165,27 +215,49 @@ def run(
     config: RunConfig,
     plan: dict[str, Any],
     folder: Path,
-    study_name: str,
+    study: str,
     checkpoints: Path | None = None,
 ) -> Path:
-    """The `autopsy` of a configuration on this machine's CPU, with its data and provenance."""
+    """The `autopsy` of a configuration on this machine's CPU, with its data and provenance.
+
+    Parameters
+    ----------
+    config : RunConfig
+        Of the training.
+    plan : dict[str, Any]
+        The study file's ``[forks]``.
+    folder : Path
+        Of observations.
+    study : str
+        Its name.
+    checkpoints : Path | None
+        Folder of unfinished runs, to begin after their epochs.
+
+    Returns
+    -------
+    Path
+        Of the observation.
+    """
     device = torch.device("cpu")
     data = runs.prepare(config, device)
     origin = provenance(device, data.fingerprint, resolved(device, config.precision))
     checkpoint = checkpoints / f"{config.key}.pt" if checkpoints else None
-    return autopsy(config, data, plan, folder, study_name, origin, checkpoint)
+    return autopsy(config, data, plan, folder, study, origin, checkpoint)
 
 
 def table(found: Iterable[dict[str, Any]]) -> pd.DataFrame:
-    """The branches of trainings, a row each; the training itself, unchanged, is none.
+    """The branches of trainings; the training itself, unchanged, is none.
 
     Parameters
     ----------
-    found : observations of `run`.
+    found : Iterable[dict[str, Any]]
+        Observations of `run`.
 
     Returns
     -------
-    What `branch` says, `point` (the observation's key) and `id` (the change's, of `INTERVENTIONS`).
+    pd.DataFrame
+        A row a branch: what `branch` says, `point` (the observation's key) and `id` (the change's,
+        of `INTERVENTIONS`).
     """
     rows = [
         {"point": one["key"], "id": IDS[row["change"]]} | row

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,33 +19,54 @@ from stnlib.sampler import sample_clipped, sample_native
 if TYPE_CHECKING:
     from stnlib.book.autopsy.replay import Replay
 
-__all__ = [
-    "IDS",
-    "INTERVENTIONS",
-    "Combined",
-    "Intervention",
-    "Unit",
-    "bilinear_uncaught",
-    "clipped_caught",
-]
+__all__ = ["IDS", "INTERVENTIONS", "Intervention", "bilinear_uncaught", "clipped_caught"]
 
 
-def bilinear_uncaught(image: Tensor, grid: Tensor, **how) -> Tensor:
+def bilinear_uncaught(image: Tensor, grid: Tensor, **how: Any) -> Tensor:
     """PyTorch's sampler's values; no gradient for points that lie outside of the image.
 
     That cuts the boundary term: the slope of the fade to 0 over the pixel outside.
+
+    Convention: see `stnlib.sampler`.
+
+    Parameters
+    ----------
+    image, grid : Tensor
+        (N, C, H, W) and (N, h, w, 2).
+    **how : Any
+        As for `stnlib.sampler.sample_native`.
+
+    Returns
+    -------
+    Tensor
+        (N, C, h, w).
     """
     inside = (grid.abs() <= 1).all(dim=-1, keepdim=True)
     return sample_native(image, torch.where(inside, grid, grid.detach()), **how)
 
 
-def clipped_caught(image: Tensor, grid: Tensor, **how) -> Tensor:
-    """The historical sampler's values with the gradient of PyTorch's, boundary term included."""
+def clipped_caught(image: Tensor, grid: Tensor, **how: Any) -> Tensor:
+    """The historical sampler's values with the gradient of PyTorch's, boundary term included.
+
+    Convention: see `stnlib.sampler`.
+
+    Parameters
+    ----------
+    image, grid : Tensor
+        (N, C, H, W) and (N, h, w, 2).
+    **how : Any
+        As for `stnlib.sampler.sample_clipped`.
+
+    Returns
+    -------
+    Tensor
+        (N, C, h, w).
+    """
     smooth = sample_native(image, grid, **how)
     return smooth + (sample_clipped(image, grid.detach(), **how) - smooth).detach()
 
 
-class Unit(nn.Module):
+class _Unit(nn.Module):
     """Features scaled to a 1-norm of `length`: (N, F) → (N, F)."""
 
     def __init__(self, length: float) -> None:
@@ -56,7 +77,7 @@ class Unit(nn.Module):
         return phi * (self.length / phi.abs().sum(dim=1, keepdim=True).clamp_min(1e-6))
 
 
-class Combined:
+class _Combined:
     """Two optimisers that step as one, each with its own parameters."""
 
     def __init__(self, *optimizers: torch.optim.Optimizer) -> None:
@@ -96,7 +117,7 @@ def _last_layer_only(replay: Replay) -> None:
 
 def _normalised(replay: Replay) -> None:
     length = replay.phi().abs().sum(dim=1).mean().item()
-    replay.localisation.features.append(Unit(length))
+    replay.localisation.features.append(_Unit(length))
 
 
 @torch.no_grad()
@@ -143,7 +164,7 @@ def _plain_descent(replay: Replay) -> None:
     group = descent.param_groups[0]
     group |= {"lr": rate, "initial_lr": rate, "localisation": True}
     replay.optimizer.param_groups.remove(groups[True])
-    replay.optimizer = Combined(replay.optimizer, descent)
+    replay.optimizer = _Combined(replay.optimizer, descent)
 
 
 def _signs_at_random(replay: Replay) -> None:
@@ -174,7 +195,15 @@ def _clipped_gradient(replay: Replay) -> None:
 
 
 class Intervention(NamedTuple):
-    """A change: the words that study files and observations have for it, and how it is made."""
+    """A change.
+
+    Parameters
+    ----------
+    label : str
+        The words that study files and observations have for it.
+    apply : Callable[[Replay], None]
+        Makes it.
+    """
 
     label: str
     apply: Callable[[Replay], None]

@@ -33,8 +33,9 @@ class Replay(Training):
     config : RunConfig
         Of an STN, without augmentation and dropout.
     data : DataSet
-    checkpoint : pathlib.Path, optional
-        Of `stnlib.training.fit`, to begin after its epochs; by default at the beginning.
+        To train on.
+    checkpoint : Path | None
+        Of `stnlib.training.fit`, to begin after its epochs; None for the beginning.
     order : int
         Of batches; 0 for the training's own.
 
@@ -46,8 +47,8 @@ class Replay(Training):
     Raises
     ------
     ConfigError
-        For a baseline, and for augmentation and dropout, whose random numbers are drawn epoch by
-        epoch.
+        One line, for a baseline, and for augmentation and dropout, whose random numbers are drawn
+        epoch by epoch.
     """
 
     def __init__(
@@ -78,13 +79,25 @@ class Replay(Training):
         return super().state() | {"norms": list(self.recent_norms)}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go back to `state`, and count the steps of an order of batches from there."""
+        """Go back to a state, and count the steps of an order of batches from there.
+
+        Parameters
+        ----------
+        state : dict[str, Any]
+            What `state` returned; it is left as it is.
+        """
         super().restore(state)
         self.recent_norms = deque(state["norms"], maxlen=50)
         self._start = self.taken
 
     def batch(self) -> Split:
-        """The next batch."""
+        """The next batch.
+
+        Returns
+        -------
+        Split
+            In the replay's order.
+        """
         epoch, step = divmod(self.taken, self.steps_per_epoch)
         places = order(len(self.data.train), self.config, epoch + 1)
         if self.order:
@@ -96,7 +109,18 @@ class Replay(Training):
         return self.data.train.batch(index, self.config.seed, epoch + 1)
 
     def steps(self, n: int) -> Iterator[dict[str, float]]:
-        """Take up to `n` steps and yield each one's numbers; a θ that is not finite ends it."""
+        """Take steps.
+
+        Parameters
+        ----------
+        n : int
+            How many, at most: a θ that is not finite ends them.
+
+        Returns
+        -------
+        Iterator[dict[str, float]]
+            Each one's numbers.
+        """
         tracer = Tracer(self.model, self.optimizer)
         try:
             for _ in range(n):
@@ -112,13 +136,32 @@ class Replay(Training):
 
     @torch.no_grad()
     def phi(self) -> Tensor:
-        """φ of the next batch, (N, 50)."""
+        """φ of the next batch.
+
+        Returns
+        -------
+        Tensor
+            (N, 50) float32.
+        """
         images = to_float(self.batch().images)
         with autocast(images.device, self.config.precision):
             return self.localisation.phi(images).float()
 
     def trial_steps(self, optimizer: Any, n: int = 10) -> float:
-        """Median over `n` steps of how far θ moves with an optimiser, without taking them."""
+        """How far θ moves with an optimiser, without taking the steps.
+
+        Parameters
+        ----------
+        optimizer : Any
+            To be tried.
+        n : int
+            Steps.
+
+        Returns
+        -------
+        float
+            The median over them; 0 where θ is not finite at the first.
+        """
         own, self.optimizer = self.optimizer, optimizer
         before, start = self.state(), self._start
         for group in optimizer.param_groups:

@@ -32,17 +32,28 @@ def footprint_film(
 ) -> FuncAnimation:
     """One image, and a frame for each footprint on it with what it shows.
 
+    Convention: see `stnlib.transforms`.
+
     Parameters
     ----------
-    image : (1, H, W) in [0, 1].
-    grids : (N, h, w, 2), normalised; outputs : (N, 1, h, w); titles : N.
+    image : Tensor
+        (1, H, W) in [0, 1].
+    grids, outputs : Tensor
+        (N, h, w, 2), normalised, and what is read there, (N, 1, h, w) in [0, 1].
+    titles : Sequence[str]
+        N.
+
+    Returns
+    -------
+    FuncAnimation
+        N frames.
     """
-    fig, axes = plt.subplots(1, 2, figsize=(4.8, 2.7), layout="none")
-    fig.subplots_adjust(left=0.02, right=0.98, top=0.88, bottom=0.03, wspace=0.05)
+    figure, axes = plt.subplots(1, 2, figsize=(4.8, 2.7), layout="none")
+    figure.subplots_adjust(left=0.02, right=0.98, top=0.88, bottom=0.03, wspace=0.05)
 
     def draw(i: int) -> tuple:
-        for ax in axes:
-            ax.clear()
+        for axis in axes:
+            axis.clear()
         draw_footprint(axes, image, grids[i], outputs[i])
         for line in axes[0].lines:  # a view that has left the image may lie pages away
             line.set_clip_on(True)
@@ -50,21 +61,28 @@ def footprint_film(
         axes[1].set_title("output", fontsize="medium")
         return ()
 
-    return FuncAnimation(fig, draw, frames=len(grids), init_func=tuple)
+    return FuncAnimation(figure, draw, frames=len(grids), init_func=tuple)
 
 
-def to_html(
-    animation: FuncAnimation, name: str, description: str, *, fps: float = 4, dpi: float = 80
-) -> str:
-    """The animation as HTML that loads nothing and is the same at every call.
+def to_html(animation: FuncAnimation, name: str, description: str) -> str:
+    """An animation as HTML that loads nothing and is the same at every call.
 
     Parameters
     ----------
-    name : unique in the page; stands in the place of Matplotlib's random identifier.
-    description : what a reader hears who cannot see it.
+    animation : FuncAnimation
+        Whose figure is closed.
+    name : str
+        Unique in the page; stands in the place of Matplotlib's random identifier.
+    description : str
+        What a reader hears who cannot see it.
+
+    Returns
+    -------
+    str
+        A player, four frames a second.
     """
-    with plt.rc_context({"savefig.dpi": dpi, "figure.dpi": dpi, "animation.embed_limit": 2}):
-        html = animation.to_jshtml(fps=fps, default_mode="once")
+    with plt.rc_context({"savefig.dpi": 80, "figure.dpi": 80, "animation.embed_limit": 2}):
+        html = animation.to_jshtml(fps=4, default_mode="once")
     plt.close(animation._fig)
     html = re.sub(r"<link rel=\"stylesheet\"\s+href=[^>]*>", "", html)
     for found in sorted(set(re.findall(r"_anim_img([0-9a-f]{32})", html))):

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from stnlib.book.figures.style import COLORS, label_line, show_image
+from stnlib.sampler import to_pixels
 
 __all__ = [
     "accuracy_by_size",
@@ -31,17 +32,22 @@ NAMES = {
 }
 
 
-def digit_places(positions: Tensor, size: int = 40) -> Figure:
+def digit_places(positions: Tensor) -> Figure:
     """Where the digits' centres are: a map, and how often each row and column occurs.
 
     Parameters
     ----------
-    positions : (N, 2), normalised (x, y), ±1 the centres of the outermost pixels.
-    size : of the image, in pixels.
+    positions : Tensor
+        (N, 2), normalised (x, y), ±1 the centres of the outermost of 40×40 pixels.
+
+    Returns
+    -------
+    Figure
+        Three panels.
     """
-    x, y = ((positions + 1) / 2 * (size - 1)).numpy().T
+    x, y = to_pixels(positions, 40).numpy().T
     figure, axes = plt.subplots(1, 3, figsize=(10, 3))
-    counts, _, _ = np.histogram2d(y, x, bins=size, range=((-0.5, size - 0.5),) * 2)
+    counts, _, _ = np.histogram2d(y, x, bins=40, range=((-0.5, 39.5),) * 2)
     axes[0].imshow(counts, cmap="cividis")
     axes[0].set(xlabel="x of the digit's centre, pixels", ylabel="y, pixels")
     for axis, values, name in ((axes[1], x, "x"), (axes[2], y, "y")):
@@ -57,14 +63,18 @@ def courses(histories: pd.DataFrame, paper: pd.DataFrame) -> Figure:
 
     Parameters
     ----------
-    histories : columns `model`, `epoch`, `train_accuracy`, `val_accuracy`; a row a run
-        and epoch.
-    paper : the same columns, one run a model.
+    histories, paper : pd.DataFrame
+        `model`, `epoch`, `train_accuracy`, `val_accuracy`; a row a run and epoch; of the paper one
+        run a model.
+
+    Returns
+    -------
+    Figure
+        Two panels.
     """
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharey=True, sharex=True)
-    for axis, column, title in zip(
-        axes, ("train_accuracy", "val_accuracy"), ("training", "validation"), strict=True
-    ):
+    panels = {"training": "train_accuracy", "validation": "val_accuracy"}
+    for axis, (title, column) in zip(axes, panels.items(), strict=True):
         for model in ("baseline", "stn"):
             ours, theirs = (table[table["model"] == model] for table in (histories, paper))
             color = COLORS[model]
@@ -86,18 +96,24 @@ def pairs(before: Tensor, after: Tensor, titles: Sequence[str]) -> Figure:
 
     Parameters
     ----------
-    before, after : (N, C, H, W) float in [0, 1].
-    titles : one a pair; `O.` (original) and `T.` (transformed) are added, as in the paper.
+    before, after : Tensor
+        (N, C, H, W) float in [0, 1].
+    titles : Sequence[str]
+        One a pair; `O.` (original) and `T.` (transformed) are added, as in the paper.
+
+    Returns
+    -------
+    Figure
+        Four pairs a row.
     """
-    columns = 4
-    rows = -(-len(before) // columns)
-    figure, axes = plt.subplots(rows, 2 * columns, figsize=(10, 1.45 * rows), squeeze=False)
+    rows = -(-len(before) // 4)
+    figure, axes = plt.subplots(rows, 8, figsize=(10, 1.45 * rows), squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
-    for i, title in enumerate(titles):
-        row, column = divmod(i, columns)
-        show_image(axes[row, 2 * column], before[i], f"{title} O.")
-        show_image(axes[row, 2 * column + 1], after[i], f"{title} T.")
+    shown = zip(axes.reshape(-1, 2), before, after, titles, strict=False)
+    for (left, right), original, transformed, title in shown:
+        show_image(left, original, f"{title} O.")
+        show_image(right, transformed, f"{title} T.")
     return figure
 
 
@@ -106,8 +122,15 @@ def accuracy_dots(table: pd.DataFrame, paper: Mapping[str, float]) -> Figure:
 
     Parameters
     ----------
-    table : columns `model`, `test_accuracy`; a row a run.
-    paper : the paper's accuracy by model, drawn where there is one.
+    table : pd.DataFrame
+        A row a run: `model`, `test_accuracy`.
+    paper : Mapping[str, float]
+        The paper's accuracy by model, drawn where there is one.
+
+    Returns
+    -------
+    Figure
+        A row of dots a model.
     """
     models = [name for name in NAMES if name in set(table["model"])]
     figure, axis = plt.subplots(figsize=(8, 0.75 * len(models) + 0.8))
@@ -119,22 +142,29 @@ def accuracy_dots(table: pd.DataFrame, paper: Mapping[str, float]) -> Figure:
         axis.plot([mean, mean], [i - 0.3, i + 0.3], color=COLORS[model], lw=2)
         if model in paper:
             axis.plot(paper[model], i, "D", mfc="none", mec="black", ms=7)
-            axis.annotate(
-                "the paper", (paper[model], i), (0, 11), textcoords="offset points", ha="center"
-            )
-    axis.set(xlabel="test accuracy", ylabel="", yticks=range(len(models)))
-    axis.set(ylim=(len(models) - 0.5, -0.5))
-    axis.set_yticklabels([NAMES[m] for m in models])
+            axis.annotate("the paper", (paper[model], i), (0, 11), textcoords="offset points",
+                          ha="center")  # fmt: skip
+    axis.set(xlabel="test accuracy", ylim=(len(models) - 0.5, -0.5))
+    axis.set_yticks(range(len(models)), [NAMES[model] for model in models])
     return figure
 
 
 def translation_response(positions: Tensor, theta: Tensor) -> Figure:
     """Where the transformer looks against where the digit is, along x and y.
 
+    Convention: see `stnlib.transforms`.
+
     Parameters
     ----------
-    positions : (N, 2), normalised (x, y) of the digits' centres.
-    theta : (N, 6), affine; its translation is where the output's centre is read.
+    positions : Tensor
+        (N, 2), normalised (x, y) of the digits' centres.
+    theta : Tensor
+        (N, 6), affine; its translation is where the output's centre is read.
+
+    Returns
+    -------
+    Figure
+        Two panels.
     """
     figure, axes = plt.subplots(1, 2, figsize=(9, 4))
     for axis, name, column, index in zip(axes, "xy", (0, 1), (2, 5), strict=True):
@@ -153,8 +183,14 @@ def rotation_response(table: pd.DataFrame) -> Figure:
 
     Parameters
     ----------
-    table : columns `seed`, `degrees` (of the digit), `rotation` (of θ, mean over images);
-        a row a seed and angle.
+    table : pd.DataFrame
+        `seed`, `degrees` (of the digit), `rotation` (of θ, mean over images); a row a seed and
+        angle.
+
+    Returns
+    -------
+    Figure
+        One panel.
     """
     figure, axis = plt.subplots(figsize=(6, 4))
     limit = table["degrees"].max()
@@ -174,8 +210,15 @@ def accuracy_by_size(table: pd.DataFrame, target: float) -> Figure:
 
     Parameters
     ----------
-    table : columns `model`, `n_train`, `test_accuracy`; a row a run.
-    target : accuracy to mark.
+    table : pd.DataFrame
+        A row a run: `model`, `n_train`, `test_accuracy`.
+    target : float
+        Accuracy to mark.
+
+    Returns
+    -------
+    Figure
+        A line a model.
     """
     figure, axis = plt.subplots(figsize=(8, 4))
     for model, runs in table.groupby("model"):
@@ -187,7 +230,7 @@ def accuracy_by_size(table: pd.DataFrame, target: float) -> Figure:
         label_line(axis, means.index[-1], means.iloc[-1], NAMES[model], color, dx=8)
     axis.axhline(target, color="black", lw=0.8, ls=":")
     sizes = sorted(table["n_train"].unique())
-    axis.set(xscale="log", xticks=sizes, xlabel="training images", ylabel="test accuracy")
-    axis.set_xticklabels([f"{int(n):,}" for n in sizes])
+    axis.set(xscale="log", xlabel="training images", ylabel="test accuracy")
+    axis.set_xticks(sizes, [f"{int(n):,}" for n in sizes])
     axis.minorticks_off()
     return figure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -10,52 +11,89 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from stnlib.book.figures.style import COLORS, PALETTE
-from stnlib.book.stats import wilson
+from stnlib.book.figures.style import BLUE, COLORS, ORANGE, PALETTE, PURPLE, RED
+from stnlib.book.stats import share_of
 from stnlib.records.outcome import LIVING
 
-__all__ = ["STATES", "death_rates", "fan", "foresight", "one_curve", "outcome_map", "samplers"]
+__all__ = [
+    "STATES",
+    "death_rates",
+    "draw_states",
+    "fan",
+    "foresight",
+    "one_curve",
+    "outcome_map",
+    "samplers",
+]
 
 #: a colour for each word of `stnlib.records.outcome.in_a_word`
 STATES = {
-    "looks": PALETTE[0],
-    "learns": PALETTE[0],
+    "looks": BLUE,
+    "learns": BLUE,
     "idle": PALETTE[9],
-    "shrunken": PALETTE[1],
+    "shrunken": ORANGE,
     "black": "black",
-    "point": PALETTE[3],
+    "point": RED,
     "diverged": "0.6",
-    "blind": PALETTE[4],
+    "blind": PURPLE,
     "at chance": "0.6",
 }
 
 
-def fan(rows: Sequence[Mapping], titles: Mapping[str, str], before: int = 150) -> Figure:
-    """Branches of one snapshot: coverage on the way to death, a panel a change.
+def draw_states(
+    axis: Axes, place: float, states: pd.Series, left: float = 0, width: float = 1, **look: Any
+) -> None:
+    """Draw what became of runs as parts of a bar.
 
     Parameters
     ----------
-    rows : of an observation of `stnlib.book.autopsy.branches`: the training itself, and then
-        its branches.
-    titles : panels, by the label of their change.
-    before : steps of the training to show ahead of the snapshot.
+    axis : Axes
+        The panel.
+    place : float
+        Height of the bar's middle.
+    states : pd.Series
+        One of `STATES` a run.
+    left, width : float
+        Where the bar begins, and how long all of it is.
+    **look : Any
+        Of the parts, for `Axes.barh`.
+    """
+    for state, color in STATES.items():
+        share = (states == state).mean() * width
+        axis.barh(place, share, left=left, color=color, **look)
+        left += share
+
+
+def fan(rows: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) -> Figure:
+    """Branches of one snapshot: coverage on the way to death.
 
     What is drawn calls them forks, as the chapter's stored outputs do.
+
+    Parameters
+    ----------
+    rows : Sequence[Mapping[str, Any]]
+        Of an observation of `stnlib.book.autopsy.branches`: the training itself, of which the last
+        150 steps before the snapshot are drawn, and then its branches.
+    titles : Mapping[str, str]
+        Of the panels, by the label of their change.
+
+    Returns
+    -------
+    Figure
+        A panel a change.
     """
     first, *branches = rows
     figure, axes = plt.subplots(
         2, -(-len(titles) // 2), figsize=(9, 5), sharex=True, sharey=True, squeeze=False
     )
     steps = first["begun"] + 1 + 5 * np.arange(len(first["course"])) - first["fork"]
-    shown = steps >= -before
+    shown = steps >= -150
     for axis, (change, title) in zip(axes.flat, titles.items(), strict=False):
-        course = np.array(first["course"])
-        axis.plot(steps[shown], course[shown], color="0.6", lw=1.2)
+        axis.plot(steps[shown], np.array(first["course"])[shown], color="0.6", lw=1.2)
         for row in branches:
             if row["change"] == change:
                 x = 1 + 5 * np.arange(len(row["course"]))
-                color = "black" if row["died"] else PALETTE[0]
-                axis.plot(x, row["course"], color=color, lw=1.3)
+                axis.plot(x, row["course"], color="black" if row["died"] else BLUE, lw=1.3)
                 if row["died"]:
                     axis.plot(x[-1], row["course"][-1], "X", color="black", ms=7)
         axis.axvline(0, color="0.5", lw=1, ls=":")
@@ -74,9 +112,16 @@ def death_rates(
 
     Parameters
     ----------
-    tables : a panel each, by title; a row a run: `id` ("none" for no change), `change` (the label)
-        and `died`. The first one's shares set the order of the changes.
-    label : of the axis.
+    tables : Mapping[str, pd.DataFrame]
+        By title; a row a run: `id` ("none" for no change), `change` (the label) and `died`. The
+        first one's shares set the order of the changes.
+    label : str
+        Of the axis.
+
+    Returns
+    -------
+    Figure
+        A panel a table.
     """
     first = next(iter(tables.values()))
     names = {i: c for t in tables.values() for i, c in zip(t["id"], t["change"], strict=True)}
@@ -94,8 +139,8 @@ def death_rates(
 
 
 def _share(axis: Axes, place: int, died: pd.Series, is_base: bool) -> None:
-    share = wilson(int(died.sum()), len(died))
-    color = "black" if is_base else PALETTE[0]
+    share = share_of(died)
+    color = "black" if is_base else BLUE
     axis.plot([share.low, share.high], [place, place], color=color, lw=1.5)
     axis.plot(share.k / share.n, place, "o", color=color, ms=6, clip_on=False)
     axis.text(1.03, place, f"{share.k} of {share.n}", va="center", fontsize="small")
@@ -104,25 +149,28 @@ def _share(axis: Axes, place: int, died: pd.Series, is_base: bool) -> None:
 
 
 def outcome_map(table: pd.DataFrame) -> Figure:
-    """What became of runs, a bar a cell: learning rate across, locnet's share of it down.
+    """What became of runs: learning rate across, locnet's share of it down.
 
     Parameters
     ----------
-    table : a row a run: `lr`, `loc_lr_factor` (nan for a baseline), `outcome`.
+    table : pd.DataFrame
+        A row a run: `lr`, `loc_lr_factor` (nan for a baseline), `outcome`.
+
+    Returns
+    -------
+    Figure
+        A bar a cell, with how many are lost or at chance.
     """
-    rates = sorted(table["lr"].unique())
-    factors = [*sorted(table["loc_lr_factor"].dropna().unique(), reverse=True), np.nan]
-    factors = factors if table["loc_lr_factor"].isna().any() else factors[:-1]
+    table = table.assign(row=table["loc_lr_factor"].fillna(-1))  # -1: a baseline, at the bottom
+    rates, factors = (sorted(table[name].unique()) for name in ("lr", "row"))
     figure, axis = plt.subplots(figsize=(7.5, 0.75 * len(factors) + 1.2))
-    for place, factor in enumerate(reversed(factors)):
-        same = (
-            table["loc_lr_factor"].isna() if np.isnan(factor) else table["loc_lr_factor"] == factor
-        )
-        for column, lr in enumerate(rates):
-            _bar(axis, column, place, table[same & (table["lr"] == lr)]["outcome"])
-    names = ["baseline" if np.isnan(f) else f"× {f:g}" for f in reversed(factors)]
-    axis.set(xticks=range(len(rates)), xticklabels=[f"{lr:g}" for lr in rates])
-    axis.set(yticks=range(len(factors)), yticklabels=names)
+    for (factor, lr), states in table.groupby(["row", "lr"])["outcome"]:
+        column, place = rates.index(lr), factors.index(factor)
+        draw_states(axis, place, states, column - 0.42, 0.84, height=0.5, alpha=0.9)
+        text = f"{(~states.isin(LIVING)).sum()} of {len(states)}"
+        axis.text(column, place + 0.37, text, ha="center", fontsize="x-small")
+    axis.set_xticks(range(len(rates)), [f"{lr:g}" for lr in rates])
+    axis.set_yticks(range(len(factors)), ["baseline" if f < 0 else f"× {f:g}" for f in factors])
     axis.set(xlabel="learning rate of the classifier", ylabel="localisation network's rate")
     for state, color in STATES.items():
         if (table["outcome"] == state).any():
@@ -131,39 +179,33 @@ def outcome_map(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _bar(axis: Axes, column: int, place: int, states: pd.Series) -> None:
-    """A cell: its runs' states as parts of a bar, and how many died."""
-    if states.empty:
-        return
-    left, width = column - 0.42, 0.84
-    for state, color in STATES.items():
-        share = (states == state).mean() * width
-        axis.barh(place, share, left=left, color=color, height=0.5, alpha=0.9)
-        left += share
-    dead = int((~states.isin(LIVING)).sum())
-    axis.text(column, place + 0.37, f"{dead} of {len(states)}", ha="center", fontsize="x-small")
-
-
-def one_curve(table: pd.DataFrame, x: str, label: str) -> Figure:
-    """Share of runs lost or at chance against a quantity known beforehand; a dot a cell.
+def one_curve(table: pd.DataFrame) -> Figure:
+    """Share of runs lost or at chance against σ at the first step, which is known beforehand.
 
     Parameters
     ----------
-    table : a row a run: `lr`, `loc_lr_factor`, `outcome`, and the quantity `x`.
+    table : pd.DataFrame
+        A row a run: `lr`, `loc_lr_factor`, `outcome` and `reach`, which is σ.
+
+    Returns
+    -------
+    Figure
+        A dot a cell of the two rates.
     """
     figure, axis = plt.subplots(figsize=(7.5, 3.6))
     factors = sorted(table["loc_lr_factor"].unique(), reverse=True)
     markers = dict(zip(factors, "osD^vP*X<>hd", strict=False))
     for (factor, _), runs in table.groupby(["loc_lr_factor", "lr"]):
-        share = wilson(int((~runs["outcome"].isin(LIVING)).sum()), len(runs))
-        where = float(np.exp(np.log(runs[x]).mean()))
+        share = share_of(~runs["outcome"].isin(LIVING))
+        where = float(np.exp(np.log(runs["reach"]).mean()))
         axis.plot([where, where], [share.low, share.high], color="0.75", lw=1, zorder=0)
-        axis.plot(where, share.k / share.n, markers[factor], color=PALETTE[0], ms=7, alpha=0.8)
+        axis.plot(where, share.k / share.n, markers[factor], color=BLUE, ms=7, alpha=0.8)
     for factor in factors:
-        axis.plot([], [], markers[factor], color=PALETTE[0], label=f"× {factor:g}")
-    axis.set(xscale="log", xlabel=label, ylabel="share lost or at chance", ylim=(-0.04, 1.04))
-    place = dict(loc="center left", bbox_to_anchor=(1.0, 0.5))
-    axis.legend(title="locnet's rate", fontsize="small", title_fontsize="small", **place)
+        axis.plot([], [], markers[factor], color=BLUE, label=f"× {factor:g}")
+    axis.set(xscale="log", xlabel="σ at the first step, half image sides", ylim=(-0.04, 1.04))
+    axis.set_ylabel("share lost or at chance")
+    axis.legend(title="locnet's rate", fontsize="small", title_fontsize="small",
+                loc="center left", bbox_to_anchor=(1.0, 0.5))  # fmt: skip
     return figure
 
 
@@ -172,42 +214,53 @@ def foresight(forecasts: Mapping[str, pd.DataFrame]) -> Figure:
 
     Parameters
     ----------
-    forecasts : by name; a row a lead in steps (the index), from the longest to the shortest:
-        balanced accuracy `judged`, and its 95 % interval from `low` to `high`.
+    forecasts : Mapping[str, pd.DataFrame]
+        By name; a row a lead in steps (the index), from the longest to the shortest: balanced
+        accuracy `judged`, and its 95 % interval from `low` to `high`.
+
+    Returns
+    -------
+    Figure
+        A line a forecast.
     """
     figure, axis = plt.subplots(figsize=(7.0, 3.4))
-    for (name, table), color in zip(forecasts.items(), (PALETTE[0], "black", "0.55"), strict=False):
+    for (name, table), color in zip(forecasts.items(), (BLUE, "black", "0.55"), strict=False):
         table = table[["judged", "low", "high"]].astype(float)
         axis.fill_between(table.index, table["low"], table["high"], color=color, alpha=0.12, lw=0)
         axis.plot(table.index, table["judged"], "o-", color=color, ms=4)
-        end = table.index[-1], table["judged"].iloc[-1]
-        beside = dict(xytext=(7, -3), textcoords="offset points", annotation_clip=False)
-        axis.annotate(name, end, color=color, fontsize="small", **beside)
+        axis.annotate(name, (table.index[-1], table["judged"].iloc[-1]), (7, -3), color=color,
+                      textcoords="offset points", fontsize="small",
+                      annotation_clip=False)  # fmt: skip
     axis.axhline(0.5, color="0.6", lw=1, ls=":")
     axis.set(xlabel="steps before the death begins", ylabel="balanced accuracy", ylim=(0, 1.03))
     axis.invert_xaxis()
     return figure
 
 
-def samplers(table: pd.DataFrame, panel: str, titles: Mapping[str, str], y: str) -> Figure:
-    """A number of each run by sampler, a panel a condition; every run a dot, the bar its mean.
+def samplers(table: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
+    """Coverage of each run by sampler; every run a dot, the bar its mean.
 
     Parameters
     ----------
-    table : a row a run: `sampler`, the columns `panel` and `y`.
-    titles : panels, by the value of `panel`.
+    table : pd.DataFrame
+        A row a run: `sampler`, `alter` and `coverage`.
+    titles : Mapping[str, str]
+        Of the panels, by the value of `alter`.
+
+    Returns
+    -------
+    Figure
+        A panel a kind of images.
     """
-    figure, axes = plt.subplots(
-        1, len(titles), figsize=(2.5 * len(titles) + 0.6, 2.9), sharey=True, squeeze=False
-    )
+    size = (2.5 * len(titles) + 0.6, 2.9)
+    figure, axes = plt.subplots(1, len(titles), figsize=size, sharey=True, squeeze=False)
     for axis, (value, title) in zip(axes[0], titles.items(), strict=True):
         for place, sampler in enumerate(("clipped", "bilinear")):
-            values = table[(table[panel] == value) & (table["sampler"] == sampler)][y]
-            if values.empty:
-                continue
+            such = (table["alter"] == value) & (table["sampler"] == sampler)
+            values = table[such]["coverage"]
             jitter = np.linspace(-0.12, 0.12, len(values))
             axis.plot(place + jitter, values, "o", color=COLORS[sampler], ms=5, alpha=0.8)
             axis.plot([place - 0.25, place + 0.25], [values.mean()] * 2, color="black", lw=2)
         axis.set(xticks=[0, 1], xticklabels=["clipped", "correct"], xlim=(-0.5, 1.5), title=title)
-    axes[0, 0].set_ylabel(y.replace("_", " "))
+    axes[0, 0].set_ylabel("coverage")
     return figure

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from stnlib.book.figures.collapse import STATES
-from stnlib.book.figures.style import PALETTE, label_line, spread_labels
+from stnlib.book.figures.collapse import STATES, draw_states
+from stnlib.book.figures.style import BLUE, PALETTE, draw_undone, label_line, spread_labels
 from stnlib.optim import plateau, schedule
 from stnlib.records.outcome import LIVING
 
@@ -23,12 +23,19 @@ _TRACED = {"coverage": "coverage", "step": "step of θ", "phi": "‖φ‖₁", "
 
 
 def steps(traces: Mapping[str, pd.DataFrame], label: str = "step") -> Figure:
-    """What transformers do from step to step, a line a training.
+    """What transformers do from step to step.
 
     Parameters
     ----------
-    traces : by the training's name: `stnlib.diagnostics.Trace.to_frame`.
-    label : what their index counts.
+    traces : Mapping[str, pd.DataFrame]
+        By the training's name, of `stnlib.diagnostics.Trace.to_frame`.
+    label : str
+        What their index counts.
+
+    Returns
+    -------
+    Figure
+        A panel a quantity, a line a training.
     """
     figure, axes = plt.subplots(1, len(_TRACED), figsize=(10.5, 2.7), sharex=True)
     for axis, (column, title) in zip(axes, _TRACED.items(), strict=True):
@@ -48,8 +55,14 @@ def schedules(courses: Mapping[str, tuple[str, float]]) -> Figure:
 
     Parameters
     ----------
-    courses : a panel each, by title: name and warm-up as of `stnlib.optim.schedule`;
-        `plateau` is drawn for ten epochs of which the fifth and later bring nothing.
+    courses : Mapping[str, tuple[str, float]]
+        By title: name and warm-up as of `stnlib.optim.schedule`; `plateau` is drawn for ten epochs
+        of which the fifth and later bring nothing.
+
+    Returns
+    -------
+    Figure
+        A panel a course.
     """
     figure, axes = plt.subplots(1, len(courses), figsize=(1.75 * len(courses), 1.9), sharey=True)
     progress = np.linspace(0, 1, 400)
@@ -58,8 +71,8 @@ def schedules(courses: Mapping[str, tuple[str, float]]) -> Figure:
         factors = [schedule(name, p, warmup) for p in progress]
         if name == "plateau":
             factors = [plateau(losses[: int(p * 9.99)]) for p in progress]
-        axis.plot(progress, factors, color=PALETTE[0])
-        axis.fill_between(progress, factors, color=PALETTE[0], alpha=0.15, lw=0)
+        axis.plot(progress, factors, color=BLUE)
+        axis.fill_between(progress, factors, color=BLUE, alpha=0.15, lw=0)
         axis.set_title(title, fontsize="small")
         axis.set(xticks=[0, 1], yticks=[0, 1], ylim=(0, 1.08))
     axes[0].set_ylabel("factor of\nthe rate")
@@ -68,11 +81,17 @@ def schedules(courses: Mapping[str, tuple[str, float]]) -> Figure:
 
 
 def rates(runs: pd.DataFrame) -> Figure:
-    """Validation accuracy against the learning rate, a panel a network, every run a mark.
+    """Validation accuracy against the learning rate, every run a mark.
 
     Parameters
     ----------
-    runs : of `stnlib.book.remedies.table`, and `panel`.
+    runs : pd.DataFrame
+        Of `stnlib.book.remedies.table`, and `panel`.
+
+    Returns
+    -------
+    Figure
+        A panel a network.
     """
     panels = list(dict.fromkeys(runs["panel"]))
     figure, axes = plt.subplots(
@@ -91,13 +110,7 @@ def rates(runs: pd.DataFrame) -> Figure:
 def _marks(
     axis: Axes, runs: pd.DataFrame, x: str, y: str, along: bool = False, most: float = 0.15
 ) -> None:
-    """A mark a run: a dot for the living, a cross for the lost, set apart a little.
-
-    Parameters
-    ----------
-    along : along the axis y, else x.
-    most : how far, in the axis' units.
-    """
+    """A dot a living run, a cross a lost one, set apart by up to `most` along y, or else x."""
     for outcome, part in runs.groupby("outcome"):
         apart = np.random.default_rng(0).uniform(-most, most, len(part))
         places = part[x] + apart * (not along), part[y] + apart * along
@@ -120,9 +133,17 @@ def outcomes(verdicts: pd.DataFrame, runs: pd.DataFrame, kinds: Sequence[str]) -
 
     Parameters
     ----------
-    verdicts : of `stnlib.book.remedies.verdicts`.
-    runs : of `stnlib.book.remedies.table`; those without a transformer are drawn as a line each.
-    kinds : groups, from the top, below no remedy.
+    verdicts : pd.DataFrame
+        Of `stnlib.book.remedies.verdicts`.
+    runs : pd.DataFrame
+        Of `stnlib.book.remedies.table`; those without a transformer are drawn as a line each.
+    kinds : Sequence[str]
+        Groups, from the top, below no remedy.
+
+    Returns
+    -------
+    Figure
+        Two panels.
     """
     places, at = {}, 0.0
     for kind in ("", *kinds):
@@ -132,12 +153,13 @@ def outcomes(verdicts: pd.DataFrame, runs: pd.DataFrame, kinds: Sequence[str]) -
     figure, axes = plt.subplots(1, 2, figsize=(9.5, 0.27 * at + 1.0), sharey=True)
     seen = runs[runs["id"].isin(places)].assign(y=lambda t: t["id"].map(places))
     transformed = seen[seen["transformer"]]
-    for place, part in transformed.groupby("y"):
-        _parts(axes[0], place, part["outcome"])
+    for place, states in transformed.groupby("y")["outcome"]:
+        draw_states(axes[0], place, states, height=0.7)
+        living = f"{states.isin(LIVING).sum()} of {len(states)}"
+        axes[0].text(1.03, place, living, va="center", fontsize="small")
     axes[0].set(xlabel="share of trainings", xlim=(0, 1))
     _marks(axes[1], transformed, "val_accuracy", "y", along=True)
-    for place, part in seen[~seen["transformer"]].groupby("y"):
-        mean = part["val_accuracy"].mean()
+    for place, mean in seen[~seen["transformer"]].groupby("y")["val_accuracy"].mean().items():
         axes[1].plot([mean] * 2, [place - 0.4, place + 0.4], color="0.4", lw=2)
     axes[1].plot([], [], color="0.4", lw=2, label="no transformer")
     axes[1].set(xlabel="validation accuracy", xlim=(0, 1))
@@ -149,30 +171,25 @@ def outcomes(verdicts: pd.DataFrame, runs: pd.DataFrame, kinds: Sequence[str]) -
     return figure
 
 
-def _parts(axis: Axes, place: float, outcomes: pd.Series) -> None:
-    """A bar of the shares of outcomes, and how many look or idle."""
-    left = 0.0
-    for outcome, color in STATES.items():
-        share = (outcomes == outcome).mean()
-        axis.barh(place, share, left=left, color=color, height=0.7)
-        left += share
-    living = f"{outcomes.isin(LIVING).sum()} of {len(outcomes)}"
-    axis.text(1.03, place, living, va="center", fontsize="small")
-
-
 def settings(runs: pd.DataFrame, names: Mapping[str, str]) -> Figure:
-    """Validation accuracy of two or more settings side by side, a panel a data set.
+    """Validation accuracy of two or more settings side by side.
 
     Parameters
     ----------
-    runs : of `stnlib.book.remedies.table`, and `setting`.
-    names : panels: title by data set.
+    runs : pd.DataFrame
+        Of `stnlib.book.remedies.table`, and `setting`.
+    names : Mapping[str, str]
+        Titles, by data set; those without a run are left out.
+
+    Returns
+    -------
+    Figure
+        A panel a data set.
     """
     kinds = list(dict.fromkeys(runs["setting"]))
     present = {data: title for data, title in names.items() if (runs["data"] == data).any()}
-    figure, axes = plt.subplots(
-        1, len(present), figsize=(1.9 * len(present) + 0.5, 2.9), sharey=True, squeeze=False
-    )
+    size = (1.9 * len(present) + 0.5, 2.9)
+    figure, axes = plt.subplots(1, len(present), figsize=size, sharey=True, squeeze=False)
     for axis, (data, title) in zip(axes[0], present.items(), strict=True):
         part = runs[runs["data"] == data]
         _marks(axis, part.assign(x=part["setting"].map(kinds.index)), "x", "val_accuracy")
@@ -190,9 +207,17 @@ def paces(histories: pd.DataFrame, goal: float, colors: Mapping[str, str]) -> Fi
 
     Parameters
     ----------
-    histories : columns `network`, `seed`, `epoch`, `val_accuracy`.
-    goal : accuracy; runs that never reach it have no mark.
-    colors : by network.
+    histories : pd.DataFrame
+        A row a run and epoch: `network`, `seed`, `epoch`, `val_accuracy`.
+    goal : float
+        Accuracy; runs that never reach it have no mark.
+    colors : Mapping[str, str]
+        By network.
+
+    Returns
+    -------
+    Figure
+        One panel.
     """
     figure, axis = plt.subplots(figsize=(7.5, 4))
     axis.axhline(goal, color="0.75", lw=1, zorder=0)
@@ -221,18 +246,22 @@ def undoing(history: pd.DataFrame) -> Figure:
 
     Parameters
     ----------
-    history : one run's rows, with `epoch`, `undone_tx`, `undone_ty` and `undone_rotation`: slopes
-        of what it does against what it should do, 1 where it undoes all.
+    history : pd.DataFrame
+        One run's rows, with `epoch`, `undone_tx`, `undone_ty` and `undone_rotation`: slopes of what
+        it does against what it should do, 1 where it undoes all.
+
+    Returns
+    -------
+    Figure
+        A line a part.
     """
     figure, axis = plt.subplots(figsize=(6.5, 2.8))
-    for height, text in ((0, "ignored"), (1, "undone")):
-        axis.axhline(height, color="0.8", lw=1, zorder=0)
-        label_line(axis, 0.4, height, text, "0.5", dx=0, dy=6)
+    draw_undone(axis, 0.4)
     ends = []
-    for i, (column, name) in enumerate(_UNDONE.items()):
-        axis.plot(history["epoch"], history[column], "o-", color=PALETTE[i], ms=3)
-        ends.append((history["epoch"].iloc[-1], history[column].iloc[-1], name, PALETTE[i]))
+    for color, (column, name) in zip(PALETTE, _UNDONE.items(), strict=False):
+        axis.plot(history["epoch"], history[column], "o-", color=color, ms=3)
+        ends.append((history["epoch"].iloc[-1], history[column].iloc[-1], name, color))
     spread_labels(axis, ends, gap=0.09)
-    axis.set(xlabel="epoch", ylabel="share undone")
+    axis.set_xlabel("epoch")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure

@@ -6,11 +6,9 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from stnlib.book.figures.style import PALETTE
+from stnlib.book.figures.style import BLUE, ORANGE
 
 __all__ = ["speed_ratios"]
-
-FASTER, SLOWER = PALETTE[0], PALETTE[1]
 
 
 def speed_ratios(table: pd.DataFrame) -> Figure:
@@ -18,14 +16,19 @@ def speed_ratios(table: pd.DataFrame) -> Figure:
 
     Parameters
     ----------
-    table : columns `what`, `against` (text) and `ratio` (theirs over ours, > 0). Rows that
-        agree in both texts are one bar, to their median, with a line from the least to the
-        greatest.
+    table : pd.DataFrame
+        `what`, `against` (text) and `ratio` (theirs over ours, > 0). Rows that agree in both texts
+        are one bar, to their median, with a line from the least to the greatest.
+
+    Returns
+    -------
+    Figure
+        A bar a row, the first on top.
 
     Raises
     ------
     ValueError
-        When a ratio is not positive.
+        One line, where a ratio is not positive.
     """
     if not (table["ratio"] > 0).all():
         raise ValueError("ratio must be a number > 0 in every row")
@@ -33,15 +36,14 @@ def speed_ratios(table: pd.DataFrame) -> Figure:
     figure, axis = plt.subplots(figsize=(9, 1 + 0.26 * len(bars)))
     axis.axvline(1, color="black", lw=0.8)
     for place, (least, middle, most) in enumerate(bars.to_numpy()):
-        axis.barh(place, middle - 1, left=1, height=0.7, color=FASTER if middle >= 1 else SLOWER)
+        axis.barh(place, middle - 1, left=1, height=0.7, color=BLUE if middle >= 1 else ORANGE)
         axis.hlines(place, least, most, color="black", lw=1.5)
         beyond, ha = (max(most, 1), "left") if middle >= 1 else (min(least, 1), "right")
-        text = f" {middle:.3g} "
-        axis.text(beyond, place, text, ha=ha, va="center", fontsize="small")
+        axis.text(beyond, place, f" {middle:.3g} ", ha=ha, va="center", fontsize="small")
     names = [f"{what}  |  {against}" for what, against in bars.index]
     axis.set_yticks(range(len(bars)), names, fontsize="small")
     limits = min(0.5, bars["min"].min() / 2), max(2, bars["max"].max() * 2)
     axis.set(xscale="log", xlim=limits, ylim=(len(bars) - 0.4, -0.6))
     axis.xaxis.set_major_formatter("{x:g}")
-    axis.set(xlabel="their time over ours (logarithmic): right of 1 ours is faster")
+    axis.set_xlabel("their time over ours (logarithmic): right of 1 ours is faster")
     return figure

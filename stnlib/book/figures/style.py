@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Annotation
 from torch import Tensor
 
 __all__ = [
+    "BLUE",
     "COLORS",
+    "GREEN",
+    "GREY",
+    "ORANGE",
     "PALETTE",
+    "PURPLE",
+    "RED",
+    "draw_undone",
     "image_grid",
     "label_line",
     "show_image",
@@ -22,18 +31,20 @@ __all__ = [
 ]
 
 PALETTE = sns.color_palette("colorblind")
+BLUE, ORANGE, GREEN, RED, PURPLE = PALETTE[:5]
+GREY = "0.55"
 COLORS = {  # one colour a subject, the same in every chapter
     "baseline": PALETTE[7],
-    "baseline_wide": PALETTE[1],
-    "stn": PALETTE[0],
-    "stn_frozen": PALETTE[2],
+    "baseline_wide": ORANGE,
+    "stn": BLUE,
+    "stn_frozen": GREEN,
     "truth": "black",
-    "paper": PALETTE[3],
-    "clipped": PALETTE[3],
-    "bilinear": PALETTE[0],
-    "oracle": PALETTE[2],
-    "crop": PALETTE[4],
-    "flip": PALETTE[1],
+    "paper": RED,
+    "clipped": RED,
+    "bilinear": BLUE,
+    "oracle": GREEN,
+    "crop": PURPLE,
+    "flip": ORANGE,
 }
 
 
@@ -55,20 +66,25 @@ def use_style() -> None:
     )
 
 
-def show_image(axes: Axes, image: Tensor, title: str = "") -> None:
+def show_image(axis: Axes, image: Tensor, title: str = "") -> None:
     """Draw one image, black 0 and white 1, without ticks.
 
     Parameters
     ----------
-    image : (C, H, W), C 1 or 3, float in [0, 1] or uint8.
+    axis : Axes
+        The panel.
+    image : Tensor
+        (C, H, W), C 1 or 3, float in [0, 1] or uint8.
+    title : str
+        Above it.
     """
     pixels = image.detach().cpu()
     pixels = pixels[0] if len(pixels) == 1 else pixels.permute(1, 2, 0)
     top = 1 if pixels.is_floating_point() else 255
-    axes.imshow(pixels.numpy(), vmin=0, vmax=top)
-    axes.set(xticks=[], yticks=[])
-    axes.set_title(title, fontsize="small")
-    sns.despine(ax=axes, left=True, bottom=True)
+    axis.imshow(pixels.numpy(), vmin=0, vmax=top)
+    axis.set(xticks=[], yticks=[])
+    axis.set_title(title, fontsize="small")
+    sns.despine(ax=axis, left=True, bottom=True)
 
 
 def image_grid(
@@ -81,10 +97,17 @@ def image_grid(
 
     Parameters
     ----------
-    rows : each (N, C, H, W), the same N.
-    names : one a row, at its left.
-    titles : one a column, above.
-    size : inches an image.
+    rows : Sequence[Tensor]
+        Each (N, C, H, W), the same N.
+    names, titles : Sequence[str]
+        One a row, at its left; one a column, above.
+    size : float
+        Inches an image.
+
+    Returns
+    -------
+    Figure
+        A panel an image.
     """
     count = len(rows[0])
     figure, axes = plt.subplots(
@@ -98,22 +121,66 @@ def image_grid(
     return figure
 
 
-def label_line(axes: Axes, x: float, y: float, text: str, color, dx: float = 5, dy: float = 0):
-    """Write `text` beside a line's point, in the line's colour; better than a legend."""
-    return axes.annotate(
+def label_line(
+    axis: Axes, x: float, y: float, text: str, color: Any, dx: float = 5, dy: float = 0
+) -> Annotation:
+    """Write beside a line's point, in the line's colour; better than a legend.
+
+    Parameters
+    ----------
+    axis : Axes
+        The panel.
+    x, y : float
+        The point.
+    text : str
+        What is written.
+    color : Any
+        The line's.
+    dx, dy : float
+        How far off, in points of the print.
+
+    Returns
+    -------
+    Annotation
+        What was drawn.
+    """
+    return axis.annotate(
         text, (x, y), (dx, dy), textcoords="offset points", color=color, va="center"
     )
 
 
-def spread_labels(axes: Axes, ends: Sequence[tuple[float, float, str, object]], gap: float = 0.07):
-    """Label several lines at their ends, `gap` (of the axis' height) apart where they crowd.
+def spread_labels(
+    axis: Axes, ends: Sequence[tuple[float, float, str, Any]], gap: float = 0.07
+) -> None:
+    """Label several lines at their ends, apart where they crowd.
 
     Parameters
     ----------
-    ends : (x, y, text, color) of each line's last point.
+    axis : Axes
+        The panel.
+    ends : Sequence[tuple[float, float, str, Any]]
+        (x, y, text, color) of each line's last point.
+    gap : float
+        Between two labels, at least; of the axis' height.
     """
-    low, high = axes.get_ylim()
+    low, high = axis.get_ylim()
     place = -np.inf
     for x, y, text, color in sorted(ends, key=lambda end: end[1]):
         place = max(y, place + gap * (high - low))
-        axes.text(x, place, f"  {text}", color=color, va="center", fontsize="small")
+        axis.text(x, place, f"  {text}", color=color, va="center", fontsize="small")
+
+
+def draw_undone(axis: Axes, x: float) -> None:
+    """Draw where all of a distortion is undone, and where none, for slopes against the truth.
+
+    Parameters
+    ----------
+    axis : Axes
+        The panel.
+    x : float
+        Where the words begin.
+    """
+    axis.set_ylabel("share undone")
+    for height, text in ((0, "ignored"), (1, "undone")):
+        axis.axhline(height, color="0.8", lw=1, zorder=0)
+        label_line(axis, x, height, text, "0.5", dx=0, dy=6)

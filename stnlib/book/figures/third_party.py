@@ -8,10 +8,9 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from stnlib.book.figures.style import PALETTE, spread_labels
+from stnlib.book.figures.style import BLUE, GREEN, ORANGE, RED, spread_labels
 
 __all__ = ["NAMES", "courses", "warnings_and_failures"]
 
@@ -21,9 +20,8 @@ NAMES = {
     "tanh": "bounded by tanh",
     "tanh-adam": "the same, Adam",
 }
-COLORS = (PALETTE[0], PALETTE[3], PALETTE[2], "0.5")
-LOOKS = {name: (COLORS[i], "os^v"[i]) for i, name in enumerate(NAMES)}
-LINES = {"accuracy": "black", "coverage": PALETTE[0], "black": PALETTE[1]}
+LOOKS = dict(zip(NAMES, zip((BLUE, RED, GREEN, "0.5"), "os^v", strict=True), strict=True))
+LINES = {"accuracy": "black", "coverage": BLUE, "black": ORANGE}
 
 
 def warnings_and_failures(table: pd.DataFrame) -> Figure:
@@ -34,18 +32,24 @@ def warnings_and_failures(table: pd.DataFrame) -> Figure:
 
     Parameters
     ----------
-    table : of `stnlib.book.third_party.recording.runs`; runs of transformers that are trained.
+    table : pd.DataFrame
+        Of `stnlib.book.third_party.recording.runs`; runs of transformers that are trained.
+
+    Returns
+    -------
+    Figure
+        One panel.
     """
     figure, axis = plt.subplots(figsize=(6.5, 5))
     top = 1.3 * table["steps"].max()
     axis.plot([1, top], [1, top], color="0.6", lw=1)
-    place = {"rotation": 39, "rotation_mode": "anchor", "color": "0.4", "fontsize": "small"}
-    axis.text(1.2, 1.35, "warned as it fails", **place)
+    along = {"rotation": 39, "rotation_mode": "anchor", "color": "0.4"}
+    axis.text(1.2, 1.35, "warned as it fails", fontsize="small", **along)
     axis.axhspan(top, 2.2 * top, color="0.93", lw=0)
     axis.axvspan(top, 2.2 * top, color="0.93", lw=0)
     axis.text(1.1, 1.5 * top, "never warned", va="center", fontsize="small")
-    centred = {"ha": "center", "va": "bottom", "fontsize": "small"}
-    axis.text(1.5 * top, 2.3 * top, "alive,\nbut warned", **centred)
+    at = (1.5 * top, 2.3 * top)
+    axis.text(*at, "alive,\nbut warned", ha="center", va="bottom", fontsize="small")
     for network, runs in table.groupby("network", sort=False):
         color, marker = LOOKS[network]
         runs = runs[runs["failed"].notna() | runs["warned"].notna()]
@@ -66,31 +70,34 @@ def _spread(values: pd.Series) -> np.ndarray:
 
 
 def courses(found: Sequence[Mapping[str, Any]]) -> Figure:
-    """A run a panel: accuracy (mean of 25 steps), coverage and black outputs, with the warning.
+    """Accuracy (mean of 25 steps), coverage and black outputs, with the warning.
 
     Parameters
     ----------
-    found : observations of `stnlib.book.third_party`.
+    found : Sequence[Mapping[str, Any]]
+        Observations of `stnlib.book.third_party`.
+
+    Returns
+    -------
+    Figure
+        A panel a run.
     """
     size = (3.6 * len(found), 3.2)
     figure, axes = plt.subplots(1, len(found), figsize=size, sharey=True, squeeze=False)
     for axis, one in zip(axes[0], found, strict=True):
         run, steps = one["rows"][0], pd.DataFrame(one["rows"][1:]).set_index("n")
         steps["accuracy"] = steps["accuracy"].rolling(5, min_periods=1).mean()
+        ends = []
         for name, color in LINES.items():
             axis.plot(steps.index, steps[name].astype(float), color=color, lw=1.5)
-        ends = [(steps.index[-1], steps[name].iloc[-1], name, LINES[name]) for name in LINES]
-        axis.set(title=f"{NAMES[one['what']['network']]}, lr {one['what']['lr']:g}", xlabel="step")
-        axis.set(ylim=(-0.04, 1.04), xlim=(0, 1.35 * steps.index[-1]))
+            ends.append((steps.index[-1], steps[name].iloc[-1], name, color))
+        axis.set(ylim=(-0.04, 1.04), xlim=(0, 1.35 * steps.index[-1]), xlabel="step")
         axis.set_xticks(range(0, steps.index[-1] + 1, 100))
         spread_labels(axis, ends)
-        _warning(axis, run)
+        title = f"{NAMES[one['what']['network']]}, lr {one['what']['lr']:g}"
+        axis.set_title(title, pad=18 if run["warned"] else None)
+        if run["warned"]:
+            axis.axvline(run["warned"], color=RED, lw=1.2, ls="--")
+            text = f" step {run['warned']}: {run['warning']}"
+            axis.text(run["warned"], 1.05, text, color=RED, fontsize="small", va="bottom")
     return figure
-
-
-def _warning(axis: Axes, run: Mapping[str, Any]) -> None:
-    if run["warned"]:
-        axis.axvline(run["warned"], color=PALETTE[3], lw=1.2, ls="--")
-        text = f" step {run['warned']}: {run['warning']}"
-        axis.text(run["warned"], 1.05, text, color=PALETTE[3], fontsize="small", va="bottom")
-        axis.set_title(axis.get_title(), pad=18)

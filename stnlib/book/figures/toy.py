@@ -1,4 +1,4 @@
-"""Figures of the one-dimensional toy: each takes results and returns a Matplotlib figure."""
+"""Figures of the one-dimensional toy."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, PercentFormatter
 
-from stnlib.book.figures.style import PALETTE, label_line
+from stnlib.book.figures.style import BLUE, GREEN, GREY, PURPLE, RED, label_line
 
 __all__ = ["ends", "exits", "landscapes"]
 
-BLUE, GREEN, RED, PURPLE = (PALETTE[i] for i in (0, 2, 3, 4))
 SERIES = (
     (RED, "o", "-"),
     (GREEN, "s", "--"),
@@ -22,7 +21,6 @@ SERIES = (
     ("black", "v", ":"),
     (BLUE, "D", "-"),
 )
-GREY = "0.55"
 
 
 def landscapes(
@@ -32,55 +30,71 @@ def landscapes(
 
     Parameters
     ----------
-    s, t : (n,), (m,) the scales and shifts, each rising; s > 0.
-    panels : title → (loss (m, n), descent (m, n, 2), the negative gradient).
+    s, t : np.ndarray
+        (n,), (m,) the scales and shifts, each rising; s > 0.
+    panels : Mapping[str, tuple[np.ndarray, np.ndarray]]
+        Title → loss (m, n), and descent (m, n, 2), the negative gradient.
+
+    Returns
+    -------
+    Figure
+        A panel a title.
     """
-    fig, axes = plt.subplots(1, len(panels), figsize=(3.3 * len(panels), 3.5), sharey=True)
-    for ax, (title, (height, descent)) in zip(axes, panels.items(), strict=True):
-        ax.pcolormesh(s, t, height, cmap="Greys", vmax=2 * height.max(), shading="gouraud")
-        ax.fill_between(s, 1 + s, 1 + t[-1], color="white")
-        ax.plot(s, 1 + s, color="black", lw=1)
+    figure, axes = plt.subplots(1, len(panels), figsize=(3.3 * len(panels), 3.5), sharey=True)
+    for axis, (title, (height, descent)) in zip(axes, panels.items(), strict=True):
+        axis.pcolormesh(s, t, height, cmap="Greys", vmax=2 * height.max(), shading="gouraud")
+        axis.fill_between(s, 1 + s, 1 + t[-1], color="white")
+        axis.plot(s, 1 + s, color="black", lw=1)
         length = np.linalg.norm(descent, axis=-1)
         there = length > 1e-3
         row, column = np.nonzero(there)
         arrows = descent[there] / length[there][:, None]
         inward = arrows @ (1, 0) * (1 - s[column]) - arrows @ (0, 1) * t[row] > -1e-9
-        for chosen, colour in ((inward, BLUE), (~inward, RED)):
-            ax.quiver(s[column][chosen], t[row][chosen], *arrows[chosen].T, color=colour,
-                      scale=16, width=0.009, pivot="mid")  # fmt: skip
-        ax.plot(1, 0, "*", color="black", ms=11)
-        ax.text(0.5 * (s[0] + 1), 0.9 * t[-1], "out of sight", fontsize="small")
-        ax.set(title=title, xlabel="scale s", xlim=(s[0], s[-1]), ylim=(-0.15, t[-1]))
+        for chosen, color in ((inward, BLUE), (~inward, RED)):
+            axis.quiver(s[column][chosen], t[row][chosen], *arrows[chosen].T, color=color,
+                        scale=16, width=0.009, pivot="mid")  # fmt: skip
+        axis.plot(1, 0, "*", color="black", ms=11)
+        axis.text(0.5 * (s[0] + 1), 0.9 * t[-1], "out of sight", fontsize="small")
+        axis.set(title=title, xlabel="scale s", xlim=(s[0], s[-1]), ylim=(-0.15, t[-1]))
     axes[0].set_ylabel("shift t")
-    return fig
+    return figure
 
 
-def _log_axes(ax: Axes, sizes: Sequence[float], xlabel: str) -> None:
-    ax.set(xscale="log", xlabel=xlabel)
-    ax.set_xticks(sizes, [f"{size:.3g}" for size in sizes])
-    ax.xaxis.set_minor_locator(NullLocator())
+def _log_axis(axis: Axes, sizes: Sequence[float], xlabel: str) -> None:
+    axis.set(xscale="log", xlabel=xlabel)
+    axis.set_xticks(sizes, [f"{size:.3g}" for size in sizes])
+    axis.xaxis.set_minor_locator(NullLocator())
 
 
 def exits(sizes: Sequence[float], laws: Mapping[str, tuple[np.ndarray, Sequence[float]]]) -> Figure:
     """Steps until the image is out of sight against the size of a step, both logarithmic.
 
-    ``laws``: name → (predicted, measured), one of each a size; inf and nan are not drawn.
+    Parameters
+    ----------
+    sizes : Sequence[float]
+        Of a step.
+    laws : Mapping[str, tuple[np.ndarray, Sequence[float]]]
+        Name → predicted and measured, one of each a size; inf and nan are not drawn.
+
+    Returns
+    -------
+    Figure
+        A line and marks a law.
     """
-    fig, ax = plt.subplots(figsize=(7.2, 4.3))
+    figure, axis = plt.subplots(figsize=(7.2, 4.3))
     first, place = int(np.argmin(sizes)), 0.0
     series = zip(laws.items(), SERIES, strict=False)
-    for (name, (predicted, found)), (colour, mark, style) in sorted(
+    for (name, (predicted, found)), (color, mark, style) in sorted(
         series, key=lambda one: one[0][1][0][first]
     ):
-        ax.plot(sizes, predicted, style, color=colour, lw=1.6)
-        ax.plot(sizes, found, mark, color=colour, ms=6)
+        axis.plot(sizes, predicted, style, color=color, lw=1.6)
+        axis.plot(sizes, found, mark, color=color, ms=6)
         place = max(predicted[first], 1.5 * place)  # labels keep clear of one another
-        label_line(ax, min(sizes), place, name, colour, dx=-8).set_ha("right")
-    _log_axes(ax, sizes, "σ: how far a step moves the view")
-    ax.set(
-        yscale="log", ylabel="steps until out of sight", xlim=(min(sizes) / 2.3, max(sizes) * 1.1)
-    )
-    return fig
+        label_line(axis, min(sizes), place, name, color, dx=-8).set_ha("right")
+    _log_axis(axis, sizes, "σ: how far a step moves the view")
+    axis.set(yscale="log", ylabel="steps until out of sight")
+    axis.set_xlim(min(sizes) / 2.3, max(sizes) * 1.1)
+    return figure
 
 
 def ends(
@@ -92,23 +106,30 @@ def ends(
 
     Parameters
     ----------
-    sizes : σ at the start, one a simulation.
-    shares : name of an end → the share of walkers that reach it, in [0, 1], one a size.
-    paths : name → features over those at the start, (steps,).
+    sizes : Sequence[float]
+        σ at the start, one a simulation.
+    shares : Mapping[str, Sequence[float]]
+        Name of an end → the share of walkers that reach it, in [0, 1], one a size.
+    paths : Mapping[str, np.ndarray]
+        Name → features over those at the start, (steps,).
+
+    Returns
+    -------
+    Figure
+        Two panels.
     """
-    fig, (left, right) = plt.subplots(1, 2, figsize=(9.2, 3.6))
-    for (name, path), (colour, _, style) in zip(paths.items(), SERIES, strict=False):
-        left.plot(np.arange(1, len(path) + 1), path, style, color=colour, lw=1.8)
-        label_line(left, len(path), path[-1], name, colour)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.2, 3.6))
+    for (name, path), (color, _, style) in zip(paths.items(), SERIES, strict=False):
+        left.plot(np.arange(1, len(path) + 1), path, style, color=color, lw=1.8)
+        label_line(left, len(path), path[-1], name, color)
     left.set(xlabel="step", ylabel="features φ, in those at the start")
     left.axhline(1, color=GREY, lw=0.8)
-    for (name, share), (colour, mark, style) in zip(shares.items(), SERIES, strict=False):
-        right.plot(sizes, share, style, marker=mark, color=colour, lw=1.8)
+    for (name, share), (color, mark, style) in zip(shares.items(), SERIES, strict=False):
+        right.plot(sizes, share, style, marker=mark, color=color, lw=1.8)
         high = int(np.argmax(share))
-        label_line(right, sizes[high], share[high], name, colour, dx=0, dy=10).set_ha(
-            "right" if high else "left"
-        )
-    _log_axes(right, sizes, "σ at the start, lr (1 + ‖φ‖₁)")
+        label = label_line(right, sizes[high], share[high], name, color, dx=0, dy=10)
+        label.set_ha("right" if high else "left")
+    _log_axis(right, sizes, "σ at the start, lr (1 + ‖φ‖₁)")
     right.set(ylabel="share of the walkers", ylim=(-0.05, 1.15))
     right.yaxis.set_major_formatter(PercentFormatter(1))
-    return fig
+    return figure

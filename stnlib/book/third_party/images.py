@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stnlib.book.third_party.networks import CANVAS
+from stnlib.checks.values import choice, require
 from stnlib.data import digits
 from stnlib.data.download import writable
 from stnlib.data.sets import DataError, Split, fingerprint
@@ -29,7 +30,15 @@ TURN, SHIFT = 30, 6  # the most, either way: degrees, pixels of the canvas
 
 
 class Images(NamedTuple):
-    """Training and validation images (N, 1, H, W), float32 in [0, 1], and where they are from."""
+    """A data set.
+
+    Parameters
+    ----------
+    train, val : Split
+        Images (N, 1, H, W), float32 in [0, 1], and their classes.
+    fingerprint : str
+        Of both.
+    """
 
     train: Split
     val: Split
@@ -37,23 +46,30 @@ class Images(NamedTuple):
 
 
 def load(data: str, distorted: bool) -> Images:
-    """Images of 28×28 pixels: 10,000 of `mnist` or `fashion`, or 1,500 of `optical`; and some more.
+    """Images of 28×28 pixels, as many as `SIZES` says.
 
-    `optical` are `stnlib.data.digits.optical`: 8×8 pixels, here enlarged to the 20×20 in the
-    middle that MNIST's digits have.
+    Parameters
+    ----------
+    data : str
+        One of `DATA`. `optical` are `stnlib.data.digits.optical`: 8×8 pixels, here enlarged to the
+        20×20 in the middle that MNIST's digits have.
+    distorted : bool
+        Whether each lies on a black 40×40 canvas, turned by up to 30 degrees and moved by up to 6
+        pixels, always in the same way.
 
-    Where `distorted`, each lies on a black 40×40 canvas, turned by up to 30 degrees and moved by
-    up to 6 pixels, always in the same way.
+    Returns
+    -------
+    Images
+        In the order of the data set.
 
     Raises
     ------
     ValueError
-        If there is no such data set.
+        One line, where there is no such data set.
     DataError
-        If it is missing and out of reach.
+        One line, where it is missing and out of reach.
     """
-    if data not in DATA:
-        raise ValueError(f"data must be one of {', '.join(DATA)}, not {data!r}")
+    require("data", data, choice(*DATA))
     n_train, n_val, _ = SIZES[data]
     n = n_train + n_val
     pixels, labels = _SOURCES[data]()

@@ -1,11 +1,14 @@
 """Three spatial transformers as other people write them; none of them uses `stnlib.models`.
 
 Each has `distorted`, whether the images of the thread are turned and moved, `bounded`, whether
-something bounds θ behind the layer that makes it, and `optimizer`, the thread's. Shape:
-(N, 1, 28, 28), or (N, 1, 40, 40) where they are distorted, float32 in [0, 1] → (N, 10), logits.
+something bounds θ behind the layer that makes it, and `optimizer`, the thread's: called with
+parameters and a rate. Shape: (N, 1, 28, 28), or (N, 1, 40, 40) where they are distorted, float32 in
+[0, 1] → (N, 10), logits.
 """
 
 from __future__ import annotations
+
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +17,7 @@ from torch import Tensor, nn
 from stnlib.diagnostics import report_sampling
 from stnlib.sampler import sample_clipped
 
-__all__ = ["CANVAS", "NETWORKS", "RATES", "Keras", "Tanh", "TanhAdam", "Tutorial"]
+__all__ = ["CANVAS", "NETWORKS", "RATES"]
 
 CANVAS = 40  # height and width of distorted images, in pixels
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
@@ -29,6 +32,7 @@ class Tutorial(nn.Module):
     """
 
     distorted, bounded = False, False
+    optimizer = torch.optim.SGD
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,9 +46,6 @@ class Tutorial(nn.Module):
             *(nn.Conv2d(10, 20, 5), nn.Dropout2d(), nn.MaxPool2d(2), nn.ReLU(), nn.Flatten()),
             *(nn.Linear(320, 50), nn.ReLU(), nn.Dropout(), nn.Linear(50, 10)),
         )
-
-    def optimizer(self, lr: float) -> torch.optim.Optimizer:
-        return torch.optim.SGD(self.parameters(), lr)
 
     def forward(self, images: Tensor) -> Tensor:
         x = (images - 0.1307) / 0.3081
@@ -62,6 +63,7 @@ class Keras(nn.Module):
     """
 
     distorted, bounded = True, False
+    optimizer = staticmethod(partial(torch.optim.Adam, eps=1e-7))
 
     def __init__(self) -> None:
         super().__init__()
@@ -79,9 +81,6 @@ class Keras(nn.Module):
         y, x = torch.meshgrid(axis, axis, indexing="ij")
         self.register_buffer("base", torch.stack([x, y, torch.ones_like(x)]).flatten(1))
 
-    def optimizer(self, lr: float) -> torch.optim.Optimizer:
-        return torch.optim.Adam(self.parameters(), lr, eps=1e-7)
-
     def forward(self, images: Tensor) -> Tensor:
         theta = self.theta(self.locnet(images)).view(-1, 2, 3)
         grid = (theta @ self.base).mT.unflatten(1, (CANVAS, CANVAS))
@@ -98,6 +97,7 @@ class Tanh(nn.Module):
     """
 
     distorted, bounded = True, True
+    optimizer = staticmethod(partial(torch.optim.SGD, momentum=0.9))
 
     def __init__(self) -> None:
         super().__init__()
@@ -106,9 +106,6 @@ class Tanh(nn.Module):
             *(_theta(20), nn.Tanh()),
         )
         self.classifier = _classifier()
-
-    def optimizer(self, lr: float) -> torch.optim.Optimizer:
-        return torch.optim.SGD(self.parameters(), lr, momentum=0.9)
 
     def forward(self, images: Tensor) -> Tensor:
         theta = self.locnet(images).view(-1, 2, 3)
@@ -119,8 +116,7 @@ class Tanh(nn.Module):
 class TanhAdam(Tanh):
     """The same with the optimiser of its repository."""
 
-    def optimizer(self, lr: float) -> torch.optim.Optimizer:
-        return torch.optim.Adam(self.parameters(), lr)
+    optimizer = torch.optim.Adam
 
 
 def _theta(features: int) -> nn.Linear:

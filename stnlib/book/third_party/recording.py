@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from stnlib.book.stats import Share, wilson
+from stnlib.book.stats import Share, share_of
 from stnlib.book.third_party.images import SIZES, load
 from stnlib.book.third_party.networks import NETWORKS, RATES
 from stnlib.book.third_party.training import train
@@ -23,31 +23,52 @@ STUDY = "wild"
 
 
 def plan(data: str, seeds: int = 5, controls: int = 2) -> list[dict[str, Any]]:
-    """What to do, as `what` of `stnlib.records.observations`, seed by seed.
+    """What to do: every network at each of its rates.
 
-    Every network at each of its rates; at the two higher ones, with the first `controls` seeds,
-    also with a transformer that is not trained. ``monitor``: 2 marks runs of bounded networks since
-    the monitor measures the step of θ itself; until then it was that of the layer before the bound.
+    Parameters
+    ----------
+    data : str
+        Images to train on.
+    seeds : int
+        Trainings of each.
+    controls : int
+        Trainings of each at the two higher rates with a transformer that is not trained.
+
+    Returns
+    -------
+    list[dict[str, Any]]
+        Each `what` of `stnlib.records.observations`, seed by seed. `monitor` 2 marks runs of
+        bounded networks since the monitor measures the step of θ itself; until then it was that of
+        the layer before the bound.
     """
     n_train, _, epochs = SIZES[data]
-    cases = [
-        (seed, network, lr, frozen)
+    return [
+        {"network": network, "data": data, "lr": lr, "seed": seed, "frozen": frozen}
+        | {"epochs": epochs, "n_train": n_train}
+        | ({"monitor": 2} if NETWORKS[network].bounded else {})
         for seed in range(seeds)
         for network, rates in RATES.items()
         for lr in rates
         for frozen in (False, True)
         if not frozen or (seed < controls and lr > rates[0])
     ]
-    return [
-        {"network": network, "data": data, "lr": lr, "seed": seed, "frozen": frozen}
-        | {"epochs": epochs, "n_train": n_train}
-        | ({"monitor": 2} if NETWORKS[network].bounded else {})
-        for seed, network, lr, frozen in cases
-    ]
 
 
 def record(what: dict[str, Any], folder: Path) -> Path:
-    """Do one thing of a `plan` and write the observation, unless it is there already."""
+    """Do one thing and write the observation, unless it is there already.
+
+    Parameters
+    ----------
+    what : dict[str, Any]
+        Of a `plan`.
+    folder : Path
+        Of observations.
+
+    Returns
+    -------
+    Path
+        Of this one.
+    """
     path = observations.place(folder, STUDY, what)
     if path.exists():
         return path
@@ -59,18 +80,20 @@ def record(what: dict[str, Any], folder: Path) -> Path:
 
 
 def runs(found: Iterable[dict[str, Any]]) -> pd.DataFrame:
-    """A row a run: what was done, what the monitor said, what happened, and two verdicts.
+    """What was done, what the monitor said, what happened, and two verdicts.
 
     Parameters
     ----------
-    found : observations of this study.
+    found : Iterable[dict[str, Any]]
+        Observations of this study.
 
     Returns
     -------
-    The fields of `plan`, `monitor` 1 where it was the first and nan where that makes no difference;
-    those of `train`'s first row; and two more. `fate`: `died` (black, gone or accuracy fallen, for
-    good), `shrunken` or `alive`; `failed`: the first step at which what became of it showed,
-    `blackened` included where it died; nan where it is alive.
+    pd.DataFrame
+        A row a run: the fields of `plan`, `monitor` 1 where it was the first and nan where that
+        makes no difference; those of `train`'s first row; and two more. `fate`: `died` (black, gone
+        or accuracy fallen, for good), `shrunken` or `alive`; `failed`: the first step at which what
+        became of it showed, `blackened` included where it died; nan where it is alive.
     """
     table = pd.DataFrame([one["what"] | one["rows"][0] for one in found])
     table = table.reindex(columns=dict.fromkeys([*table, "monitor"]))
@@ -85,25 +108,37 @@ def runs(found: Iterable[dict[str, Any]]) -> pd.DataFrame:
 
 
 def ends(table: pd.DataFrame) -> pd.DataFrame:
-    """A row a network and rate: how many runs of each fate, and mean accuracies, the controls' too.
+    """How many runs came to each end, and mean accuracies, the controls' too.
 
     Parameters
     ----------
-    table : of `runs`.
+    table : pd.DataFrame
+        Of `runs`.
+
+    Returns
+    -------
+    pd.DataFrame
+        A row a network and rate.
     """
     cell = ["network", "lr"]
     trained = table[~table["frozen"]]
-    fates = trained.groupby([*cell, "fate"], sort=False).size().unstack(fill_value=0)
+    counts = trained.groupby([*cell, "fate"], sort=False).size().unstack(fill_value=0)
     accuracy = table.groupby([*cell, "frozen"], sort=False)["accuracy"].mean().unstack()
-    return fates.join(accuracy.rename(columns={False: "accuracy", True: "classifier alone"}))
+    return counts.join(accuracy.rename(columns={False: "accuracy", True: "classifier alone"}))
 
 
 def verdicts(table: pd.DataFrame) -> dict[str, Share]:
-    """How many runs the monitor warned of, by what became of them; nothing of what none became.
+    """How many runs the monitor warned of.
 
     Parameters
     ----------
-    table : of `runs`.
+    table : pd.DataFrame
+        Of `runs`.
+
+    Returns
+    -------
+    dict[str, Share]
+        By what became of them, in words; without what none became.
     """
     trained, controls = table[~table["frozen"]], table[table["frozen"]]
     fate, warned, said = trained["fate"], trained["warned"], trained["warned"].notna()
@@ -116,8 +151,4 @@ def verdicts(table: pd.DataFrame) -> dict[str, Share]:
         "alive at the lowest rate, and warned": (lowest & (fate == "alive"), said),
         "controls, and warned": (controls["frozen"], controls["warned"].notna()),
     }
-    return {
-        what: wilson(int(such[of].sum()), int(of.sum()))
-        for what, (of, such) in cases.items()
-        if of.any()
-    }
+    return {what: share_of(such[of]) for what, (of, such) in cases.items() if of.any()}

@@ -13,6 +13,7 @@ from torch import nn
 from stnlib.book.deaths import WINDOW, death, fall, for_good, running_mean
 from stnlib.book.third_party.images import Images
 from stnlib.book.third_party.networks import NETWORKS
+from stnlib.checks.values import choice, require
 from stnlib.diagnostics import CollapseMonitor, CollapseWarning
 from stnlib.records.outcome import BLACK, SEEN
 
@@ -31,32 +32,42 @@ def train(
 
     Parameters
     ----------
-    images : distorted where the network's are.
-    frozen : leave the transformer as it begins, the identity or near it, and train the classifier
-        alone: what dies then does not die of its transformer.
+    name : str
+        One of them.
+    images : Images
+        Distorted where the network's are.
+    lr : float
+        Of the network's own optimiser.
+    seed : int
+        Of weights and batches.
+    epochs : int
+        How often every image is seen.
+    frozen : bool
+        Whether the transformer is left as it begins, the identity or near it, and the classifier
+        trained alone: what dies then does not die of its transformer.
 
     Returns
     -------
-    First a row with ``kind`` "run", None for what did not happen: `warned` and `warning`, the
-    monitor's first step and kind; `died` and `fell`, see `stnlib.book.deaths`; `blackened`, the
-    first step at which more than 99 % of the outputs are black; `shrank`, the step from which
-    coverage is below 1/2, in the mean of 10; `best` and `at_warning`, running accuracy (20 batches)
-    at its best before the warning, or at all, and of the 10 batches up to it; `accuracy` on the
-    validation images, `coverage` and `black`, means of the last 10 steps; `steps`. Then a row with
-    ``kind`` "step" for every fifth step, with the monitor's numbers.
+    list[Row]
+        First a row with `kind` "run", None for what did not happen: `warned` and `warning`, the
+        monitor's first step and kind; `died` and `fell`, see `stnlib.book.deaths`; `blackened`, the
+        first step at which more than 99 % of the outputs are black; `shrank`, the step from which
+        coverage is below 1/2, in the mean of 10; `best` and `at_warning`, running accuracy (20
+        batches) at its best before the warning, or at all, and of the 10 batches up to it;
+        `accuracy` on the validation images, `coverage` and `black`, means of the last 10 steps;
+        `steps`. Then a row with `kind` "step" for every fifth step, with the monitor's numbers.
 
     Raises
     ------
     ValueError
-        If there is no such network.
+        One line, where there is no such network.
     """
-    if name not in NETWORKS:
-        raise ValueError(f"network must be one of {', '.join(NETWORKS)}, not {name!r}")
+    require("network", name, choice(*NETWORKS))
     torch.manual_seed(seed)
     model = NETWORKS[name]()
     for part, parameter in model.named_parameters():
         parameter.requires_grad_(part.startswith("classifier") or not frozen)
-    optimizer = model.optimizer(lr)
+    optimizer = model.optimizer(model.parameters(), lr)
     monitor = CollapseMonitor(model, optimizer)  # the first line
     for _ in range(epochs):
         for chosen in torch.randperm(len(images.train)).split(BATCH):
@@ -85,7 +96,7 @@ def _run(frame: pd.DataFrame, events: list[tuple[int, str]]) -> Row:
         "kind": "run",
         **{"warned": warned, "warning": warning},
         **{"died": death(frame), "fell": fall(frame["accuracy"])},
-        "blackened": _first(frame["black"] > BLACK),
+        "blackened": next(map(int, frame.index[frame["black"] > BLACK]), None),
         "shrank": for_good(running_mean(frame["coverage"], WINDOW) < SEEN, frame.index),
         "best": float(accuracy.rolling(20, min_periods=1).mean().max()),
         "at_warning": float(accuracy.tail(10).mean()) if warned else None,
@@ -94,11 +105,7 @@ def _run(frame: pd.DataFrame, events: list[tuple[int, str]]) -> Row:
     }
 
 
-def _first(true: pd.Series) -> int | None:
-    return int(true.idxmax()) if true.any() else None
-
-
-def _short(row) -> Row:
+def _short(row: Any) -> Row:
     return {name: float(f"{value:.4g}") for name, value in row.items()}
 
 
