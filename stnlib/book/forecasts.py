@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from stnlib.book.stats import Share, mean_share, wilson
+from stnlib.book.stats import Share, mean_share, tally
 
 __all__ = ["Threshold", "balanced_accuracy", "fit_threshold", "forecast", "mixed", "told"]
 
@@ -59,7 +59,7 @@ def told(said: Sequence[bool], died: Sequence[bool]) -> dict[str, float | Share]
     were told right, of the `dying` and of the `living`.
     """
     said, died = np.asarray(said, dtype=bool), np.asarray(died, dtype=bool)
-    dying, living = (wilson(int(right.sum()), len(right)) for right in (said[died], ~said[~died]))
+    dying, living = map(tally, (said[died], ~said[~died]))
     mean, low, high = mean_share(dying, living)
     return {"judged": mean, "low": low, "high": high, "dying": dying, "living": living}
 

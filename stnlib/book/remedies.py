@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import fisher_exact
 
-from stnlib.book.stats import Contrast, Share, holm, share_contrast, share_difference, wilson
+from stnlib.book.stats import Contrast, Share, holm, share_contrast, share_difference, tally
 from stnlib.records.outcome import LIVING, in_a_word, lost
 from stnlib.records.store import Record
 from stnlib.training.config import RunConfig, defaults
@@ -159,7 +159,7 @@ def verdicts(runs: pd.DataFrame) -> pd.DataFrame:
     lost, and `p` is below 0.05), `accuracy` (mean of the runs that learn and whose transformer is
     not lost, nan for none).
     """
-    shares = {name: _share(part["lost"]) for name, part in runs.groupby("id")}
+    shares = {name: tally(part["lost"]) for name, part in runs.groupby("id")}
     living = runs[runs["outcome"].isin(LIVING)].groupby("id")["val_accuracy"].mean()
     rows = {}
     for (label, name), part in runs.groupby(["remedy", "id"]):
@@ -173,10 +173,6 @@ def verdicts(runs: pd.DataFrame) -> pd.DataFrame:
     others = found.index != "none"
     found.loc[others, "holm"] = holm(found.loc[others, "p"])
     return found.sort_values(["difference", "accuracy"], ascending=[True, False])
-
-
-def _share(lost: pd.Series) -> Share:
-    return wilson(int(lost.sum()), len(lost))
 
 
 def _fisher(first: Share, second: Share) -> float:
@@ -204,7 +200,7 @@ def lost_without(record: Record, others: Iterable[Record]) -> Share | None:
         if alike and config.has_transformer and _unaided(config):
             by_sampler[config.sampler].append(lost(other))
     gone = by_sampler["bilinear"] or by_sampler["clipped"]
-    return wilson(sum(gone), len(gone)) if gone else None
+    return tally(gone) if gone else None
 
 
 # What belongs to an experiment, and is no remedy there although it has a name.
@@ -233,6 +229,6 @@ def effects(runs: pd.DataFrame, factors: Sequence[str]) -> dict[str, Contrast]:
         terms = []
         for values in product((1, -1), repeat=len(some)):
             such = (runs[list(some)] == (np.array(values) > 0)).all(axis=1)
-            terms.append((math.prod(values), _share(runs[such]["lost"])))
+            terms.append((math.prod(values), tally(runs[such]["lost"])))
         found[" & ".join(some)] = share_contrast(*terms)
     return found

@@ -22,6 +22,7 @@ __all__ = [
     "share_difference",
     "stratified_p",
     "summarize",
+    "tally",
     "wilson",
 ]
 
@@ -89,6 +90,11 @@ def wilson(k: int, n: int) -> Share:
     """
     interval = stats.binomtest(k, n).proportion_ci(method="wilson")
     return Share(k, n, *map(float, interval))
+
+
+def tally(such: Sequence[bool]) -> Share:
+    """How many are such, as `wilson` says it."""
+    return wilson(int(np.sum(such)), len(such))
 
 
 def share_contrast(*terms: tuple[float, Share]) -> Contrast:

@@ -17,6 +17,7 @@ from stnlib.book.stats import (
     share_contrast,
     share_difference,
     summarize,
+    tally,
     wilson,
 )
 
@@ -157,6 +158,11 @@ def test_an_interaction_of_shares_is_surer_of_more_runs_and_turns_with_its_signs
     assert same == pytest.approx(value) and low - 1e-9 <= closer <= value <= nearer <= high + 1e-9
     turned = share_contrast(*((-s, c) for s, c in zip(signs, cells, strict=True)))
     assert turned == pytest.approx((-value, -high, -low))
+
+
+@pytest.mark.parametrize("kind", [list, np.array, pd.Series])
+def test_a_tally_counts_what_is_so_of_all(kind):
+    assert tally(kind([True, False, False, True, True])) == wilson(3, 5)
 
 
 def test_outcomes_in_words_are_counted_the_most_frequent_first():

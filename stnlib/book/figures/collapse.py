@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from stnlib.book.figures.style import COLORS, PALETTE
-from stnlib.book.stats import wilson
+from stnlib.book.stats import tally
 from stnlib.records.outcome import LIVING
 
 __all__ = ["STATES", "death_rates", "fan", "foresight", "one_curve", "outcome_map", "samplers"]
@@ -94,7 +94,7 @@ def death_rates(
 
 
 def _share(axis: Axes, place: int, died: pd.Series, is_base: bool) -> None:
-    share = wilson(int(died.sum()), len(died))
+    share = tally(died)
     color = "black" if is_base else PALETTE[0]
     axis.plot([share.low, share.high], [place, place], color=color, lw=1.5)
     axis.plot(share.k / share.n, place, "o", color=color, ms=6, clip_on=False)
@@ -155,7 +155,7 @@ def one_curve(table: pd.DataFrame, x: str, label: str) -> Figure:
     factors = sorted(table["loc_lr_factor"].unique(), reverse=True)
     markers = dict(zip(factors, "osD^vP*X<>hd", strict=False))
     for (factor, _), runs in table.groupby(["loc_lr_factor", "lr"]):
-        share = wilson(int((~runs["outcome"].isin(LIVING)).sum()), len(runs))
+        share = tally(~runs["outcome"].isin(LIVING))
         where = float(np.exp(np.log(runs[x]).mean()))
         axis.plot([where, where], [share.low, share.high], color="0.75", lw=1, zorder=0)
         axis.plot(where, share.k / share.n, markers[factor], color=PALETTE[0], ms=7, alpha=0.8)
