@@ -65,24 +65,38 @@ class Actions:
         self.done += 1
         if self.kind not in ("lower", "rollback"):
             return ""
-        back = f"back to step {self._snapshots.restore()}, " if self.kind == "rollback" else ""
-        self.brake.hold(localisation, self.brake.factor * self._lr_factor)
-        return f" Done: {back}the localisation network's steps × {self.brake.factor:g}."
+        back = f"back to step {self._snapshots.restore()}" if self.kind == "rollback" else ""
+        present = {id(p) for p in self._model.parameters()}
+        held = [p for p in localisation if id(p) in present]
+        if not held:  # such as weights that another network computes
+            unknown = "no parameter of the model is known that θ depends on, so none is slowed down"
+            return f" Done: {back}; {unknown}." if back else f" Nothing done: {unknown}."
+        self.brake.hold(held, self.brake.factor * self._lr_factor)
+        slower = f"the localisation network's steps × {self.brake.factor:g}"
+        return f" Done: {back}, {slower}." if back else f" Done: {slower}."
 
     def state_dict(self) -> dict[str, Any]:
         """What was done so far, as plain numbers and names of parameters; no snapshots."""
         held = {id(p) for p in self.brake.parameters}
-        names = [name for name, p in self._model.named_parameters() if id(p) in held]
+        names = [_unwrapped(n) for n, p in self._model.named_parameters() if id(p) in held]
         return {"done": self.done, "factor": self.brake.factor, "held": names}
 
     def load_state_dict(self, state: Mapping[str, Any], step: int) -> None:
         """Go on from `state_dict` with the model's present weights."""
-        parameters = dict(self._model.named_parameters())
-        held = [parameters[name] for name in state["held"]]
+        parameters = {_unwrapped(name): p for name, p in self._model.named_parameters()}
+        held = [parameters[_unwrapped(name)] for name in state["held"]]
         self.brake.hold(held, float(state["factor"]))
         self.done = int(state["done"])
         if self.kind == "rollback":
             self._snapshots.keep(step)
+
+
+def _unwrapped(name: str) -> str:
+    """A parameter's name without what `torch.compile`, DataParallel and DDP put before it."""
+    parts = [part for part in name.split(".") if part != "_orig_mod"]
+    while parts[0] == "module":
+        parts.pop(0)
+    return ".".join(parts)
 
 
 class Brake:
@@ -128,11 +142,15 @@ class Snapshots:
         self._kept.append((step, model, optimizer))
 
     def restore(self) -> int:
-        """Put back the older of the two, forget the newer, and return the older's step."""
+        """Put back the older of the two, forget the newer, and return the older's step.
+
+        The optimiser's moments go back; its rates stay as they are, for a schedule sets them.
+        """
         while len(self._kept) > 1:
             self._kept.pop()
         step, model, optimizer = self._kept[0]
         self._model.load_state_dict(model)
         if self._optimizer and optimizer:
-            self._optimizer.load_state_dict(copy.deepcopy(optimizer))
+            now = self._optimizer.state_dict()["param_groups"]
+            self._optimizer.load_state_dict(copy.deepcopy(optimizer) | {"param_groups": now})
         return step

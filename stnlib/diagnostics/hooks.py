@@ -8,11 +8,11 @@ calls neither, tells of itself by `report_sampling`.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakMethod, finalize
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +21,7 @@ from torch.overrides import TorchFunctionMode, handle_torch_function, has_torch_
 
 from stnlib.checks.tensors import check_images
 from stnlib.diagnostics.footprints import black_share, check_grid
+from stnlib.diagnostics.graph import has_own_weight, is_batched, leaves, slope, untouched
 
 __all__ = ["ForwardProbe", "ForwardRecord", "report_sampling"]
 
@@ -114,6 +115,29 @@ def report_sampling(grid: Tensor, output: Tensor, images: Tensor | None = None) 
     return output
 
 
+class _Hook:
+    """A hook that ends with its owner, and that copies and pickles to one that does nothing.
+
+    So a model that is saved or copied leaves what watches it behind, and loads where this package
+    is not installed.
+    """
+
+    def __init__(self, method: Callable[..., None]) -> None:
+        self._method = WeakMethod(method)
+
+    def __call__(self, *args: Any) -> None:
+        if not torch.compiler.is_compiling() and (method := self._method()):
+            method(*args)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return getattr, (nullcontext(), "__exit__")
+
+
+def _remove(hooks: list[Any]) -> None:
+    for hook in hooks:
+        hook.remove()
+
+
 class _Enough(Exception):
     """Ends a probe once the sampler has been seen."""
 
@@ -190,7 +214,9 @@ class ForwardProbe:
         self._eager = getattr(model, "_orig_mod", model)
         modules = list(self._eager.modules())
         self._ours: list[Any] = [m for m in modules if all(hasattr(m, name) for name in OURS)]
-        self._candidates = [m for m in modules if isinstance(m, nn.Linear)]
+        self._compiled = [m for m in modules if hasattr(m, "_orig_mod")]  # opaque to hooks
+        opaque = {id(m) for part in self._compiled for m in part.modules()}
+        self._candidates = [m for m in modules if isinstance(m, nn.Linear) and id(m) not in opaque]
         self.rest = list(self._eager.parameters())
         self._stack = ExitStack()
         self._searched = False
@@ -198,20 +224,39 @@ class ForwardProbe:
         self._theta: Tensor | None = None
         self._grid: Tensor | None = None
         self._passes: dict[int, tuple[Tensor, Tensor]] | None = None
-        self._hooks = [model.register_forward_pre_hook(self._before, with_kwargs=True)]
+        self._awaited, self._lost = False, ""
+        before, after = _Hook(self._before), _Hook(self._after)
+        self._hooks = [model.register_forward_pre_hook(before, with_kwargs=True)]
         if self._eager is model:
-            self._hooks.append(model.register_forward_hook(self._after, always_call=True))
+            self._hooks.append(model.register_forward_hook(after, always_call=True))
+        finalize(self, _remove, self._hooks)
 
     def detach(self) -> None:
         """Take the hooks off the model."""
         self._stack.close()
-        for hook in self._hooks:
-            hook.remove()
+        _remove(self._hooks)
+
+    @property
+    def unseen(self) -> str:
+        """Why a sampler may not have been seen, and what to do, in one line."""
+        if self._lost:
+            return self._lost
+        if self._compiled:
+            return "and a part of it is compiled: compile the whole model instead"
+        return (
+            "nor can one be in other threads, in scripted parts or in a library of its own: let "
+            "report_sampling of stnlib.diagnostics tell of it"
+        )
+
+    def take(self) -> ForwardRecord | None:
+        """The `record`, which is not kept: the step that it belongs to has been taken."""
+        record, self.record, self._awaited = self.record, None, False
+        return record
 
     def _before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if torch.compiler.is_compiling() or not torch.is_grad_enabled():
-            return
-        self.calls += 1
+        if not torch.is_grad_enabled() or (self._awaited and not module.training):
+            return  # an evaluation does not stand for the training's pass, gradients or not
+        self.calls, self._awaited = self.calls + 1, module.training
         if (self.calls - 1) % self._every:
             return
         if self._eager is not module:
@@ -221,27 +266,19 @@ class ForwardProbe:
             self._open()
 
     def _after(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        if torch.compiler.is_compiling():
-            return
         self._stack.close()
         theta, self._theta = self._theta, None
         if output is None and self.record is None and theta is not None and self._failed:
             self._failed(theta.detach())
 
     def _run_uncompiled(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Run the uncompiled module in evaluation mode: no dropout, no statistics, no trace."""
-        training = [m for m in self._eager.modules() if m.training]
-        for m in training:
-            m.training = False
+        """Run the uncompiled module as far as its sampler, and leave no trace of that."""
         try:
-            with self._stack, torch.set_grad_enabled(not self._searched):
+            with untouched(self._eager), self._stack:
                 self._open(enough=True)
                 self._eager(*args, **kwargs)
         except _Enough:
             pass
-        finally:
-            for m in training:
-                m.training = True
 
     def _open(self, enough: bool = False) -> None:
         """Put in place everything that sees, until `_stack` is closed: for one pass."""
@@ -254,7 +291,13 @@ class ForwardProbe:
         for module, function in hooks:
             self._stack.callback(module.register_forward_hook(function).remove)
         if not self._ours:
-            self._stack.enter_context(_Calls(self._made, self._sampled))
+            mode = self._stack.enter_context(_Calls(self._made, self._sampled))
+            for part in self._compiled:  # torch.compile fails where a mode is active
+                for register, act in (
+                    (part.register_forward_pre_hook, lambda *_: mode.__exit__(None, None, None)),
+                    (part.register_forward_hook, lambda *_: mode.__enter__() and None),
+                ):
+                    self._stack.callback(register(act).remove)
 
     def _passed(self, layer: nn.Linear, args: tuple[Any, ...], output: Tensor) -> None:
         if self._passes is not None:  # what comes behind the sampler makes no θ
@@ -264,6 +307,9 @@ class ForwardProbe:
         self._theta, self._grid = theta, grid
 
     def _sampled(self, grid: Tensor, output: Tensor, images: Tensor | None) -> None:
+        if is_batched(grid):
+            self._lost = "for what runs under vmap cannot be seen"
+            return
         self._left -= 1
         if self._left != -1:
             return
@@ -304,7 +350,7 @@ class ForwardProbe:
             record.features = features.flatten(0, -2).float()
             record.weight = layer.weight.detach().clone()
             record.bias = None if layer.bias is None else layer.bias.detach().clone()
-            record.slope = _slope(source if self._theta is None else self._theta, output)
+            record.slope = slope(source if self._theta is None else self._theta, output)
             if record.theta is None:
                 bias = None if record.bias is None else record.bias.float()
                 record.theta = F.linear(record.features, record.weight.float(), bias)
@@ -316,46 +362,15 @@ class ForwardProbe:
     def _search(self, source: Tensor) -> None:
         """Find the parameters that θ depends on, and the linear layer nearest to it."""
         known = {id(p): p for p in self._eager.parameters()}
-        self.localisation = [known[id(p)] for p in _leaves(source) if id(p) in known]
+        self.localisation = [known[id(p)] for p in leaves(source) if id(p) in known]
         found = {id(p) for p in self.localisation}
-        self.rest = [p for p in self._eager.parameters() if id(p) not in found]
+        self.rest = [p for p in known.values() if id(p) not in found and p.is_leaf]
         for layer in self._candidates if found else ():
-            if any(p is self.localisation[0] for p in (layer.weight, layer.bias)):
-                self.layer = layer
+            if any(p is self.localisation[0] for p in layer._parameters.values()):
+                self.layer = layer if has_own_weight(layer) else None
         self._candidates = [self.layer] if self.layer else []
         self._searched = True
 
 
 def _size(images: Tensor | None) -> tuple[int, int] | None:
     return None if images is None else (images.shape[-1], images.shape[-2])
-
-
-def _leaves(tensor: Tensor) -> Iterator[Tensor]:
-    """The leaves of a tensor's graph, the nearest first."""
-    if tensor.grad_fn is None:
-        yield tensor
-        return
-    queue, seen = deque([tensor.grad_fn]), {tensor.grad_fn}
-    while queue:
-        node = queue.popleft()
-        if hasattr(node, "variable"):
-            yield node.variable
-        for following, _ in getattr(node, "next_functions", ()):
-            if following is not None and following not in seen:
-                seen.add(following)
-                queue.append(following)
-
-
-def _slope(theta: Tensor, output: Tensor) -> Tensor | None:
-    """The slope of θ over a layer's output that it is made of entry by entry, as by a tanh.
-
-    (N, P) float32 for θ (N, …) and the output (N, P), whose graph stays; None where θ is the
-    output, is of another size, or has no graph.
-    """
-    if not (theta.requires_grad and output.requires_grad and theta.numel() == output.numel()):
-        return None
-    if theta.grad_fn is output.grad_fn:
-        return None
-    ones = torch.ones_like(theta)
-    (found,) = torch.autograd.grad(theta, output, ones, retain_graph=True, allow_unused=True)
-    return None if found is None else found.flatten(0, -2).float()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from numbers import Real
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import ReferenceType, WeakKeyDictionary, ref
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 __all__ = ["CollapseMonitor"]
 
-_attached: WeakKeyDictionary[nn.Module, set[int]] = WeakKeyDictionary()
+# Who watches which sampler; a monitor that nobody holds lets go.
+_Held = dict[int, ReferenceType["CollapseMonitor"]]
+_attached: WeakKeyDictionary[nn.Module, _Held] = WeakKeyDictionary()
 
 
 class CollapseMonitor:
@@ -165,11 +167,12 @@ class CollapseMonitor:
             )
         self.steps, self._calls = self.steps + 1, self._probe.calls
         self._actions.brake.apply()
-        record, self._probe.record = self._probe.record, None
+        record = self._probe.take()
         if record is None and not (self.trace or self._pending):
+            number = f" number {self._sampler}" if self._sampler else ""
             raise ValueError(
                 "the model's forward pass has no spatial transformer: no grid_sample of images "
-                f"(N, C, H, W){f' number {self._sampler}' if self._sampler else ''} was seen"
+                f"(N, C, H, W){number} was seen, {self._probe.unseen}"
             )
         found = None
         if record is not None:
@@ -198,7 +201,7 @@ class CollapseMonitor:
     def detach(self) -> None:
         """Take the hooks off the model; what was recorded stays."""
         self._probe.detach()
-        _attached.get(_eager(self._model), set()).discard(self._sampler)
+        _attached.get(_eager(self._model), {}).pop(self._sampler, None)
         self.check()
 
     def __enter__(self) -> CollapseMonitor:
@@ -270,11 +273,17 @@ class CollapseMonitor:
         eager = _eager(self._model)
         if getattr(self._model, "_compiled_call_impl", None) is not None:
             raise ValueError("a model compiled in place is opaque: use torch.compile(model)")
-        if self._sampler in _attached.setdefault(eager, set()):
+        held = _attached.setdefault(eager, {})
+        if self._sampler in held and held[self._sampler]() is not None:
             raise ValueError("the model has a CollapseMonitor already: detach() it first")
-        _attached[eager].add(self._sampler)
+        me = held[self._sampler] = ref(self)
         every = every or (1 if eager is self._model else 10)
-        self._probe = ForwardProbe(self._model, self._sampler, every, self._failed)
+
+        def failed(theta: Tensor) -> None:
+            if monitor := me():
+                monitor._failed(theta)
+
+        self._probe = ForwardProbe(self._model, self._sampler, every, failed)
 
     def _default_check(self) -> int:
         return 1 if self._pending[-1][1].device.type == "cpu" else 10

@@ -7,6 +7,7 @@ import pytest
 
 from stnlib.book.figures import collapse as figures
 from stnlib.book.stats import wilson
+from stnlib.records.outcome import LIVING, Outcome
 
 
 @pytest.fixture(autouse=True)
@@ -85,3 +86,8 @@ def test_samplers_are_dots_a_run_and_a_bar_at_their_mean():
     dots, mean = axis.lines[0], axis.lines[1]
     assert list(dots.get_ydata()) == [0.1, 0.3] and mean.get_ydata() == pytest.approx([0.2, 0.2])
     assert axis.get_title() == "photographs" and axis.get_ylabel() == "coverage"
+
+
+def test_every_outcome_has_a_colour():
+    """A state without one would be left out of the map, and nobody would see that it is missing."""
+    assert set(figures.STATES) == {*Outcome, *LIVING, "diverged", "at chance"}

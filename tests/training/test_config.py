@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stnlib import models, sampler, transforms
+from stnlib import models, optim, sampler, transforms
 from stnlib.checks.values import choice, number, optional, whole
 from stnlib.data import alter, catalogue
 from stnlib.errors import ConfigError
@@ -320,6 +320,7 @@ def test_a_first_scale_needs_a_transform_that_has_it(transform):
         ("locnet", models.LOCNETS),
         ("theta_init", models.THETA_INITS),
         ("alter", alter.ALTERATIONS),
+        ("schedule", optim.SCHEDULES),
     ],
 )
 def test_a_choice_is_between_what_the_package_has(name, known):
