@@ -31,6 +31,7 @@ __all__ = [
     "running_mean",
     "spread",
     "traces",
+    "wander",
 ]
 
 WINDOW = 10  # steps over which a transformer's state is judged
@@ -173,6 +174,15 @@ def spread(row: Mapping[str, Any]) -> float:
         The standard deviation over images of each of θ's entries; the mean of these.
     """
     return float(np.std(row["thetas"], axis=0, ddof=1).mean())
+
+
+def wander(row: dict, side: int) -> float:
+    """How far the view moves from image to image, in pixels of an image so wide.
+
+    The standard deviation, over the images that a row of a history measures, of the shift in θ:
+    the larger of that along x and that along y.
+    """
+    return max(row["tx_std"], row["ty_std"]) * (side - 1) / 2
 
 
 def traces(*studies: str, where: Sequence[Path] | None = None) -> list[tuple[store.Record, Trace]]:

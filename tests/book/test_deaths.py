@@ -195,3 +195,9 @@ def test_the_spread_is_the_mean_over_entries_of_their_deviation_over_images():
     expected = thetas.std(dim=0).mean().item()
     assert deaths.spread({"thetas": thetas.tolist()}) == pytest.approx(expected)
     assert deaths.spread({"thetas": [[1.0] * 6] * 8}) == 0
+
+
+def test_a_view_wanders_by_half_a_side_for_each_unit_of_its_shift():
+    row = {"tx_std": 0.1, "ty_std": 0.3}
+    assert deaths.wander(row, 41) == pytest.approx(0.3 * 20)
+    assert deaths.wander({"tx_std": 0.3, "ty_std": 0.1}, 41) == pytest.approx(0.3 * 20)

@@ -15,6 +15,7 @@ from stnlib.book.stats import (
     paired_difference,
     share_contrast,
     share_difference,
+    share_of,
     summarize,
     wilson,
 )
@@ -156,6 +157,11 @@ def test_an_interaction_of_shares_is_surer_of_more_runs_and_turns_with_its_signs
     assert same == pytest.approx(value) and low - 1e-9 <= closer <= value <= nearer <= high + 1e-9
     turned = share_contrast(*((-s, c) for s, c in zip(signs, cells, strict=True)))
     assert turned == pytest.approx((-value, -high, -low))
+
+
+@pytest.mark.parametrize("kind", [list, np.array, pd.Series])
+def test_a_share_counts_what_is_so_of_all(kind):
+    assert share_of(kind([True, False, False, True, True])) == wilson(3, 5)
 
 
 def test_outcomes_in_words_are_counted_the_most_frequent_first():
