@@ -181,6 +181,13 @@ def wander(row: dict, side: int) -> float:
 
     The standard deviation, over the images that a row of a history measures, of the shift in θ:
     the larger of that along x and that along y.
+
+    Parameters
+    ----------
+    row : dict
+        With `tx_std` and `ty_std`.
+    side : int
+        Of the image, in pixels.
     """
     return max(row["tx_std"], row["ty_std"]) * (side - 1) / 2
 

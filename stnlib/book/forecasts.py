@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from stnlib.book.stats import Share, share_contrast, share_of
+from stnlib.book.stats import Share, share_contrast, tally
 
 __all__ = ["Threshold", "balanced_accuracy", "fit_threshold", "forecast", "mixed", "told"]
 
@@ -108,7 +108,7 @@ def told(said: Sequence[bool], died: Sequence[bool]) -> dict[str, float | Share]
         were told right, of the `dying` and of the `living`.
     """
     said, died = np.asarray(said, dtype=bool), np.asarray(died, dtype=bool)
-    dying, living = share_of(said[died]), share_of(~said[~died])
+    dying, living = tally(said[died]), tally(~said[~died])
     mean, low, high = share_contrast((0.5, dying), (0.5, living))
     return {"judged": mean, "low": low, "high": high, "dying": dying, "living": living}
 

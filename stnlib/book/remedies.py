@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import fisher_exact
 
-from stnlib.book.stats import Contrast, Share, holm, share_contrast, share_difference, share_of
+from stnlib.book.stats import Contrast, Share, holm, share_contrast, share_difference, tally
 from stnlib.records.outcome import LIVING, in_a_word, lost
 from stnlib.records.store import Record
 from stnlib.training.config import RunConfig, defaults
@@ -194,11 +194,11 @@ def verdicts(runs: pd.DataFrame) -> pd.DataFrame:
         `helps` (fewer are lost, and `p` is below 0.05), `accuracy` (mean of the runs that learn and
         whose transformer is not lost, nan for none).
     """
-    base = share_of(runs[runs["id"] == "none"]["lost"])
+    base = tally(runs[runs["id"] == "none"]["lost"])
     living = runs[runs["outcome"].isin(LIVING)].groupby("id")["val_accuracy"].mean()
     rows = {}
     for (label, name, kind), part in runs.groupby(["remedy", "id", "kind"]):
-        share = share_of(part["lost"])
+        share = tally(part["lost"])
         difference, low, high = share_difference(share, base)
         p = fisher_exact([[one.k, one.n - one.k] for one in (share, base)]).pvalue
         row = {"kind": kind, "remedy": label, "lost": share, "difference": difference}
@@ -236,7 +236,7 @@ def lost_without(record: Record, others: Iterable[Record]) -> Share | None:
         if alike and config.has_transformer and _unaided(config):
             by_sampler[config.sampler].append(lost(other))
     gone = by_sampler["bilinear"] or by_sampler["clipped"]
-    return share_of(gone) if gone else None
+    return tally(gone) if gone else None
 
 
 # What belongs to an experiment, and is no remedy there although it has a name.
@@ -269,6 +269,6 @@ def effects(runs: pd.DataFrame, factors: Sequence[str]) -> dict[str, Contrast]:
         terms = []
         for values in product((1, -1), repeat=len(some)):
             such = (runs[list(some)] == (np.array(values) > 0)).all(axis=1)
-            terms.append((math.prod(values), share_of(runs[such]["lost"])))
+            terms.append((math.prod(values), tally(runs[such]["lost"])))
         found[" & ".join(some)] = share_contrast(*terms)
     return found

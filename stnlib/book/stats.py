@@ -19,9 +19,9 @@ __all__ = [
     "paired_difference",
     "share_contrast",
     "share_difference",
-    "share_of",
     "stratified_p",
     "summarize",
+    "tally",
     "wilson",
 ]
 
@@ -144,7 +144,7 @@ def wilson(k: int, n: int) -> Share:
     return Share(k, n, *map(float, interval))
 
 
-def share_of(so: Sequence[bool]) -> Share:
+def tally(so: Sequence[bool]) -> Share:
     """The share of runs of which something is so.
 
     Parameters

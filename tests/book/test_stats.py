@@ -15,8 +15,8 @@ from stnlib.book.stats import (
     paired_difference,
     share_contrast,
     share_difference,
-    share_of,
     summarize,
+    tally,
     wilson,
 )
 
@@ -161,7 +161,7 @@ def test_an_interaction_of_shares_is_surer_of_more_runs_and_turns_with_its_signs
 
 @pytest.mark.parametrize("kind", [list, np.array, pd.Series])
 def test_a_share_counts_what_is_so_of_all(kind):
-    assert share_of(kind([True, False, False, True, True])) == wilson(3, 5)
+    assert tally(kind([True, False, False, True, True])) == wilson(3, 5)
 
 
 def test_outcomes_in_words_are_counted_the_most_frequent_first():

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from stnlib.book.figures.style import BLUE, COLORS, ORANGE, PALETTE, PURPLE, RED
-from stnlib.book.stats import share_of
+from stnlib.book.stats import tally
 from stnlib.records.outcome import LIVING
 
 __all__ = [
@@ -139,7 +139,7 @@ def death_rates(
 
 
 def _share(axis: Axes, place: int, died: pd.Series, is_base: bool) -> None:
-    share = share_of(died)
+    share = tally(died)
     color = "black" if is_base else BLUE
     axis.plot([share.low, share.high], [place, place], color=color, lw=1.5)
     axis.plot(share.k / share.n, place, "o", color=color, ms=6, clip_on=False)
@@ -196,7 +196,7 @@ def one_curve(table: pd.DataFrame) -> Figure:
     factors = sorted(table["loc_lr_factor"].unique(), reverse=True)
     markers = dict(zip(factors, "osD^vP*X<>hd", strict=False))
     for (factor, _), runs in table.groupby(["loc_lr_factor", "lr"]):
-        share = share_of(~runs["outcome"].isin(LIVING))
+        share = tally(~runs["outcome"].isin(LIVING))
         where = float(np.exp(np.log(runs["reach"]).mean()))
         axis.plot([where, where], [share.low, share.high], color="0.75", lw=1, zorder=0)
         axis.plot(where, share.k / share.n, markers[factor], color=BLUE, ms=7, alpha=0.8)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from stnlib.book.stats import Share, share_of
+from stnlib.book.stats import Share, tally
 from stnlib.book.third_party.images import SIZES, load
 from stnlib.book.third_party.networks import NETWORKS, RATES
 from stnlib.book.third_party.training import train
@@ -151,4 +151,4 @@ def verdicts(table: pd.DataFrame) -> dict[str, Share]:
         "alive at the lowest rate, and warned": (lowest & (fate == "alive"), said),
         "controls, and warned": (controls["frozen"], controls["warned"].notna()),
     }
-    return {what: share_of(such[of]) for what, (of, such) in cases.items() if of.any()}
+    return {what: tally(such[of]) for what, (of, such) in cases.items() if of.any()}
