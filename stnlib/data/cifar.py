@@ -53,7 +53,7 @@ def dataset() -> DataSet:
     Returns
     -------
     DataSet
-        named c10: images (N, 3, 32, 32), uint8. `source` says whether it is the official data
+        Named c10: images (N, 3, 32, 32), uint8. `source` says whether it is the official data
         or a folder, and of what kind.
 
     Raises
@@ -206,13 +206,14 @@ def _mapped(path: Path, stamp: str) -> DataSet | None:
     if metadata.get("stamp") != stamp:
         return None
     try:
-        splits = [Split(*(tensors[f"{n}.{k}"] for k in _KINDS)) for n in ("train", "val", "test")]
+        pairs = [[tensors[f"{n}.{k}"] for k in _KINDS] for n in ("train", "val", "test")]
+        train, val, test = (Split(*pair) for pair in pairs)
         source, printed = metadata["source"], metadata["fingerprint"]
     except (KeyError, ValueError):  # a name is missing, or a shape or type is another
         return None
-    if printed != fingerprint(*splits):
+    if printed != fingerprint(train, val, test):
         return None
-    return DataSet("c10", *splits, CLASSES, source, printed)
+    return DataSet("c10", train, val, test, CLASSES, source, printed)
 
 
 def _split(parts: dict[str, Decoded]) -> dict[str, Split]:
@@ -220,8 +221,7 @@ def _split(parts: dict[str, Decoded]) -> dict[str, Split]:
     (images, labels), test = parts["train"], parts["test"]
     order = np.random.default_rng(0).permutation(len(labels))
     n = len(labels) // 10
-    chosen = {"train": np.sort(order[n:]), "val": np.sort(order[:n])}
-    pairs = {name: (images[index], labels[index]) for name, index in chosen.items()}
-    return {
-        name: Split(*map(torch.from_numpy, pair)) for name, pair in (pairs | {"test": test}).items()
-    }
+    train, val = np.sort(order[n:]), np.sort(order[:n])
+    pairs = {"train": (images[train], labels[train]), "val": (images[val], labels[val])}
+    pairs["test"] = test
+    return {name: Split(torch.from_numpy(x), torch.from_numpy(y)) for name, (x, y) in pairs.items()}

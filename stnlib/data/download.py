@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -97,7 +98,7 @@ def _reason(error: Exception) -> str:
 
 
 @contextmanager
-def _quiet():
+def _quiet() -> Iterator[None]:
     """Keep pooch from logging what the progress bar shows."""
     import pooch
 

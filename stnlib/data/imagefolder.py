@@ -36,7 +36,7 @@ def decode(folder: Path, classes: Sequence[str], side: int) -> dict[str, Decoded
     folder : Path
         It has `train` and `test`, in them a folder a class, in those the images and nothing
         else; hidden files do not count.
-    classes : sequence of str
+    classes : Sequence[str]
         Their names; an image's label is the place of its class's name.
     side : int
         Height and width that each image must have.
