@@ -18,9 +18,9 @@ from typing import Any
 from distributed import Client, Future, get_worker
 from distributed.comm import get_address_host
 
-from stnlib.paths import checkpoint_folder
 from stnlib.progress import bar as progress_bar
-from stnlib.study.cluster import device_here, resources_of
+from stnlib.study.cluster import device_here, resources_of, workers_of
+from stnlib.study.crashes import in_a_line
 from stnlib.study.jobs import Job, JobState
 
 __all__ = ["sweep"]
@@ -30,22 +30,29 @@ def sweep(
     jobs: Sequence[Job],
     folder: Path,
     client: Client,
-    checkpoints: Path | None = None,
+    checkpoints: Path,
     progress: bool = True,
 ) -> dict[str, str]:
     """Make runs; those that have a record in the folder are left as they are.
 
     Parameters
     ----------
-    folder : of the records, reached by the workers under the same name.
-    client : see `stnlib.study.cluster.connect`.
-    checkpoints : folder of unfinished runs; name one that all workers reach, and any of
-        them can go on where another ended.
-    progress : show a bar with the time left.
+    jobs : Sequence[Job]
+        In the order in which they begin.
+    folder : Path
+        Of the records, reached by the workers under the same name.
+    client : Client
+        See `stnlib.study.cluster.connect`.
+    checkpoints : Path
+        Folder of unfinished runs; name one that all workers reach, and any of them can go on where
+        another ended.
+    progress : bool
+        Show a bar with the time left.
 
     Returns
     -------
-    What failed: a line an unfinished run, by its name. The others have completed.
+    dict[str, str]
+        What failed: a line an unfinished run, by its name. The others have completed.
 
     Raises
     ------
@@ -53,8 +60,7 @@ def sweep(
         When the scheduler is lost; a new sweep goes on.
     """
     failures: dict[str, str] = {}
-    places = (str(folder.absolute()), str((checkpoints or checkpoint_folder()).absolute()))
-    queue = _Queue(client, places)
+    queue = _Queue(client, (folder.absolute(), checkpoints.absolute()))
     for job in jobs:
         queue.append(job)
     with progress_bar(
@@ -80,7 +86,7 @@ class _Queue:
     and a worker that is done early would take from another's whatever it likes.
     """
 
-    def __init__(self, client: Client, places: tuple[str, str]) -> None:
+    def __init__(self, client: Client, places: tuple[Path, Path]) -> None:
         self._client, self._places, self._address = client, places, client.scheduler.address
         self._resources = resources_of(client)
         self._waiting: collections.deque[tuple[Job, list[str] | None]] = collections.deque()
@@ -96,7 +102,7 @@ class _Queue:
         """Give the cluster its next jobs; a first one also where no worker is there yet."""
         if not self._waiting:
             return
-        workers = max(1, len(self._client.scheduler_info(n_workers=-1)["workers"]))
+        workers = max(1, len(workers_of(self._client)))
         while self._waiting and len(self._futures) < workers:
             job, hosts = self._waiting.popleft()
             key = f"{job.name}-{uuid.uuid4().hex[:8]}"  # a cluster answers a key that it knows
@@ -124,7 +130,7 @@ class _Queue:
         if future.status in ("cancelled", "lost"):
             raise OSError(f"lost the scheduler at {self._address}: the same command goes on")
         if future.status == "error":  # what a worker could not report, such as its own death
-            return JobState("failed", _line(future.exception()))
+            return JobState("failed", in_a_line(future.exception()))
         return future.result()
 
     def _put_off(self, job: Job, outcome: JobState) -> bool:
@@ -136,24 +142,17 @@ class _Queue:
             return False
         lacking = self._lacking.setdefault(job.config.data, set())
         lacking.add(outcome.host)
-        workers = self._client.scheduler_info(n_workers=-1)["workers"]
-        others = {get_address_host(address) for address in workers} - lacking
+        others = {get_address_host(address) for address in workers_of(self._client)} - lacking
         if others:
             self.append(job, sorted(others))
         return bool(others)
 
 
-def _line(error: BaseException) -> str:
-    """What went wrong, and where the traceback is, if it was kept."""
-    first = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return "; ".join([first, *getattr(error, "__notes__", ())])
-
-
-def _train(job: Job, folder: str, checkpoints: str) -> JobState:
+def _train(job: Job, folder: Path, checkpoints: Path) -> JobState:
     """What a worker does."""
     from stnlib.study import work  # late, for the workers alone: torch takes seconds to import
 
-    outcome = work.make(job, Path(folder), Path(checkpoints), device_here())
+    outcome = work.make(job, folder, checkpoints, device_here())
     if outcome.state != "lacks data":
         return outcome
     host = get_address_host(get_worker().address)
