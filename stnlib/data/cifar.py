@@ -9,7 +9,6 @@ versions hold the same images in the same order, and so have one fingerprint.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 
 from stnlib.atomic import regular, write_whole
 from stnlib.data import imagefolder, sources
-from stnlib.data.download import writable
+from stnlib.data.download import check, writable
 from stnlib.data.imagefolder import Decoded
 from stnlib.data.sets import DataError, DataSet, Split, fingerprint
 from stnlib.data.sources import ARCHIVE, BATCHES, BINARY, OFFICIAL, cifar_folder, cifar_official
@@ -110,30 +109,15 @@ def _binary(folder: Path) -> dict[str, Decoded]:
 def _binary_rows(path: Path, md5: str) -> np.ndarray:
     if not path.is_file():
         raise DataError(f"{path} is missing: {path.parent} needs {', '.join(BINARY_MD5)}")
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from None
-    found = hashlib.md5(content).hexdigest()
-    if found != md5:
-        raise DataError(
-            f"{path} is damaged or incomplete (md5 {found[:12]}…, expected {md5[:12]}…): "
-            "unpack the binary version again"
-        )
-    return np.frombuffer(content, np.uint8).reshape(-1, 1 + 3 * SIDE * SIDE)
+    check(path, md5, "unpack the binary version again")
+    return np.fromfile(path, np.uint8).reshape(-1, 1 + 3 * SIDE * SIDE)
 
 
 def _unpack(archive: Path, folder: Path) -> None:
     from torchvision.datasets.utils import extract_archive  # late: slow to import
 
+    check(archive, MD5)
     try:
-        with regular(archive).open("rb") as file:
-            found = hashlib.file_digest(file, "md5").hexdigest()
-        if found != MD5:
-            raise DataError(
-                f"{archive} is damaged or incomplete (md5 {found[:12]}…, expected {MD5[:12]}…): "
-                "delete it, and it is downloaded again"
-            )
         extract_archive(str(archive), str(folder))
     except OSError as error:
         raise DataError(f"cannot unpack {archive}: {error.strerror or error}") from None

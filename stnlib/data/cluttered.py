@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from stnlib.data.sets import DataSet, Split, fingerprint, interleaved
 
-__all__ = ["PLACEMENTS", "dataset", "generate"]
+__all__ = ["PLACEMENTS", "dataset", "generate", "stream"]
 
 PLACEMENTS = ("published", "uniform", "centre")
 
@@ -82,8 +82,8 @@ def generate(
     digits, labels = np.asarray(digits), np.asarray(labels, dtype=np.int64)
     _check(digits, labels, n, start, canvas, placement, patches, patch_size, scale, rotation)
     side = digits.shape[1]
-    shown = _stream(seed, 0).permutation(len(digits))[(start + np.arange(n)) % len(digits)]
-    x, y, size, angle = _stream(seed, 1, start, 4).random((n, 4)).T
+    shown = stream(seed, 0).permutation(len(digits))[(start + np.arange(n)) % len(digits)]
+    x, y, size, angle = stream(seed, 1, start, 4).random((n, 4)).T
     size = scale[0] + (scale[1] - scale[0]) * size
     angle = np.deg2rad(rotation) * (2 * angle - 1)
     corner = _place(placement, x, y, canvas, canvas - side * size)  # of the digit's frame
@@ -158,7 +158,9 @@ def dataset(
     return DataSet(name, train, val, test, classes, source, fingerprint(train, val, test))
 
 
-def _stream(seed, purpose: int, image: int = 0, draws: int = 0) -> np.random.Generator:
+def stream(
+    seed: int | tuple[int, ...], purpose: int, image: int = 0, draws: int = 0
+) -> np.random.Generator:
     """Random numbers for one purpose, from those of `image` on, at `draws` an image."""
     seeds = seed if isinstance(seed, tuple) else (seed,)
     if not all(isinstance(s, int | np.integer) and s >= 0 for s in seeds):
@@ -185,7 +187,7 @@ def _scraps(digits, shown, seed, start, canvas, patches, patch_size) -> np.ndarr
     """Canvases (N, canvas, canvas), int16, with nothing on them but scraps."""
     n, side = len(shown), digits.shape[1]
     images = np.zeros((n, canvas, canvas), dtype=np.int16)
-    draws = _stream(seed, 2, start, 5 * patches).random((n, patches, 5)).transpose(2, 0, 1)
+    draws = stream(seed, 2, start, 5 * patches).random((n, patches, 5)).transpose(2, 0, 1)
     other = (shown[:, None] + 1 + _whole(draws[0], len(digits) - 1)) % len(digits)
     cut = _whole(draws[1:3], side - patch_size + 1)
     put = _whole(draws[3:5], canvas - patch_size + 1)

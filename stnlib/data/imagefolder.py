@@ -55,11 +55,7 @@ def decode(folder: Path, classes: Sequence[str], side: int) -> dict[str, Decoded
 def stamp(folder: Path) -> str:
     """Changes when a file comes or goes: the times at which the classes' folders changed."""
     places = (place for part in PARTS for place in sorted((folder / part).glob("*/")))
-    return " ".join(f"{place.parent.name}/{place.name}:{_changed(place)}" for place in places)
-
-
-def _changed(place: Path) -> int:
-    return place.stat().st_mtime_ns
+    return " ".join(f"{p.parent.name}/{p.name}:{p.stat().st_mtime_ns}" for p in places)
 
 
 def _listed(folder: Path, classes: Sequence[str]) -> list[list[Path]]:

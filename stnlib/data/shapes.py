@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from stnlib.data.cluttered import stream
 from stnlib.data.sets import DataSet, Split, fingerprint
 
 __all__ = ["CLASSES", "dataset", "generate"]
@@ -88,7 +89,7 @@ def generate(n: int, *, seed: int | tuple[int, ...] = 0, start: int = 0) -> Spli
 
 def _draw(seed: int | tuple[int, ...], start: int, n: int) -> tuple[Array, Array, Array]:
     """Images, labels and positions, as `generate` returns them."""
-    figure = _uniform(seed, 0, start, n, _DRAWS)
+    figure = stream(seed, 0, start, _DRAWS).random((n, _DRAWS))
     labels = (figure[:, 0] * len(CLASSES)).astype(np.int64)
     centre = (SIDE - 1) / 2 + 10 * (figure[:, 1:3] - 0.5)
     inside = np.empty((n, 1, SIDE, SIDE))
@@ -96,7 +97,7 @@ def _draw(seed: int | tuple[int, ...], start: int, n: int) -> tuple[Array, Array
         chosen = labels == label
         inside[chosen, 0] = _coverage(outline, centre[chosen], *figure[chosen, 3:5].T)
     ground, other = _colours(figure[:, 5:12])
-    pixels = _uniform(seed, 1, start, n, 3 * SIDE**2).reshape(n, 3, SIDE, SIDE)  # noise
+    pixels = stream(seed, 1, start, 3 * SIDE**2).random((n, 3, SIDE, SIDE))  # noise
     pixels -= 0.5
     pixels *= 0.3
     pixels += ground
@@ -113,13 +114,6 @@ def dataset(sizes: tuple[int, int, int] = (5000, 500, 1000), seed: int = 0) -> D
     source = "Shapes-10: plane figures on textured grounds, drawn by stnlib; not CIFAR-10"
     printed = fingerprint(train, val, test)
     return DataSet("shapes10", train, val, test, CLASSES, source, printed)
-
-
-def _uniform(seed: int | tuple[int, ...], purpose: int, start: int, n: int, draws: int) -> Array:
-    """Numbers in [0, 1) for images from `start` on: (n, draws), the same wherever one starts."""
-    seeds = seed if isinstance(seed, tuple) else (seed,)
-    bits = np.random.PCG64(np.random.SeedSequence((*seeds, purpose)))
-    return np.random.Generator(bits.advance(start * draws)).random((n, draws))
 
 
 def _coverage(outline: Outline, centre: Array, size: Array, turn: Array) -> Array:
