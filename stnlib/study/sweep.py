@@ -18,6 +18,7 @@ from typing import Any
 from distributed import Client, Future, get_worker
 from distributed.comm import get_address_host
 
+from stnlib.paths import checkpoint_folder
 from stnlib.progress import bar as progress_bar
 from stnlib.study.cluster import device_here, resources_of, workers_of
 from stnlib.study.crashes import in_a_line
@@ -30,7 +31,7 @@ def sweep(
     jobs: Sequence[Job],
     folder: Path,
     client: Client,
-    checkpoints: Path,
+    checkpoints: Path | None = None,
     progress: bool = True,
 ) -> dict[str, str]:
     """Make runs; those that have a record in the folder are left as they are.
@@ -43,7 +44,7 @@ def sweep(
         Of the records, reached by the workers under the same name.
     client : Client
         See `stnlib.study.cluster.connect`.
-    checkpoints : Path
+    checkpoints : Path | None
         Folder of unfinished runs; name one that all workers reach, and any of them can go on where
         another ended.
     progress : bool
@@ -60,9 +61,8 @@ def sweep(
         When the scheduler is lost; a new sweep goes on.
     """
     failures: dict[str, str] = {}
-    queue = _Queue(client, (folder.absolute(), checkpoints.absolute()))
-    for job in jobs:
-        queue.append(job)
+    places = folder.absolute(), (checkpoints or checkpoint_folder()).absolute()
+    queue = _Queue(jobs, client, places)
     with progress_bar(
         total=len(jobs),
         unit="run",
@@ -86,17 +86,14 @@ class _Queue:
     and a worker that is done early would take from another's whatever it likes.
     """
 
-    def __init__(self, client: Client, places: tuple[Path, Path]) -> None:
+    def __init__(self, jobs: Sequence[Job], client: Client, places: tuple[Path, Path]) -> None:
         self._client, self._places, self._address = client, places, client.scheduler.address
         self._resources = resources_of(client)
-        self._waiting: collections.deque[tuple[Job, list[str] | None]] = collections.deque()
+        # With the hosts that alone may make it, or None.
+        self._waiting = collections.deque[tuple[Job, list[str] | None]]((job, None) for job in jobs)
         self._futures: dict[Future, Job] = {}
         self._news = threading.Event()
         self._lacking: dict[str, set[str]] = {}  # data set to the hosts that do not have it
-
-    def append(self, job: Job, hosts: list[str] | None = None) -> None:
-        """Put a job at the end; with `hosts`, for these alone."""
-        self._waiting.append((job, hosts))
 
     def _submit(self) -> None:
         """Give the cluster its next jobs; a first one also where no worker is there yet."""
@@ -136,7 +133,7 @@ class _Queue:
     def _put_off(self, job: Job, outcome: JobState) -> bool:
         """Submit a job again that another sweep holds, or that another host may manage."""
         if outcome.state == "claimed":
-            self.append(job)
+            self._waiting.append((job, None))
             return True
         if outcome.state != "lacks data":
             return False
@@ -144,7 +141,7 @@ class _Queue:
         lacking.add(outcome.host)
         others = {get_address_host(address) for address in workers_of(self._client)} - lacking
         if others:
-            self.append(job, sorted(others))
+            self._waiting.append((job, sorted(others)))
         return bool(others)
 
 

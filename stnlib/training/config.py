@@ -18,7 +18,7 @@ from typing import Any
 from stnlib.checks.values import Rule, choice, flag, number, optional, whole
 from stnlib.errors import ConfigError
 
-__all__ = ["RunConfig", "defaults", "explained", "key_of", "parse_settings"]
+__all__ = ["RunConfig", "check", "defaults", "explained", "key_of", "parse_settings"]
 
 
 def _decided(default: Any, rule: Rule, meaning: str) -> Any:
@@ -169,8 +169,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
-            if allowed := f.metadata["rule"](value):
-                raise ConfigError(f"{f.name} must be {allowed}, not {value!r}")
+            check(f.name, value)
             # 1 and 1.0 are one value and must have one key; so are 0.0 and -0.0.
             if f.type.startswith("float") and value is not None:
                 object.__setattr__(self, f.name, float(value) + 0.0)
@@ -252,8 +251,7 @@ class RunConfig:
     def from_dict(cls, values: dict[str, Any]) -> RunConfig:
         """Make a configuration of names and values, refusing names that it lacks."""
         for name in values:
-            if name not in _FIELDS:
-                raise ConfigError(f"unknown parameter {name!r}: allowed are {', '.join(_FIELDS)}")
+            _known(name)
         return cls(**values)
 
     def replace(self, **changes: Any) -> RunConfig:
@@ -323,3 +321,15 @@ def _readings(text: str) -> Iterator[Any]:
             with contextlib.suppress(ValueError):
                 yield kind(text)
     yield text
+
+
+def _known(name: str) -> None:
+    if name not in _FIELDS:
+        raise ConfigError(f"unknown parameter {name!r}: allowed are {', '.join(_FIELDS)}")
+
+
+def check(name: str, value: Any) -> None:
+    """Raise `ConfigError` unless `value` is allowed for the field `name`."""
+    _known(name)
+    if allowed := _FIELDS[name].metadata["rule"](value):
+        raise ConfigError(f"{name} must be {allowed}, not {value!r}")

@@ -106,7 +106,7 @@ class PretendFuture:
 
 def test_runs_begin_in_their_order_however_early_a_worker_is_done(tmp_path):
     todo, cluster = jobs(*({"seed": seed} for seed in range(7))), PretendCluster()
-    assert sweep(todo, tmp_path, cluster, tmp_path / "c", progress=False) == {}
+    assert sweep(todo, tmp_path, cluster, progress=False) == {}
     assert cluster.given == todo and cluster.most == 2
 
 
@@ -122,7 +122,7 @@ class Taken(PretendCluster):
 
 def test_a_run_that_another_process_makes_is_asked_for_until_it_is_recorded(tmp_path):
     todo, cluster = jobs({"seed": 0}, {"seed": 1}), Taken()
-    assert sweep(todo, tmp_path, cluster, tmp_path / "c", progress=False) == {}
+    assert sweep(todo, tmp_path, cluster, progress=False) == {}
     assert [cluster.given.count(job) for job in todo] == [3, 3]
 
 
