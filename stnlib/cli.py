@@ -173,6 +173,7 @@ def run(
     ] = None,
     keep_weights: Annotated[bool, typer.Option(help="Store the localisation network.")] = False,
 ) -> None:
+    """Show the record of a configuration, which is trained first where there is none."""
     config = RunConfig.from_dict(parse_settings(settings or []))
     name = "own" if study_name is None else study_name
     studyfile.check_name(name)
@@ -185,33 +186,21 @@ def run(
             typer.echo(f"recorded already, and not made again: {path}", err=True)
     else:
         jobs.check_size(config)
-        path = _trained(
-            config,
-            name,
-            place or paths.own_records(),
-            checkpoints=unfinished,
-            device=device,
-            threads=threads,
-            keep_weights=keep_weights,
-        )
+        import torch
+
+        from stnlib.study import runs
+        from stnlib.training.device import pick_device
+        from stnlib.training.malloc import keep_freed_memory
+
+        if threads:
+            torch.set_num_threads(threads)
+        keep_freed_memory()
+        where = {"folder": place or paths.own_records(), "checkpoints": unfinished}
+        how = {"device": pick_device(device), "keep_weights": keep_weights}
+        path = runs.run(config, name, **where, **how)
         typer.echo(path)
         record = store.read(path)
     typer.echo(f"{config.key}  {_outcome(record)}")
-
-
-def _trained(
-    config: RunConfig, name: str, place: Path, device: str, threads: int | None, **options: Any
-) -> Path:
-    import torch
-
-    from stnlib.study import runs
-    from stnlib.training.device import pick_device
-    from stnlib.training.malloc import keep_freed_memory
-
-    if threads:
-        torch.set_num_threads(threads)
-    keep_freed_memory()
-    return runs.run(config, name, place, device=pick_device(device), **options)
 
 
 def _outcome(record: store.Record) -> str:

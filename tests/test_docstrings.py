@@ -1,4 +1,4 @@
-"""Docstrings of the core: NumPy's style as tools read it, and coordinates told without doubt."""
+"""Docstrings: NumPy's style as tools read it, and coordinates told without doubt."""
 
 import importlib
 import inspect
@@ -8,14 +8,15 @@ from itertools import pairwise
 
 ROOMS = ("sampler", "transforms", "models", "diagnostics", "optim", "checks")
 CORE = (*ROOMS, "errors", "paths", "atomic", "progress")
+PROGRAM = ("data", "training", "records", "study", "cli")
 COORDINATES = {"theta", "truth", "grid", "points", "matrix", "first", "second", "corners"}
 COORDINATES |= {"coordinate", "align_corners"}
 CORE += ("book", "book.autopsy", "book.figures", "book.third_party")
 
 
 def modules():
-    """Yield every module of the core."""
-    for name in CORE:
+    """Yield every module of the core and of the program on top of it."""
+    for name in (*CORE, *PROGRAM):
         room = importlib.import_module(f"stnlib.{name}")
         yield room
         for found in pkgutil.iter_modules(getattr(room, "__path__", ()), f"{room.__name__}."):
@@ -25,7 +26,7 @@ def modules():
 def members(space, where, module):
     """Yield (name, thing, where it stands) of a module's functions, classes and methods."""
     for name, value in vars(space).items():
-        thing = getattr(value, "__func__", value)  # of a class method
+        thing = inspect.unwrap(getattr(value, "__func__", value))  # of a class method, of a cache
         kinds = inspect.isfunction(thing) or inspect.isclass(thing)
         if kinds and not name.startswith("_") and thing.__module__ == module.__name__:
             yield f"{where}.{name}", thing, space
@@ -38,7 +39,9 @@ DOCS = {name: inspect.getdoc(thing) or "" for name, thing, _ in ALL}
 
 
 def is_public(name, thing):
-    """Whether a face offers a thing, or its class: the room's, else its module's."""
+    """Whether the core offers a thing, or its class: a room's face, else its module."""
+    if name.split(".")[1] in PROGRAM:
+        return False
     room = importlib.import_module(".".join(thing.__module__.split(".")[:2]))
     offers = getattr(room, "__all__", None) or inspect.getmodule(thing).__all__
     return name.removeprefix(f"{thing.__module__}.").partition(".")[0] in offers
@@ -71,12 +74,12 @@ def test_there_is_something_to_look_at():
     assert {"stnlib.sampler.sample", "stnlib.transforms.families.Family.grid"} <= DOCS.keys()
 
 
-def test_every_public_thing_of_the_core_has_a_docstring():
+def test_every_public_thing_has_a_docstring():
     assert [name for name, doc in DOCS.items() if not doc] == []
 
 
 def test_parameters_have_the_names_and_types_of_the_signature():
-    """Where a face offers a thing; where none does, a line may do, but no half of a list."""
+    """All of what the core offers; elsewhere a line may do, but no half of a list."""
     wrong = {}
     for name, thing, _ in ALL:
         told, true = entries(DOCS[name], "Parameters"), parameters(thing)

@@ -23,14 +23,14 @@ def sealed(text: str, path: Path) -> str:
     """The text of a file of schema 1 as one of schema 2."""
     text = re.sub(r'"schema":\s*1\b', '"schema": 2', text, count=1)
     content = json.loads(text)
-    if content != load(path) | {"schema": 2}:
+    if content != load(path)[0] | {"schema": 2}:
         raise RecordError(f"{path} is not written as stn writes it")
     return f'{text.rstrip().removesuffix("}").rstrip()},\n "digest": "{digest(content)}"\n}}\n'
 
 
 def migrate(path: Path) -> bool:
     """Whether there was something to do, and it is done."""
-    content = load(path)
+    content, _ = load(path)
     kind = observations if "what" in content else store
     if content.get("schema") != 1:
         kind.read(path)

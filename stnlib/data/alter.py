@@ -18,19 +18,11 @@ ALTERATIONS = ("none", "standard", "frame1", "frame2", "inverted")
 def altered(data: DataSet, name: str) -> DataSet:
     """The same set with every image changed, those to train on as those to judge by.
 
-    Parameters
-    ----------
-    name : str
-        One of `ALTERATIONS`. `frame1` and `frame2` draw a black frame of so many pixels on each
-        image; `inverted` makes black white; `standard` subtracts each channel's mean and divides
-        by its standard deviation, as most tutorials do, so that 0, with which a transformer
-        pads, is no longer black. Mean and deviation are of the first 1000 training images as a
-        network sees them.
-
-    Returns
-    -------
-    DataSet
-        Images of the same type, but float32 around 0 when `standard`.
+    How is what `name` says, one of `ALTERATIONS`: `frame1` and `frame2` draw a black frame of so
+    many pixels on each image; `inverted` makes black white; `standard` subtracts each channel's
+    mean and divides by its standard deviation, as most tutorials do, so that 0, with which a
+    transformer pads, is no longer black. Mean and deviation are of the first 1000 training images
+    as a network sees them. Images keep their type, but for `standard`'s, which are float32.
     """
     if name not in ALTERATIONS:
         raise ValueError(f"alter must be one of {', '.join(ALTERATIONS)}, not {name!r}")

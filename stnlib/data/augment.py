@@ -28,8 +28,10 @@ def warp(
 
     Parameters
     ----------
-    images : Tensor (N, C, H, W), float32
-        What comes in from outside is 0.
+    images : Tensor
+        (N, C, H, W), float32; what comes in from outside is 0.
+    generator : torch.Generator
+        On the images' device.
     degrees : float
         Largest rotation either way.
     scale : float
@@ -55,8 +57,10 @@ def clutter(
 
     Parameters
     ----------
-    images : Tensor (N, C, H, W), float32
-        N > 1 for scraps of *other* images.
+    images : Tensor
+        (N, C, H, W), float32; N > 1 for scraps of *other* images.
+    generator : torch.Generator
+        On the images' device.
     patches : int
         Scraps an image.
     patch_size : int
@@ -68,7 +72,7 @@ def clutter(
     every, color = torch.arange(n, device=device)[:, None, None, None], torch.arange(channels)
     color = color.to(device)[None, :, None, None]
     for _ in range(patches):
-        other = torch.roll(torch.arange(n, device=device), 1 + _draw(n - 1, 1, generator).item())
+        other = torch.roll(torch.arange(n, device=device), 1 + int(_draw(n - 1, 1, generator)))
         y, x, v, u = (
             _draw(side - patch_size + 1, n, generator)[:, None] + span
             for side in (height, width, height, width)
@@ -90,7 +94,8 @@ def apply(name: str, images: Tensor, generator: torch.Generator) -> Tensor:
     ----------
     name : str
         `none`, `flip`, `warp`, `clutter` or `warp+clutter`.
-    images : Tensor (N, C, H, W), float32
+    images : Tensor
+        (N, C, H, W), float32.
     generator : torch.Generator
         On the images' device; the only source of randomness.
     """

@@ -38,9 +38,9 @@ def load(name: str, *, n_train: int | None = None, distortion: float | None = No
         shapes10  Shapes-10: 32×32 RGB; 5000, 500 and 1000 images, drawn by stnlib, no network
         shapes10d the same, distorted on 64×64
         ========= ========================================================================
-    n_train : int, optional
+    n_train : int | None
         Train on that many images only: see `stnlib.data.sets.subset_indices`.
-    distortion : float, optional
+    distortion : float | None
         Scatter the images over a canvas, with that strength: see `stnlib.data.scattered`.
 
     Returns
@@ -68,7 +68,7 @@ def fetch(name: str) -> Path | None:
 
     Returns
     -------
-    Path or None
+    Path | None
         Where they are; None where there is nothing to download.
 
     Raises
@@ -103,31 +103,26 @@ def _load_cm() -> DataSet:
             pairs = [(arrays[f"X_{part}"], arrays[f"y_{part}"]) for part in _CM_PARTS]
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} cannot be read ({error}): delete it") from None
-    splits = [
+    train, val, test = (
         Split(
             torch.from_numpy(images).reshape(-1, 1, 40, 40),
             torch.from_numpy(labels.ravel().astype(np.int64)),
             recipe.positions,
         )
         for (images, labels), recipe in zip(pairs, published.recipes().values(), strict=True)
-    ]
-    return DataSet(
-        "cm",
-        *splits,
-        classes=tuple("0123456789"),
-        source="Cluttered MNIST as published: a digit and five 5×5 scraps of others on 40×40",
-        fingerprint=CM_SHA256[:16],
     )
+    source = "Cluttered MNIST as published: a digit and five 5×5 scraps of others on 40×40"
+    return DataSet("cm", train, val, test, tuple("0123456789"), source, CM_SHA256[:16])
 
 
 def _load_mnist() -> DataSet:
     parts = [digits.mnist(part) for part in digits.PARTS]
-    (images, labels), test = ([torch.tensor(array) for array in part] for part in parts)
+    whole, test = (Split(torch.tensor(x)[:, None], torch.tensor(y)) for x, y in parts)
     n = 1000  # to validate: as many as Cluttered MNIST has
-    pairs = (images[:-n], labels[:-n]), (images[-n:], labels[-n:]), tuple(test)
-    splits = [Split(images[:, None], labels) for images, labels in pairs]
+    train, val = whole.take(slice(None, -n)), whole.take(slice(-n, None))
     source = "MNIST, the last 1000 training images to validate with"
-    return DataSet("mnist", *splits, tuple("0123456789"), source, fingerprint(*splits))
+    printed = fingerprint(train, val, test)
+    return DataSet("mnist", train, val, test, tuple("0123456789"), source, printed)
 
 
 def _load_digits() -> DataSet:

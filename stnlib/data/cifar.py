@@ -9,7 +9,6 @@ versions hold the same images in the same order, and so have one fingerprint.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 
 from stnlib.atomic import regular, write_whole
 from stnlib.data import imagefolder, sources
-from stnlib.data.download import writable
+from stnlib.data.download import check, writable
 from stnlib.data.imagefolder import Decoded
 from stnlib.data.sets import DataError, DataSet, Split, fingerprint
 from stnlib.data.sources import ARCHIVE, BATCHES, BINARY, OFFICIAL, cifar_folder, cifar_official
@@ -53,7 +52,7 @@ def dataset() -> DataSet:
     Returns
     -------
     DataSet
-        named c10: images (N, 3, 32, 32), uint8. `source` says whether it is the official data
+        Named c10: images (N, 3, 32, 32), uint8. `source` says whether it is the official data
         or a folder, and of what kind.
 
     Raises
@@ -110,30 +109,15 @@ def _binary(folder: Path) -> dict[str, Decoded]:
 def _binary_rows(path: Path, md5: str) -> np.ndarray:
     if not path.is_file():
         raise DataError(f"{path} is missing: {path.parent} needs {', '.join(BINARY_MD5)}")
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from None
-    found = hashlib.md5(content).hexdigest()
-    if found != md5:
-        raise DataError(
-            f"{path} is damaged or incomplete (md5 {found[:12]}…, expected {md5[:12]}…): "
-            "unpack the binary version again"
-        )
-    return np.frombuffer(content, np.uint8).reshape(-1, 1 + 3 * SIDE * SIDE)
+    check(path, md5, "unpack the binary version again")
+    return np.fromfile(path, np.uint8).reshape(-1, 1 + 3 * SIDE * SIDE)
 
 
 def _unpack(archive: Path, folder: Path) -> None:
     from torchvision.datasets.utils import extract_archive  # late: slow to import
 
+    check(archive, MD5)
     try:
-        with regular(archive).open("rb") as file:
-            found = hashlib.file_digest(file, "md5").hexdigest()
-        if found != MD5:
-            raise DataError(
-                f"{archive} is damaged or incomplete (md5 {found[:12]}…, expected {MD5[:12]}…): "
-                "delete it, and it is downloaded again"
-            )
         extract_archive(str(archive), str(folder))
     except OSError as error:
         raise DataError(f"cannot unpack {archive}: {error.strerror or error}") from None
@@ -206,13 +190,14 @@ def _mapped(path: Path, stamp: str) -> DataSet | None:
     if metadata.get("stamp") != stamp:
         return None
     try:
-        splits = [Split(*(tensors[f"{n}.{k}"] for k in _KINDS)) for n in ("train", "val", "test")]
+        pairs = [[tensors[f"{n}.{k}"] for k in _KINDS] for n in ("train", "val", "test")]
+        train, val, test = (Split(*pair) for pair in pairs)
         source, printed = metadata["source"], metadata["fingerprint"]
     except (KeyError, ValueError):  # a name is missing, or a shape or type is another
         return None
-    if printed != fingerprint(*splits):
+    if printed != fingerprint(train, val, test):
         return None
-    return DataSet("c10", *splits, CLASSES, source, printed)
+    return DataSet("c10", train, val, test, CLASSES, source, printed)
 
 
 def _split(parts: dict[str, Decoded]) -> dict[str, Split]:
@@ -220,8 +205,7 @@ def _split(parts: dict[str, Decoded]) -> dict[str, Split]:
     (images, labels), test = parts["train"], parts["test"]
     order = np.random.default_rng(0).permutation(len(labels))
     n = len(labels) // 10
-    chosen = {"train": np.sort(order[n:]), "val": np.sort(order[:n])}
-    pairs = {name: (images[index], labels[index]) for name, index in chosen.items()}
-    return {
-        name: Split(*map(torch.from_numpy, pair)) for name, pair in (pairs | {"test": test}).items()
-    }
+    train, val = np.sort(order[n:]), np.sort(order[:n])
+    pairs = {"train": (images[train], labels[train]), "val": (images[val], labels[val])}
+    pairs["test"] = test
+    return {name: Split(torch.from_numpy(x), torch.from_numpy(y)) for name, (x, y) in pairs.items()}

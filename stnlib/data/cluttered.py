@@ -6,19 +6,22 @@ The defaults follow the recipe behind the published Cluttered MNIST file (see
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from stnlib.data.sets import DataSet, Split, fingerprint, interleaved
 
-__all__ = ["PLACEMENTS", "dataset", "generate"]
+__all__ = ["PLACEMENTS", "dataset", "generate", "stream"]
 
 PLACEMENTS = ("published", "uniform", "centre")
 
 
 def generate(
-    digits,
-    labels,
+    digits: ArrayLike,
+    labels: ArrayLike,
     n: int,
     *,
     seed: int | tuple[int, ...],
@@ -37,13 +40,14 @@ def generate(
 
     Parameters
     ----------
-    digits : array or Tensor (M, S, S), uint8
-        Image i shows one of them: they are shuffled, then taken in turn, so that the first M
-        images show each once.
-    labels : array or Tensor (M,), whole numbers
+    digits : ArrayLike
+        (M, S, S), uint8, also a tensor. Image i shows one of them: they are shuffled, then taken in
+        turn, so that the first M images show each once.
+    labels : ArrayLike
+        (M,), whole numbers.
     n : int
         How many images, 1 or more.
-    seed : int or tuple of int
+    seed : int | tuple[int, ...]
         0 or more each.
     start : int
         Number of the first image, 0 or more.
@@ -59,7 +63,7 @@ def generate(
         random, later ones over earlier ones; then the digit is added and the sum clipped.
     patch_size : int
         Height and width of a scrap, 1 to S.
-    scale : (low, high)
+    scale : tuple[float, float]
         The digit is magnified by a factor uniform in that range; S * high must fit.
     rotation : float
         The digit is turned by an angle uniform in ±`rotation` degrees.
@@ -67,7 +71,7 @@ def generate(
     Returns
     -------
     Split
-        images (n, 1, canvas, canvas), uint8; labels; positions: the centre of the digit's
+        Images (n, 1, canvas, canvas), uint8; labels; positions: the centre of the digit's
         S × S frame.
 
     Raises
@@ -78,8 +82,8 @@ def generate(
     digits, labels = np.asarray(digits), np.asarray(labels, dtype=np.int64)
     _check(digits, labels, n, start, canvas, placement, patches, patch_size, scale, rotation)
     side = digits.shape[1]
-    shown = _stream(seed, 0).permutation(len(digits))[(start + np.arange(n)) % len(digits)]
-    x, y, size, angle = _stream(seed, 1, start, 4).random((n, 4)).T
+    shown = stream(seed, 0).permutation(len(digits))[(start + np.arange(n)) % len(digits)]
+    x, y, size, angle = stream(seed, 1, start, 4).random((n, 4)).T
     size = scale[0] + (scale[1] - scale[0]) * size
     angle = np.deg2rad(rotation) * (2 * angle - 1)
     corner = _place(placement, x, y, canvas, canvas - side * size)  # of the digit's frame
@@ -103,30 +107,31 @@ def generate(
 
 
 def dataset(
-    digits,
-    labels,
+    digits: ArrayLike,
+    labels: ArrayLike,
     *,
     name: str,
     source: str,
     sizes: tuple[int, int, int],
     repeats: int = 1,
     seed: int = 0,
-    **options,
+    **options: Any,
 ) -> DataSet:
     """Split digits in three, then clutter each part with scraps of its own.
 
     Parameters
     ----------
-    digits, labels
+    digits, labels : ArrayLike
         As for `generate`.
     name, source : str
         As for `DataSet`.
-    sizes : (train, val, test)
-        How many digits each split gets; every class in its proportion; no digit is in two.
+    sizes : tuple[int, int, int]
+        How many digits the splits get; every class in its proportion; no digit is in two.
     repeats : int
         Images made of each digit, 1 or more.
     seed : int
-    **options
+        0 or more.
+    **options : Any
         Passed to `generate`.
 
     Returns
@@ -145,15 +150,17 @@ def dataset(
     if repeats < 1:
         raise ValueError(f"repeats must be 1 or more, not {repeats}")
     parts = np.split(interleaved(labels), np.cumsum(sizes))[:3]
-    splits = [
+    train, val, test = (
         generate(digits[part], labels[part], repeats * len(part), seed=(seed, k), **options)
         for k, part in enumerate(parts)
-    ]
+    )
     classes = tuple(str(label) for label in range(int(labels.max()) + 1))
-    return DataSet(name, *splits, classes, source, fingerprint(*splits))
+    return DataSet(name, train, val, test, classes, source, fingerprint(train, val, test))
 
 
-def _stream(seed, purpose: int, image: int = 0, draws: int = 0) -> np.random.Generator:
+def stream(
+    seed: int | tuple[int, ...], purpose: int, image: int = 0, draws: int = 0
+) -> np.random.Generator:
     """Random numbers for one purpose, from those of `image` on, at `draws` an image."""
     seeds = seed if isinstance(seed, tuple) else (seed,)
     if not all(isinstance(s, int | np.integer) and s >= 0 for s in seeds):
@@ -180,7 +187,7 @@ def _scraps(digits, shown, seed, start, canvas, patches, patch_size) -> np.ndarr
     """Canvases (N, canvas, canvas), int16, with nothing on them but scraps."""
     n, side = len(shown), digits.shape[1]
     images = np.zeros((n, canvas, canvas), dtype=np.int16)
-    draws = _stream(seed, 2, start, 5 * patches).random((n, patches, 5)).transpose(2, 0, 1)
+    draws = stream(seed, 2, start, 5 * patches).random((n, patches, 5)).transpose(2, 0, 1)
     other = (shown[:, None] + 1 + _whole(draws[0], len(digits) - 1)) % len(digits)
     cut = _whole(draws[1:3], side - patch_size + 1)
     put = _whole(draws[3:5], canvas - patch_size + 1)

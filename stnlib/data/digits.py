@@ -45,9 +45,8 @@ def embedded() -> tuple[np.ndarray, np.ndarray]:
 
     Returns
     -------
-    images : array (5000, 28, 28), uint8
-    labels : array (5000,), int64
-        Both read-only, for they are shared.
+    tuple[np.ndarray, np.ndarray]
+        Images (5000, 28, 28), uint8, and labels (5000,), int64: read-only, for they are shared.
     """
     return _shipped("mnist")
 
@@ -58,9 +57,9 @@ def optical() -> tuple[np.ndarray, np.ndarray]:
 
     Returns
     -------
-    images : array (1797, 8, 8), uint8, 0 to 16
-    labels : array (1797,), int64
-        Both read-only, for they are shared.
+    tuple[np.ndarray, np.ndarray]
+        Images (1797, 8, 8), uint8, 0 to 16, and labels (1797,), int64: read-only, as they are
+        shared.
     """
     return _shipped("optical")
 
@@ -82,9 +81,8 @@ def mnist(part: str = "train") -> tuple[np.ndarray, np.ndarray]:
 
     Returns
     -------
-    images : array (N, 28, 28), uint8
-    labels : array (N,), int64
-        Both read-only, for they are shared.
+    tuple[np.ndarray, np.ndarray]
+        Images (N, 28, 28), uint8, and labels (N,), int64: read-only, for they are shared.
 
     Raises
     ------

@@ -41,12 +41,12 @@ class Draws(NamedTuple):
 
     Attributes
     ----------
-    degrees : Tensor (N,), int64 in [-20, 20]
-        Counterclockwise as one sees the image.
-    shift : Tensor (N, 2), int64 in [-10, 10]
-        To the right and down, in pixels.
-    flip : Tensor (N,), bool
-        Whether left and right are exchanged before all else.
+    degrees : Tensor
+        (N,), int64 in [-20, 20]; counterclockwise as one sees the image.
+    shift : Tensor
+        (N, 2), int64 in [-10, 10]; to the right and down, in pixels.
+    flip : Tensor
+        (N,), bool: whether left and right are exchanged before all else.
     """
 
     degrees: Tensor
@@ -62,9 +62,9 @@ def draw(numbers: Tensor, *purpose: int | str, flip: bool, most: int = DEGREES) 
 
     Parameters
     ----------
-    numbers : Tensor (N,), int64
-        The images' numbers in their split.
-    purpose : int or str
+    numbers : Tensor
+        (N,), int64: the images' numbers in their split.
+    *purpose : int | str
         What the draws are for, such as ``"train", seed, epoch``.
     flip : bool
         Whether to flip at all; angles and shifts are the same either way.
@@ -83,16 +83,8 @@ def draw(numbers: Tensor, *purpose: int | str, flip: bool, most: int = DEGREES) 
 def hashed(numbers: Tensor, *purpose: int | str) -> Tensor:
     """Random bits that depend on a number and on what they are for, and on nothing else.
 
-    The mixing function is that of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
-
-    Parameters
-    ----------
-    numbers : Tensor (N,), int64
-
-    Returns
-    -------
-    Tensor (N,), int64
-        Uniform from 0 to 2⁶³ - 1.
+    Both are (N,), int64; the bits are uniform from 0 to 2⁶³ - 1. The mixing function is that of
+    SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
     """
     digest = hashlib.sha256("/".join(map(str, purpose)).encode()).digest()
     key = int.from_bytes(digest[:8], "big", signed=True)
@@ -120,15 +112,16 @@ def distort(images: Tensor, draws: Draws) -> Tensor:
 
     Parameters
     ----------
-    images : Tensor (N, C, 32, 32), uint8
+    images : Tensor
+        (N, C, 32, 32), uint8.
     draws : Draws
         Of N images, on the same device.
 
     Returns
     -------
-    Tensor (N, C, 64, 64), uint8
-        The same whether there are many images or one: pixel by pixel what Pillow's ``paste``,
-        ``rotate`` and an exact shift give.
+    Tensor
+        (N, C, 64, 64), uint8. The same whether there are many images or one: pixel by pixel what
+        Pillow's ``paste``, ``rotate`` and an exact shift give.
 
     Raises
     ------
@@ -160,14 +153,13 @@ def _tables(device: torch.device) -> tuple[Tensor, Tensor]:
 
     Returns
     -------
-    sources : Tensor (2 * 41 * 4, K * 4), int64
-        Without and with a flip, for each angle, with 0 to 3 black pixels to the left of the box.
-        Pixels are counted row by row; ``SIDE**2`` is black.
-    words : Tensor (2 * 41 * 4, K), int64
-        Places on the canvas, in words, counted from the box's corner.
+    tuple[Tensor, Tensor]
+        Sources (2 * 41 * 4, K * 4), int64: without and with a flip, for each angle, with 0 to 3
+        black pixels to the left of the box; pixels are counted row by row, and ``SIDE**2`` is
+        black. And words (2 * 41 * 4, K), int64: places on the canvas, from the box's corner.
     """
-    x, y, inside = zip(*map(_turned, range(-DEGREES, DEGREES + 1)), strict=True)
-    x, y, inside = (torch.stack(part) for part in (x, y, inside))
+    turned = zip(*map(_turned, range(-DEGREES, DEGREES + 1)), strict=True)
+    x, y, inside = (torch.stack(part) for part in turned)
     rows = torch.stack([y * SIDE + x, y * SIDE + SIDE - 1 - x])
     rows = torch.where(inside, rows, SIDE**2)
     pads = [(left, WIDE - BOX - left) for left in range(WORD)]
@@ -189,10 +181,8 @@ def _turned(degrees: int) -> tuple[Tensor, Tensor, Tensor]:
 
     Returns
     -------
-    x, y : Tensor (40, 40), int64
-        Column and row of the image.
-    inside : Tensor (40, 40), bool
-        Whether it has them.
+    tuple[Tensor, Tensor, Tensor]
+        Column and row of the image, (40, 40) int64, and whether it has them, bool.
     """
     # The way back, from the turned canvas to the image; and Pillow keeps 15 digits.
     cos, sin = (round(f(-math.radians(degrees % 360)), 15) for f in (math.cos, math.sin))
@@ -225,8 +215,8 @@ def true_theta(draws: Draws, size: int = CANVAS) -> Tensor:
 
     Returns
     -------
-    Tensor (N, 6), float32
-        Row-major; output to input, ``align_corners=True``.
+    Tensor
+        (N, 6), float32, row-major; output to input, ``align_corners=True``.
     """
     angle = torch.deg2rad(draws.degrees.double())
     scale = (size - 1) / (CANVAS - 1)
@@ -245,8 +235,9 @@ def upright_points(canvas: int = CANVAS) -> Tensor:
 
     Returns
     -------
-    Tensor ((canvas / 2)², 2), float32
-        Normalised (x, y), ``align_corners=True``: within ±31/63 for 64.
+    Tensor
+        ((canvas / 2)², 2), float32, normalised (x, y), ``align_corners=True``: within ±31/63 for
+        64.
     """
     side = canvas // 2
     line = (2 * torch.arange(side) - (side - 1)) / (canvas - 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -28,14 +29,14 @@ def distorted(data: DataSet, name: str) -> DataSet:
     Returns
     -------
     DataSet
-        named `name`: `train` keeps the 32×32 images, and `batch` distorts them; the others are
+        Named `name`: `train` keeps the 32×32 images, and `batch` distorts them; the others are
         64×64. All come with the true θ and the image's centre.
     """
     val = in_parts(data.val, lambda part, index: _seen(part, index, "val"))
     test = in_parts(data.test, lambda part, index: _seen(part, index, "test"))
     return DataSet(
         name,
-        replace(data.train, renew=_anew),
+        replace(data.train, renew=lambda part, index, *run: _seen(part, index, "train", *run)),
         val,
         test,
         data.classes,
@@ -43,10 +44,6 @@ def distorted(data: DataSet, name: str) -> DataSet:
         combined(data.fingerprint, val, test),
         {"turned_30": lambda: turned_further(data.test, 30)},
     )
-
-
-def _anew(part: Split, index: Tensor, seed: int, epoch: int) -> Split:
-    return _seen(part, index, "train", seed, epoch)
 
 
 def _seen(part: Split, index: Tensor, *purpose: int | str) -> Split:
@@ -61,37 +58,34 @@ def turned_further(test: Split, degrees: int) -> Split:
 
     The paper's code drew up to ±30 until its last day, and kept test images that it found.
     """
-    return in_parts(test, lambda part, index: _turned_further(part, index, degrees))
+    affine, edge = family("affine"), (distort.CANVAS - distort.SIDE) // 2
 
+    def turned(part: Split, index: Tensor) -> Split:
+        draws = distort.draw(index, "test", degrees, flip=False, most=degrees)
+        theta = distort.true_theta(draws)
+        forth = invert(affine.matrix(theta))[:, :2].flatten(1)
+        grid = affine.grid(forth, (distort.CANVAS, distort.CANVAS))
+        canvas = F.pad(part.images.float(), (edge,) * 4)
+        images = F.grid_sample(canvas, grid, mode="nearest", align_corners=True).to(torch.uint8)
+        return Split(images, part.labels, positions=theta[:, [2, 5]], theta=theta)
 
-def _turned_further(part: Split, index: Tensor, degrees: int) -> Split:
-    draws = distort.draw(index, "test", degrees, flip=False, most=degrees)
-    theta, edge = distort.true_theta(draws), (distort.CANVAS - distort.SIDE) // 2
-    affine = family("affine")
-    forth = invert(affine.matrix(theta))[:, :2].flatten(1)
-    grid = affine.grid(forth, (distort.CANVAS, distort.CANVAS))
-    canvas = F.pad(part.images.float(), (edge,) * 4)
-    images = F.grid_sample(canvas, grid, mode="nearest", align_corners=True).to(torch.uint8)
-    return Split(images, part.labels, positions=theta[:, [2, 5]], theta=theta)
+    return in_parts(test, turned)
 
 
 def undone(data: DataSet, size: int | None = None) -> DataSet:
     """What a perfect transformer gives of a distorted data set: each image sampled at its θ.
 
-    Bilinear, zeros outside, as in the study's transformers; rounded to whole grey levels.
-
-    Parameters
-    ----------
-    size : int, optional
-        Height and width of the output in pixels, None for the canvas's: so many pixels from the
-        middle of the upright canvas, half of the canvas's being the image alone.
+    Bilinear, zeros outside, as in the study's transformers; rounded to whole grey levels. The
+    output is the middle of the upright canvas, `size` pixels high and wide, or by default all of
+    it; half of the canvas's height and width is the image alone.
     """
 
     def undo(part: Split) -> Split:
         canvas = part.images.shape[-1]
         out = size or canvas
         zoom = (out - 1) / (canvas - 1)
-        theta = part.theta * part.theta.new_tensor([zoom, zoom, 1, zoom, zoom, 1])
+        true = cast(Tensor, part.theta)  # distorted data have it
+        theta = true * true.new_tensor([zoom, zoom, 1, zoom, zoom, 1])
         images = sample_native(part.images.float(), family("affine").grid(theta, (out, out)))
         return Split(images.round_().clamp_(0, 255).to(torch.uint8), part.labels)
 
@@ -99,12 +93,9 @@ def undone(data: DataSet, size: int | None = None) -> DataSet:
 
 
 def cropped(data: DataSet, size: int | None = None) -> DataSet:
-    """The pixels in the centre of each canvas, wherever the image is.
+    """The `size` × `size` pixels in the centre of each canvas, wherever the image is.
 
-    Parameters
-    ----------
-    size : int, optional
-        Height and width of what is seen in pixels, None for half of the canvas's.
+    By default half of the canvas's height and width.
 
     Raises
     ------
@@ -138,6 +129,7 @@ def in_parts(split: Split, make: Callable[[Split, Tensor], Split]) -> Split:
     """Make a split of another, 500 images and their numbers at a time, for the sake of memory."""
     indices = torch.arange(len(split), device=split.labels.device).split(500)
     parts = [make(split.take(index), index) for index in indices]
-    names = ("images", "labels", "positions", "theta")
-    tensors = {name: [getattr(part, name) for part in parts] for name in names}
-    return Split(**{k: torch.cat(t) for k, t in tensors.items() if t[0] is not None})
+    tensors: dict[str, Any] = {
+        name: torch.cat([getattr(part, name) for part in parts]) for name in parts[0].tensors()
+    }
+    return Split(**tensors)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,25 +35,23 @@ def writable(folder: Path) -> Path:
     return folder
 
 
-def check(path: Path, sha256: str) -> Path:
-    """Return `path` if the file there is the one that is meant.
+def check(path: Path, digest: str, remedy: str = "delete it, and it is downloaded again") -> Path:
+    """Return `path` if the file there has this SHA-256, or MD5.
 
     Raises
     ------
     DataError
-        If it cannot be read, or its SHA-256 is another: the file is damaged or cut short.
+        If it cannot be read, or is damaged or cut short; with the remedy.
     """
+    kind = "md5" if len(digest) == 32 else "sha256"
     try:
         with regular(path).open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        size = path.stat().st_size
+            found = hashlib.file_digest(file, kind).hexdigest()
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from None
-    if found != sha256:
-        raise DataError(
-            f"{path} is damaged or incomplete ({size} bytes, sha256 {found[:12]}…, expected "
-            f"{sha256[:12]}…): delete it, and it is downloaded again"
-        )
+    if found != digest:
+        told = f"{kind} {found[:12]}…, expected {digest[:12]}…"
+        raise DataError(f"{path} is damaged or incomplete ({told}): {remedy}")
     return path
 
 
@@ -97,7 +96,7 @@ def _reason(error: Exception) -> str:
 
 
 @contextmanager
-def _quiet():
+def _quiet() -> Iterator[None]:
     """Keep pooch from logging what the progress bar shows."""
     import pooch
 

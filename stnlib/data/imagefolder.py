@@ -36,7 +36,7 @@ def decode(folder: Path, classes: Sequence[str], side: int) -> dict[str, Decoded
     folder : Path
         It has `train` and `test`, in them a folder a class, in those the images and nothing
         else; hidden files do not count.
-    classes : sequence of str
+    classes : Sequence[str]
         Their names; an image's label is the place of its class's name.
     side : int
         Height and width that each image must have.
@@ -55,11 +55,7 @@ def decode(folder: Path, classes: Sequence[str], side: int) -> dict[str, Decoded
 def stamp(folder: Path) -> str:
     """Changes when a file comes or goes: the times at which the classes' folders changed."""
     places = (place for part in PARTS for place in sorted((folder / part).glob("*/")))
-    return " ".join(f"{place.parent.name}/{place.name}:{_changed(place)}" for place in places)
-
-
-def _changed(place: Path) -> int:
-    return place.stat().st_mtime_ns
+    return " ".join(f"{p.parent.name}/{p.name}:{p.stat().st_mtime_ns}" for p in places)
 
 
 def _listed(folder: Path, classes: Sequence[str]) -> list[list[Path]]:

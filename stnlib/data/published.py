@@ -42,13 +42,13 @@ class Recipe(NamedTuple):
 
     Attributes
     ----------
-    digit : array (N,)
-        Which digit, counted within the part of MNIST that the split draws from.
-    corner : array (N, 2)
-        (x, y) of the top left corner of the digit's frame, in pixels.
-    scraps : array (N, 5, 5)
-        For each scrap, in order: training image of MNIST, (x, y) where it was cut, (x, y)
-        where it was put.
+    digit : np.ndarray
+        (N,): which digit, counted within the part of MNIST that the split draws from.
+    corner : np.ndarray
+        (N, 2): (x, y) of the top left corner of the digit's frame, in pixels.
+    scraps : np.ndarray
+        (N, 5, 5): for each scrap, in order, training image of MNIST, (x, y) where it was cut,
+        (x, y) where it was put.
     """
 
     digit: np.ndarray
@@ -85,15 +85,17 @@ def rebuild(name: str, train: np.ndarray, digits: np.ndarray, labels: np.ndarray
     ----------
     name : str
         train, val or test.
-    train : array (60000, 28, 28), uint8
-        MNIST's training images in their official order: scraps are cut from them.
-    digits, labels : arrays (M, 28, 28), uint8, and (M,)
-        What the split shows: ``train[:50000]``, ``train[50000:]`` or MNIST's test images.
+    train : np.ndarray
+        (60000, 28, 28), uint8: MNIST's training images in their official order, from which scraps
+        are cut.
+    digits, labels : np.ndarray
+        (M, 28, 28), uint8, and (M,): what the split shows, ``train[:50000]``, ``train[50000:]`` or
+        MNIST's test images.
 
     Returns
     -------
     Split
-        float32 images, equal to the file's. (They are pixels over 256, not 255, up to the
+        Images equal to the file's, float32. (They are pixels over 256, not 255, up to the
         clip at 1: so they came in the copy of MNIST that the script read.)
     """
     recipe = recipes()[name]

@@ -73,9 +73,9 @@ def poses(numbers: Tensor, strength: float, side: int, *purpose: int | str) -> T
 
     Returns
     -------
-    Tensor (N, 6), float32
-        The affine θ that undoes it, row-major; output to input on the canvas of 2 `side`
-        pixels, ``align_corners=True``.
+    Tensor
+        (N, 6), float32: the affine θ that undoes it, row-major; output to input on the canvas of
+        2 `side` pixels, ``align_corners=True``.
     """
 
     def uniform(what: str) -> Tensor:
@@ -92,16 +92,19 @@ def poses(numbers: Tensor, strength: float, side: int, *purpose: int | str) -> T
 def warp(images: Tensor, theta: Tensor) -> Tensor:
     """Put each image on its canvas so that θ undoes it; bilinear, black outside.
 
+    Convention: see `stnlib.transforms`.
+
     Parameters
     ----------
-    images : Tensor (N, C, S, S), uint8 or float32
-    theta : Tensor (N, 6), float32
-        As of `poses`.
+    images : Tensor
+        (N, C, S, S), uint8 or float32.
+    theta : Tensor
+        (N, 6), float32, as of `poses`.
 
     Returns
     -------
-    Tensor (N, C, 2S, 2S)
-        Of the images' type, uint8 rounded.
+    Tensor
+        (N, C, 2S, 2S), of the images' type, uint8 rounded.
     """
     side = images.shape[-1]
     affine = family("affine")

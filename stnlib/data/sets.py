@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from stnlib.errors import ConfigError, StnlibError
@@ -31,16 +33,20 @@ class DataError(StnlibError, RuntimeError):
 class Split:
     """Images, their labels and, where it is known, where the object is.
 
+    Convention: see `stnlib.transforms`.
+
     Parameters
     ----------
-    images : Tensor (N, C, H, W), float32 in [0, 1] or uint8
-    labels : Tensor (N,), int64
-    positions : Tensor (N, 2), float32, optional
-        (x, y) of the object's centre, normalised so that -1 and 1 are the centres of the
-        corner pixels (``align_corners=True``). None where nobody knows.
-    theta : Tensor (N, 6), float32, optional
-        The affine θ, output to input, that undoes an image's distortion; same coordinates.
-    renew : callable, optional
+    images : Tensor
+        (N, C, H, W), float32 in [0, 1] or uint8.
+    labels : Tensor
+        (N,), int64.
+    positions : Tensor | None
+        (N, 2), float32: (x, y) of the object's centre, ``align_corners=True``; None where nobody
+        knows.
+    theta : Tensor | None
+        (N, 6), float32: the affine θ that undoes an image's distortion, ``align_corners=True``.
+    renew : Callable[[Split, Tensor, int, int], Split] | None
         Makes training images anew in each epoch: see `batch`.
 
     Raises
@@ -55,7 +61,7 @@ class Split:
     theta: Tensor | None = None
     renew: Callable[[Split, Tensor, int, int], Split] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         n = len(self.images)
         if self.images.ndim != 4 or self.images.dtype not in (torch.float32, torch.uint8):
             raise ValueError(
@@ -74,7 +80,7 @@ class Split:
     def __len__(self) -> int:
         return len(self.images)
 
-    def take(self, indices: Tensor) -> Split:
+    def take(self, indices: Tensor | slice) -> Split:
         """The images at `indices` (any index that a tensor takes), in that order."""
         return self._each(lambda tensor: tensor[indices])
 
@@ -83,8 +89,13 @@ class Split:
         return self._each(lambda tensor: tensor.to(device))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Split:
-        tensors = {name: getattr(self, name) for name in ("images", "labels", "positions", "theta")}
-        return replace(self, **{k: change(t) for k, t in tensors.items() if t is not None})
+        changed: dict[str, Any] = {name: change(t) for name, t in self.tensors().items()}
+        return replace(self, **changed)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Images, labels and, where they are known, positions and θ, by name."""
+        names = ("images", "labels", "positions", "theta")
+        return {name: t for name in names if (t := getattr(self, name)) is not None}
 
     def batch(self, indices: Tensor, seed: int, epoch: int) -> Split:
         """What a network gets to see of the images at `indices` in an epoch of training.
@@ -94,7 +105,8 @@ class Split:
 
         Parameters
         ----------
-        indices : Tensor (B,), int64
+        indices : Tensor
+            (B,), int64.
         seed : int
             Of the run.
         epoch : int
@@ -118,7 +130,8 @@ class DataSet:
     name : str
         As `load` knows it.
     train, val, test : Split
-    classes : tuple of str
+        Of the same kind of images.
+    classes : tuple[str, ...]
         ``classes[label]`` is what a label means.
     source : str
         One line for readers: what this is and where it came from.
@@ -126,7 +139,7 @@ class DataSet:
         First 16 hexadecimal digits of a SHA-256: of the file where there is one, else of
         the tensors (see `fingerprint`). It is that of the whole set, also where `n_train`
         took a part.
-    probes : mapping of str to callable, optional
+    probes : Mapping[str, Callable[[], Split]]
         Further test images, by name, made when they are asked for.
     """
 
@@ -147,7 +160,8 @@ class DataSet:
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of an image as networks see it, in pixels."""
-        return tuple(self.val.images.shape[2:])
+        height, width = self.val.images.shape[2:]
+        return height, width
 
     def to(self, device: torch.device | str) -> DataSet:
         """The same set with its images and labels on another device."""
@@ -163,18 +177,11 @@ class DataSet:
         return replace(self, train=self.train.take(chosen))
 
 
-def interleaved(labels) -> np.ndarray:
+def interleaved(labels: ArrayLike) -> np.ndarray:
     """All indices in a random but fixed order in which every stretch has each class's share.
 
-    Each class is shuffled, then the classes are dealt out in proportion to their sizes.
-
-    Parameters
-    ----------
-    labels : array or Tensor (N,), whole numbers
-
-    Returns
-    -------
-    array (N,), int64
+    Each class is shuffled, then the classes are dealt out in proportion to their sizes. Labels are
+    (N,), whole numbers, also as a tensor; indices (N,), int64.
     """
     values = np.asarray(labels)
     shuffled = np.random.default_rng(0).permutation(len(values))
@@ -193,14 +200,15 @@ def subset_indices(labels: Tensor, n: int) -> Tensor:
 
     Parameters
     ----------
-    labels : Tensor (N,), int64
+    labels : Tensor
+        (N,), int64.
     n : int
         From 1 to N.
 
     Returns
     -------
-    Tensor (n,), int64
-        Indices, ascending: all images are all images in their own order.
+    Tensor
+        (n,), int64: indices, ascending; all images are all images in their own order.
 
     Raises
     ------

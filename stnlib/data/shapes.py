@@ -12,12 +12,14 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from stnlib.data.cluttered import stream
 from stnlib.data.sets import DataSet, Split, fingerprint
 
 __all__ = ["CLASSES", "dataset", "generate"]
 
 SIDE = 32
 Array = np.ndarray
+Outline = Callable[[Array, Array], Array]
 
 
 def _polar(u: Array, v: Array) -> Array:
@@ -40,7 +42,7 @@ def _half_planes(u: Array, v: Array, n: int) -> Array:
 
 
 # About the signed distance to the outline, negative inside; the figure fills |u|, |v| < 1.
-_FIGURES: dict[str, Callable[[Array, Array], Array]] = {
+_FIGURES: dict[str, Outline] = {
     "bars": lambda u, v: _box(u, np.abs(v) - 0.55, 0.85, 0.25),
     "crescent": lambda u, v: np.maximum(_polar(u, v) - 0.95, 0.75 - _polar(u - 0.5, v)),
     "cross": lambda u, v: np.minimum(_box(u, v, 0.95, 0.28), _box(u, v, 0.28, 0.95)),
@@ -69,7 +71,7 @@ def generate(n: int, *, seed: int | tuple[int, ...] = 0, start: int = 0) -> Spli
     ----------
     n : int
         How many images, 1 or more.
-    seed : int or tuple of int
+    seed : int | tuple[int, ...]
         0 or more each.
     start : int
         Number of the first image, 0 or more.
@@ -77,16 +79,17 @@ def generate(n: int, *, seed: int | tuple[int, ...] = 0, start: int = 0) -> Spli
     Returns
     -------
     Split
-        images (n, 3, 32, 32), uint8; labels; positions: the figure's centre.
+        Images (n, 3, 32, 32), uint8; labels; positions: the figure's centre.
     """
     ends = range(start, start + n, _AT_A_TIME)
     parts = [_draw(seed, first, min(_AT_A_TIME, start + n - first)) for first in ends]
-    return Split(*(torch.from_numpy(np.concatenate(kind)) for kind in zip(*parts, strict=True)))
+    images, labels, positions = (np.concatenate(kind) for kind in zip(*parts, strict=True))
+    return Split(torch.from_numpy(images), torch.from_numpy(labels), torch.from_numpy(positions))
 
 
 def _draw(seed: int | tuple[int, ...], start: int, n: int) -> tuple[Array, Array, Array]:
     """Images, labels and positions, as `generate` returns them."""
-    figure = _uniform(seed, 0, start, n, _DRAWS)
+    figure = stream(seed, 0, start, _DRAWS).random((n, _DRAWS))
     labels = (figure[:, 0] * len(CLASSES)).astype(np.int64)
     centre = (SIDE - 1) / 2 + 10 * (figure[:, 1:3] - 0.5)
     inside = np.empty((n, 1, SIDE, SIDE))
@@ -94,7 +97,7 @@ def _draw(seed: int | tuple[int, ...], start: int, n: int) -> tuple[Array, Array
         chosen = labels == label
         inside[chosen, 0] = _coverage(outline, centre[chosen], *figure[chosen, 3:5].T)
     ground, other = _colours(figure[:, 5:12])
-    pixels = _uniform(seed, 1, start, n, 3 * SIDE**2).reshape(n, 3, SIDE, SIDE)  # noise
+    pixels = stream(seed, 1, start, 3 * SIDE**2).random((n, 3, SIDE, SIDE))  # noise
     pixels -= 0.5
     pixels *= 0.3
     pixels += ground
@@ -107,34 +110,17 @@ def _draw(seed: int | tuple[int, ...], start: int, n: int) -> tuple[Array, Array
 
 def dataset(sizes: tuple[int, int, int] = (5000, 500, 1000), seed: int = 0) -> DataSet:
     """Shapes-10 with so many images to train, to validate and to test."""
-    splits = [generate(n, seed=(seed, part)) for part, n in enumerate(sizes)]
-    return DataSet(
-        "shapes10",
-        *splits,
-        classes=CLASSES,
-        source="Shapes-10: plane figures on textured grounds, drawn by stnlib; not CIFAR-10",
-        fingerprint=fingerprint(*splits),
-    )
+    train, val, test = (generate(n, seed=(seed, part)) for part, n in enumerate(sizes))
+    source = "Shapes-10: plane figures on textured grounds, drawn by stnlib; not CIFAR-10"
+    printed = fingerprint(train, val, test)
+    return DataSet("shapes10", train, val, test, CLASSES, source, printed)
 
 
-def _uniform(seed, purpose: int, start: int, n: int, draws: int) -> Array:
-    """Numbers in [0, 1) for images from `start` on: (n, draws), the same wherever one starts."""
-    seeds = seed if isinstance(seed, tuple) else (seed,)
-    bits = np.random.PCG64(np.random.SeedSequence((*seeds, purpose)))
-    return np.random.Generator(bits.advance(start * draws)).random((n, draws))
+def _coverage(outline: Outline, centre: Array, size: Array, turn: Array) -> Array:
+    """How much of each pixel the figure with an `outline` covers: (n, 32, 32) in [0, 1].
 
-
-def _coverage(outline, centre: Array, size: Array, turn: Array) -> Array:
-    """How much of each pixel the figure covers: (n, 32, 32) in [0, 1].
-
-    Parameters
-    ----------
-    outline : callable
-        Of a figure, in its own coordinates.
-    centre : array (n, 2)
-        (x, y) in pixels.
-    size, turn : array (n,) in [0, 1)
-        From the smallest to the largest, from left to right.
+    Centres (n, 2) are (x, y) in pixels; `size` and `turn`, (n,) in [0, 1), go from the smallest to
+    the largest and from left to right.
     """
     radius = (8 + 5 * size)[:, None, None]
     angle = np.deg2rad(30 * (turn - 0.5))[:, None, None]

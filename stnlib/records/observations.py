@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from stnlib.atomic import write_whole
 from stnlib.records import store
-from stnlib.records.schema import check_observed, check_origin, check_study
-from stnlib.records.sealed import RecordError, check_parts, dump, seal, unseal
+from stnlib.records.schema import check_observed, check_origin
+from stnlib.records.sealed import RecordError, check_parts, seal, unseal
+from stnlib.records.studyfile import check_name
 from stnlib.training.config import key_of
 
 __all__ = ["SCHEMA", "check", "folders", "place", "read", "read_all", "write"]
@@ -40,15 +40,20 @@ def write(
 
     Parameters
     ----------
-    what : everything that a person decided, as plain numbers, texts, lists and dicts.
-    rows : what was seen, a dict a row; nan and inf become null.
-    origin : see `stnlib.records.provenance`.
+    folder : Path
+        Of observations; the file goes where `place` says.
+    study : str
+        A folder's name.
+    what : dict[str, Any]
+        Everything that a person decided, as plain numbers, texts, lists and dicts.
+    rows : list[Row]
+        What was seen; nan and inf become null.
+    origin : dict[str, Any]
+        See `stnlib.records.provenance`.
     """
     path = place(folder, study, what)
-    head = {"schema": SCHEMA, "study": study, "key": path.stem}
-    lines = {name: json.dumps(value) for name, value in (head | {"what": what}).items()}
-    lines["rows"] = "[\n  " + ",\n  ".join(map(dump, rows)) + "\n ]"
-    write_whole(path, seal(lines | {"provenance": dump(origin)}))
+    parts = dict(zip(_PARTS, (SCHEMA, study, path.stem, what, rows, origin), strict=True))
+    write_whole(path, seal(parts, exact="what", rows="rows"))
     return path
 
 
@@ -80,7 +85,7 @@ def check(found: dict[str, Any], path: Path) -> dict[str, Any]:
     if not key == found["key"] == path.stem:
         raise RecordError(f"{path} was edited: what was done has the key {key}")
     try:
-        check_study(found["study"])
+        check_name(found["study"])
         check_observed(found["rows"])
         check_origin(found["provenance"])
     except ValueError as error:
@@ -90,8 +95,4 @@ def check(found: dict[str, Any], path: Path) -> dict[str, Any]:
 
 def read_all(study: str, where: Iterable[Path] | None = None) -> list[dict[str, Any]]:
     """All observations of a study, in the order of their keys; the first folder's win."""
-    paths: dict[str, Path] = {}
-    for folder in folders() if where is None else where:
-        for path in sorted(folder.glob(f"{study}/*.json")):
-            paths.setdefault(path.stem, path)
-    return [read(paths[key]) for key in sorted(paths)]
+    return [read(path) for path in store.paths(study, folders() if where is None else where)]

@@ -22,9 +22,12 @@ def provenance(
 
     Parameters
     ----------
-    device : where the training ran.
-    fingerprint : of the data set.
-    precision : `float32` or `bfloat16`, also where the configuration left it to the machine.
+    device : torch.device
+        Where the training ran.
+    fingerprint : str
+        Of the data set.
+    precision : str
+        `float32` or `bfloat16`, also where the configuration left it to the machine.
     """
     return {
         "data": fingerprint,

@@ -15,21 +15,16 @@ from typing import Any
 
 from stnlib.checks.values import Rule, choice, number, whole
 
-__all__ = ["check_history", "check_observed", "check_origin", "check_result", "check_study"]
+__all__ = ["check_history", "check_observed", "check_origin", "check_result"]
 
 # Means of shares are exact to a few digits of float32 only.
 _SHARE = number(least=0, most=1 + 1e-6)
 _AMOUNT, _COUNT = number(least=0), whole(0)
 _SHARES = ("accuracy", "coverage", "black", "permuted", "mean_theta", "identity")
-_AMOUNTS = ("loss", "seconds", "norm_mean", "norm_max", "std", "error")
+_AMOUNTS: tuple[str, ...] = ("loss", "seconds", "norm_mean", "norm_max", "std", "error")
 _AMOUNTS += ("corner_spread", "view_pixels")
 _COUNTS = ("n_test", "parameters")
 _OF_EPOCH = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")  # and seconds
-
-
-def check_study(name: Any) -> None:
-    """The name of a study, which is that of a folder, too."""
-    _check("study", _pattern(r"\w[\w.-]*", "a name of letters, digits, '_', '.' and '-'"), name)
 
 
 def check_history(rows: Any, epochs: int, transformer: bool = False) -> None:
@@ -158,12 +153,8 @@ def _text(value: Any) -> str | None:
 
 
 def _versions(value: Any) -> str | None:
-    ok = isinstance(value, dict) and all(map(_is_version, value.values()))
+    ok = isinstance(value, dict) and all(_text(one) is None for one in value.values())
     return None if ok else "names and versions"
-
-
-def _is_version(value: Any) -> bool:
-    return _text(value) is None
 
 
 _IN_HISTORY = {"recovered": _true, "thetas": _thetas}

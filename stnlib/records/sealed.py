@@ -11,7 +11,7 @@ from typing import Any
 
 from stnlib.errors import StnlibError
 
-__all__ = ["RecordError", "check_parts", "digest", "dump", "load", "seal", "unseal"]
+__all__ = ["RecordError", "check_parts", "digest", "load", "seal", "unseal"]
 
 
 class RecordError(StnlibError, RuntimeError):
@@ -31,7 +31,7 @@ def digest(content: dict[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
-def dump(value: Any) -> str:
+def _dump(value: Any) -> str:
     """A line of JSON, floats with the digits that float32 has."""
     return json.dumps(_rounded(value), allow_nan=False, ensure_ascii=False)
 
@@ -45,27 +45,28 @@ def _rounded(value: Any) -> Any:
     return [_rounded(v) for v in value] if isinstance(value, list | tuple) else value
 
 
-def seal(parts: dict[str, str]) -> bytes:
-    """A file's content: one JSON object of `parts`, which are JSON already, and its digest."""
-    content = {name: json.loads(part) for name, part in parts.items()}
-    parts = parts | {"digest": json.dumps(digest(content))}
+def seal(content: dict[str, Any], exact: str, rows: str) -> bytes:
+    """A file's content: one JSON object and its digest, a line a part, for people and diffs.
+
+    The part `exact`, of which a key is made, keeps every digit; the part `rows` gets a line a row.
+    """
+    parts = {name: _dump(part) for name, part in content.items()}
+    parts[exact] = json.dumps(content[exact])
+    parts[rows] = "[\n  " + ",\n  ".join(map(_dump, content[rows])) + "\n ]"
+    written = {name: json.loads(part) for name, part in parts.items()}
+    parts["digest"] = _dump(digest(written))
     lines = ",\n ".join(f'"{name}": {part}' for name, part in parts.items())
     return ("{\n " + lines + "\n}\n").encode()
 
 
-def load(path: Path) -> dict[str, Any]:
-    """The JSON object in a regular file; a name may stand but once in each object.
+def load(path: Path) -> tuple[dict[str, Any], str]:
+    """The JSON object in a regular file, and its digest; a name may stand but once in each object.
 
     Raises
     ------
     RecordError
-        One line that names the file.
+        One line that names the file, also where nan or infinity stands in it at any depth.
     """
-    return _loaded(path)[0]
-
-
-def _loaded(path: Path) -> tuple[dict[str, Any], str]:
-    """What `load` returns, and its digest, which refuses nan and infinity at any depth."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for without end
             raise OSError("it is no regular file")
@@ -93,7 +94,7 @@ def unseal(path: Path, schema: int) -> dict[str, Any]:
         One line that names the file: it is not JSON, of another schema, or its content does
         not have its digest.
     """
-    found, printed = _loaded(path)
+    found, printed = load(path)
     has = found.get("schema")
     if type(has) is not int or has != schema:
         update = " (tools/add_digests.py makes it of 1)" if has == 1 else ""

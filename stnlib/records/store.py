@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,9 +12,9 @@ from stnlib.atomic import write_whole
 from stnlib.errors import ConfigError
 from stnlib.paths import BOOK, own_records
 from stnlib.records import outcome
-from stnlib.records.schema import check_history, check_origin, check_result, check_study
-from stnlib.records.sealed import RecordError, check_parts, dump, seal, unseal
-from stnlib.records.studyfile import configurations
+from stnlib.records.schema import check_history, check_origin, check_result
+from stnlib.records.sealed import RecordError, check_parts, seal, unseal
+from stnlib.records.studyfile import check_name, configurations
 from stnlib.training.config import RunConfig
 
 __all__ = [
@@ -50,15 +49,13 @@ class Record:
 
     Attributes
     ----------
-    path : pathlib.Path
-        Its file; the folder is that of the study which made it.
-    study : str
-    config : RunConfig
-    history : list of dict
+    path : Path
+        Its file; the folder is that of `study`, which made it.
+    history : list[dict[str, Any]]
         One row an epoch.
-    result : dict
+    result : dict[str, Any]
         What was measured once, at the end.
-    provenance : dict
+    provenance : dict[str, Any]
         Where it came from: data, device, versions, source, date.
     """
 
@@ -108,22 +105,14 @@ def write(
     """Write ``folder/study/<key>.json``, whole or not at all, and return its path."""
     values = (SCHEMA, study, config.key, config.to_dict(), history, result, origin)
     path = place(folder, study, config)
-    write_whole(path, _format(dict(zip(_PARTS, values, strict=True))))
+    parts = dict(zip(_PARTS, values, strict=True))
+    write_whole(path, seal(parts, exact="config", rows="history"))
     return path
 
 
 def place(folder: Path, study: str, config: RunConfig) -> Path:
     """Where in `folder` the record of a study's run belongs."""
     return folder / study / f"{config.key}.json"
-
-
-def _format(record: dict[str, Any]) -> bytes:
-    """JSON with one line an epoch, so that a person and a diff can read it, and its digest."""
-    lines = {part: dump(value) for part, value in record.items()}
-    lines["config"] = json.dumps(record["config"])  # unrounded: its key is of every digit
-    rows = ",\n  ".join(dump(row) for row in record["history"])
-    lines["history"] = f"[\n  {rows}\n ]"
-    return seal(lines)
 
 
 def read(path: Path) -> Record:
@@ -139,11 +128,7 @@ def read(path: Path) -> Record:
 
 
 def check(found: dict[str, Any], path: Path) -> Record:
-    """The record that a file holds, once its key and what each part holds are found sound.
-
-    Returns
-    -------
-    The record, with nan for what was not finite.
+    """The record that a file holds, with nan for what was not finite, once all parts are sound.
 
     Raises
     ------
@@ -159,14 +144,14 @@ def check(found: dict[str, Any], path: Path) -> Record:
     if not config.key == found["key"] == path.stem:
         raise RecordError(f"{path} was edited: its configuration has the key {config.key}")
     try:
-        check_study(found["study"])
+        check_name(found["study"])
         check_history(found["history"], config.epochs, config.has_transformer)
         check_result(found["result"])
         check_origin(found["provenance"], _ORIGIN)
     except ValueError as error:
         raise RecordError(f"{path} cannot be true: {error}") from None
-    measured = (_numbers(found[part]) for part in ("history", "result"))
-    return Record(path, found["study"], config, *measured, found["provenance"])
+    history, result = (_numbers(found[part]) for part in ("history", "result"))
+    return Record(path, found["study"], config, history, result, found["provenance"])
 
 
 def _numbers(value: Any) -> Any:
@@ -211,8 +196,10 @@ def paths_of_study(study: str, where: Sequence[Path] | None = None) -> list[Path
 
     Parameters
     ----------
-    study : name of the file in the book's `studies`, without its ending, or of a folder.
-    where : folders of records; the book's and the reader's own by default.
+    study : str
+        Name of the file in the book's `studies`, without its ending, or of a folder.
+    where : Sequence[Path] | None
+        Folders of records; None for the book's and the reader's own.
 
     Raises
     ------
@@ -257,16 +244,20 @@ def read_each(
     study: str | None = None, where: Sequence[Path] | None = None
 ) -> tuple[list[Record], list[str]]:
     """The records of a study, or all, that can be read, and a line for each that cannot."""
-    return _each(paths_of_study(study, where) if study else paths(where=where))
+    found, problems = [], []
+    for path in paths_of_study(study, where) if study else paths(where=where):
+        try:
+            found.append(read(path))
+        except RecordError as error:
+            problems.append(str(error))
+    return found, problems
 
 
 def examine(where: Iterable[Path] | None = None, values: bool = True) -> tuple[int, list[str]]:
     """Number of readable records, and a line for each that is not.
 
-    Parameters
-    ----------
-    values : check what each part holds, too, and not only that nothing has changed since the
-        record was written, which takes half of the time.
+    Without `values` only that nothing has changed since a record was written, not what each part
+    holds: that takes half of the time.
     """
     every = folders() if where is None else where
     count, problems = 0, []
@@ -278,16 +269,6 @@ def examine(where: Iterable[Path] | None = None, values: bool = True) -> tuple[i
         except RecordError as error:
             problems.append(str(error))
     return count, problems
-
-
-def _each(files: Iterable[Path]) -> tuple[list[Record], list[str]]:
-    found, problems = [], []
-    for path in files:
-        try:
-            found.append(read(path))
-        except RecordError as error:
-            problems.append(str(error))
-    return found, problems
 
 
 def weights_path(record_path: Path) -> Path:

@@ -13,10 +13,12 @@ import itertools
 import math
 import re
 import tomllib
+from collections import ChainMap
 from pathlib import Path
 from typing import Any
 
 from stnlib.atomic import regular
+from stnlib.checks.values import shown
 from stnlib.errors import ConfigError
 from stnlib.training.config import RunConfig
 
@@ -41,11 +43,12 @@ def configurations(path: Path) -> list[RunConfig]:
     if not base and not any(cells):
         raise ConfigError(f"{path} names no runs: it needs a table [base], or [[cells]]")
     try:
-        n = len(seeds) * sum(map(_count, cells))
+        axes = [_axes(cell) for cell in cells]
+        n = len(seeds) * sum(math.prod(map(len, one)) for one in axes)
         if not 1 <= n <= MOST_RUNS:
             many = f"{n}, more than {MOST_RUNS}," if n else "no"
             raise ConfigError(f"names {many} runs, by its seeds and the lists of its cells")
-        cells = [c for cell in cells for c in _multiplied(cell)]
+        cells = [dict(ChainMap(*parts)) for one in axes for parts in itertools.product(*one)]
         return [RunConfig.from_dict({**base, **c, "seed": s}) for s in seeds for c in cells]
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
@@ -86,40 +89,26 @@ def _read_study(path: Path) -> dict[str, Any]:
     return parts
 
 
-def check_name(study: str) -> None:
+def check_name(study: Any) -> None:
     """Raise `ConfigError` unless a study may have this name, which is a folder's, too."""
-    if not re.fullmatch(r"\w[\w.-]*", study):
+    if not isinstance(study, str) or not re.fullmatch(r"\w[\w.-]*", study, re.ASCII):
         raise ConfigError(
             "study must be a name of letters, digits, '_', '.' and '-', the last two not at its "
-            f"beginning, not {study!r}"
+            f"beginning, not {shown(study)}"
         )
 
 
-def _count(cell: dict[str, Any]) -> int:
-    """How many runs a cell's lists come to, without making them."""
-    together = _zipped(cell)
-    lists = {name: v for name, v in cell.items() if isinstance(v, list) and name != "zip"}
-    n = math.prod(len(values) for name, values in lists.items() if name not in together)
-    return n * (len(lists[together[0]]) if together else 1)
-
-
-def _multiplied(cell: dict[str, Any]) -> list[dict[str, Any]]:
-    """Every combination of a cell's lists, those that `zip` names moving as one."""
-    lists = {name: v if isinstance(v, list) else [v] for name, v in cell.items() if name != "zip"}
-    together = _zipped(cell)
-    axes = [[{name: v} for v in values] for name, values in lists.items() if name not in together]
-    if together:
-        rows = zip(*(lists[name] for name in together), strict=True)
-        axes.insert(0, [dict(zip(together, row, strict=True)) for row in rows])
-    return [{k: v for part in parts for k, v in part.items()} for parts in itertools.product(*axes)]
-
-
-def _zipped(cell: dict[str, Any]) -> list[str]:
-    names = cell.get("zip", [])
+def _axes(cell: dict[str, Any]) -> list[list[dict[str, Any]]]:
+    """What a cell multiplies out: the values of each list, those that `zip` names moving as one."""
+    together = cell.get("zip", [])
     lists = [name for name, value in cell.items() if isinstance(value, list) and name != "zip"]
-    if not isinstance(names, list) or any(name not in lists for name in names):
-        raise ConfigError(f"zip must be a list of names of the cell's lists, not {names!r}")
-    lengths = {name: len(cell[name]) for name in names}
+    if not isinstance(together, list) or any(name not in lists for name in together):
+        raise ConfigError(f"zip must be a list of names of the cell's lists, not {together!r}")
+    lengths = {name: len(cell[name]) for name in together}
     if len(set(lengths.values())) > 1:
         raise ConfigError(f"zip needs lists of one length, not of {lengths}")
-    return names
+    rows = zip(*(cell[name] for name in together), strict=True)
+    axes = [[dict(zip(together, row, strict=True)) for row in rows]] if together else []
+    alone = {name: value for name, value in cell.items() if name not in [*together, "zip"]}
+    axes += [[{n: v} for v in (value if n in lists else [value])] for n, value in alone.items()]
+    return axes

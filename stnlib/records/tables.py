@@ -19,10 +19,11 @@ def table(records: Iterable[Record]) -> pd.DataFrame:
 
     Returns
     -------
-    Columns: `study`, `key`, every field of the configuration, everything in the result,
-    `val_accuracy` and `val_loss` after the last epoch; `outcome`, `corner_spread` (in input
-    pixels), `diverged` and `at_chance` (see `stnlib.records.outcome`); `data_fingerprint`,
-    `threads`, `date`.
+    pd.DataFrame
+        Columns: `study`, `key`, every field of the configuration, everything in the result,
+        `val_accuracy` and `val_loss` after the last epoch; `outcome`, `corner_spread` (in input
+        pixels), `diverged` and `at_chance` (see `stnlib.records.outcome`); `data_fingerprint`,
+        `threads`, `date`.
     """
     return pd.DataFrame([_row(record) for record in records])
 
@@ -46,8 +47,6 @@ def _row(record: Record) -> dict[str, Any]:
 def histories(records: Iterable[Record]) -> pd.DataFrame:
     """The course of records as one tidy table: one row a run and epoch.
 
-    Returns
-    -------
     Columns: `key`, every field of the configuration, and those of the history.
     """
     rows = []

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import safetensors.torch
-from torch import Tensor, nn
+import torch
+from torch import Tensor
 
-from stnlib.models import STN, SpatialTransformer, build
+from stnlib.models import STN, LocNet, SpatialTransformer, build
 from stnlib.records import sealed, store
 from stnlib.training.config import RunConfig
 
@@ -16,11 +18,11 @@ __all__ = ["kept", "localisation_weights", "transformer"]
 
 def localisation_weights(model: STN) -> bytes:
     """The localisation network's state, with the layers that it shares, as safetensors."""
-    state = _state(model.transformer.localisation)
+    state = _state(cast(LocNet, model.transformer.localisation))
     return safetensors.torch.save({name: value.cpu().contiguous() for name, value in state.items()})
 
 
-def _state(localisation: nn.Module) -> dict[str, Tensor]:
+def _state(localisation: LocNet) -> dict[str, Tensor]:
     return localisation.state_dict() | localisation.shared.state_dict(prefix="shared.")
 
 
@@ -35,7 +37,10 @@ def transformer(config: RunConfig, channels: int, size: int) -> SpatialTransform
 
     Parameters
     ----------
-    channels, size : of the images that it was trained on, size in pixels.
+    config : RunConfig
+        Of the record.
+    channels, size : int
+        Of the images that it was trained on, size in pixels.
 
     Raises
     ------
@@ -46,12 +51,12 @@ def transformer(config: RunConfig, channels: int, size: int) -> SpatialTransform
     weights = kept(config)
     if weights is None:
         raise sealed.RecordError(f"no weights are kept for {config.changed()}: train it anew")
-    model = build(config.model, channels, size, 10, **config.network)
-    _load(model.transformer.localisation, weights)
-    return model.transformer.eval()
+    found = cast(STN, build(config.model, channels, size, 10, **config.network)).transformer
+    _load(cast(LocNet, found.localisation), weights)
+    return found.eval()
 
 
-def _load(localisation: nn.Module, path: Path) -> None:
+def _load(localisation: LocNet, path: Path) -> None:
     """Give a localisation network what `localisation_weights` stored; the error is one line."""
     try:
         state = safetensors.torch.load_file(path)
@@ -64,5 +69,5 @@ def _load(localisation: nn.Module, path: Path) -> None:
     localisation.shared.load_state_dict(shared)
 
 
-def _kinds(state: dict[str, Tensor]) -> dict[str, tuple]:
+def _kinds(state: dict[str, Tensor]) -> dict[str, tuple[torch.dtype, torch.Size]]:
     return {name: (value.dtype, value.shape) for name, value in state.items()}

@@ -6,22 +6,23 @@ process's, and cores are never oversubscribed.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import dask
 from distributed import Client, LocalCluster, get_worker
 
 from stnlib.errors import ConfigError
+from stnlib.study.crashes import in_a_line
 from stnlib.study.machine import count_gpus
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["connect", "device_here", "resources_of"]
+__all__ = ["connect", "device_here", "resources_of", "workers_of"]
 
 _GPU = {"GPU": 1}  # the name that dask-cuda and Dask's documentation use
 
@@ -29,18 +30,20 @@ _GPU = {"GPU": 1}  # the name that dask-cuda and Dask's documentation use
 _END_AT_CTRL_C = "import os, signal\nsignal.signal(signal.SIGINT, lambda *_: os._exit(130))"
 
 
-@contextlib.contextmanager
 def connect(
     scheduler: str | None = None, workers: int | None = None, per_gpu: int = 1
-) -> Iterator[Client]:
+) -> AbstractContextManager[Client]:
     """A client of the cluster at `scheduler`, or of one on this machine that ends with it.
 
     Parameters
     ----------
-    scheduler : address such as ``tcp://host:8786``; None starts workers here.
-    workers : number of workers to start, one thread each; default: one a core, or `per_gpu`
-        for each GPU where there are any.
-    per_gpu : workers that share a GPU; small runs leave it idle by themselves.
+    scheduler : str | None
+        Address such as ``tcp://host:8786``; None starts workers here.
+    workers : int | None
+        Number of workers to start, one thread each; None for one a core, or `per_gpu` for each GPU
+        where there are any.
+    per_gpu : int
+        Workers that share a GPU; small runs leave it idle by themselves.
 
     Raises
     ------
@@ -49,11 +52,10 @@ def connect(
     OSError
         When no scheduler answers there.
     """
-    with _remote(scheduler) if scheduler is not None else _local(workers, per_gpu) as client:
-        yield client
+    return _local(workers, per_gpu) if scheduler is None else _remote(scheduler)
 
 
-@contextlib.contextmanager
+@contextmanager
 def _local(workers: int | None, per_gpu: int) -> Iterator[Client]:
     gpus = count_gpus()
     # A worker that dies takes all its tasks' good name with it; here each death is worth a retry.
@@ -84,7 +86,7 @@ def _local(workers: int | None, per_gpu: int) -> Iterator[Client]:
         yield client
 
 
-@contextlib.contextmanager
+@contextmanager
 def _remote(scheduler: str) -> Iterator[Client]:
     if not scheduler.strip():
         raise ConfigError("scheduler must be an address such as tcp://host:8786, not nothing")
@@ -92,10 +94,9 @@ def _remote(scheduler: str) -> Iterator[Client]:
     try:
         client = Client(scheduler, timeout="10s")
     except (OSError, ValueError, TypeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise OSError(f"no scheduler answers at {scheduler}: {reason}") from None
+        raise OSError(f"no scheduler answers at {scheduler}: {in_a_line(error)}") from None
     with client:
-        for address, worker in _workers(client).items():
+        for address, worker in workers_of(client).items():
             if worker["nthreads"] != 1:
                 raise ConfigError(
                     f"worker {address} has {worker['nthreads']} threads, a run needs a worker "
@@ -104,13 +105,14 @@ def _remote(scheduler: str) -> Iterator[Client]:
         yield client
 
 
-def _workers(client: Client) -> dict[str, dict[str, Any]]:
+def workers_of(client: Client) -> dict[str, dict[str, Any]]:
+    """What the scheduler knows of each worker, by its address."""
     return client.scheduler_info(n_workers=-1)["workers"]
 
 
 def resources_of(client: Client) -> dict[str, float]:
     """What a run asks of its worker: a GPU where any worker offers one, else nothing."""
-    offers = any(worker["resources"].get("GPU") for worker in _workers(client).values())
+    offers = any(worker["resources"].get("GPU") for worker in workers_of(client).values())
     return dict(_GPU) if offers else {}
 
 

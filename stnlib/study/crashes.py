@@ -1,4 +1,4 @@
-"""What is kept of a run that failed by an error of the program: its traceback."""
+"""What is said of a run that failed, and what is kept where the program is at fault."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from stnlib.atomic import write_whole
 from stnlib.errors import StnlibError
 
-__all__ = ["keeping_traceback"]
+__all__ = ["in_a_line", "keeping_traceback"]
 
 
 @contextlib.contextmanager
@@ -32,3 +32,9 @@ def keeping_traceback(path: Path) -> Iterator[None]:
             error.add_note(f"traceback: {path}")
         raise
     path.unlink(missing_ok=True)
+
+
+def in_a_line(error: BaseException) -> str:
+    """What went wrong, and where the traceback is, if it was kept."""
+    first = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return "; ".join([first, *getattr(error, "__notes__", ())])

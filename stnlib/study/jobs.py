@@ -5,7 +5,7 @@ Nothing here imports torch or Dask, which take seconds: with nothing left to do 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,9 +75,7 @@ def _joined(job: Job, options: dict[str, bool]) -> Job:
 def without_record(jobs: Iterable[Job], where: Iterable[Path]) -> tuple[list[Job], dict[str, str]]:
     """The jobs that no study in the folders `where` has a record of.
 
-    Returns
-    -------
-    These; and a line for each job whose record cannot be trusted, by its name.
+    And a line for each job whose record cannot be trusted, by its name.
     """
     places = {path.stem: path for path in store.paths(where=where)}
     pending, failures = [], {}
@@ -93,16 +91,9 @@ def without_record(jobs: Iterable[Job], where: Iterable[Path]) -> tuple[list[Job
 
 
 def check_size(config: RunConfig, n: int | None = None) -> None:
-    """Refuse a run that has not the images for it.
+    """Raise `ConfigError` for a run that has not the images for it.
 
-    Parameters
-    ----------
-    n : number of training images; default: what is known without loading them, if anything.
-
-    Raises
-    ------
-    ConfigError
-        One line.
+    There are `n` to train on; by default what is known without loading them, if anything.
     """
     n = sources.n_train(config.data) if n is None else n
     if n is None:
@@ -124,38 +115,30 @@ def check_size(config: RunConfig, n: int | None = None) -> None:
 def check(jobs: Sequence[Job], here: bool) -> None:
     """Find out what stops any of the jobs, before the first one is begun.
 
-    Parameters
-    ----------
-    here : they are made on this machine, whose data then counts: what is missing is fetched.
+    Made `here`, on this machine, they need its data, too: what is missing is fetched.
 
     Raises
     ------
     ConfigError, stnlib.data.sets.DataError
         One line that names the run.
     """
-    _check_sizes(jobs, {})
+    _check_each(jobs, lambda config: check_size(config))
     if here:
-        _check_sizes(jobs, {name: _n_train(name) for name in {job.config.data for job in jobs}})
-        for job in jobs:
-            if job.config.precision == "bfloat16":
-                _check_bfloat16(job)
+        sizes = {name: _n_train(name) for name in {job.config.data for job in jobs}}
+        _check_each(jobs, lambda config: check_size(config, sizes[config.data]))
+    if here and any(job.config.precision == "bfloat16" for job in jobs):
+        from stnlib.training.device import check_precision, pick_device
+
+        device = pick_device("auto")
+        _check_each(jobs, lambda config: check_precision(config.precision, device))
 
 
-def _check_sizes(jobs: Iterable[Job], sizes: dict[str, int]) -> None:
+def _check_each(jobs: Iterable[Job], check: Callable[[RunConfig], None]) -> None:
     for job in jobs:
         try:
-            check_size(job.config, sizes.get(job.config.data))
+            check(job.config)
         except ConfigError as error:
             raise ConfigError(f"{job.name}: {error}") from None
-
-
-def _check_bfloat16(job: Job) -> None:
-    from stnlib.training.device import has_bfloat16, pick_device
-
-    device = pick_device("auto")
-    if not has_bfloat16(device):
-        allowed = f"precision must be float32 or auto: {device} does not compute in bfloat16"
-        raise ConfigError(f"{job.name}: {allowed}")
 
 
 def _n_train(name: str) -> int:

@@ -65,11 +65,24 @@ def work_off(
 
     Parameters
     ----------
-    folder, checkpoints : as for `stnlib.study.runs.run`.
-    at_once : runs that are made at a time, each in a process of its own; by default one a core
-        of a machine without a GPU, else as many as `gpu_holds`.
-    minutes : after which what is unfinished ends; None for no limit.
-    device : auto, cpu, cuda or cuda:N.
+    pending : Sequence[Job]
+        In the order in which they begin.
+    folder, checkpoints : Path
+        As for `stnlib.study.runs.run`.
+    at_once : int | None
+        Runs that are made at a time, each in a process of its own; None for one a core of a machine
+        without a GPU, else as many as `gpu_holds`.
+    minutes : float | None
+        After which what is unfinished ends; None for no limit.
+    device : str
+        auto, cpu, cuda or cuda:N.
+    progress : bool
+        Show a bar with the time left.
+
+    Returns
+    -------
+    Made
+        What came of it.
     """
     limit = float("inf") if minutes is None else time.monotonic() + 60 * minutes
     waiting = collections.deque(pending)
@@ -169,11 +182,11 @@ def _at_once(device: str) -> int:
 
     from stnlib.training.device import pick_device
 
-    if pick_device(device).type == "cpu":
-        return os.cpu_count() or 1
+    place, cores = pick_device(device), os.cpu_count() or 1
+    if place.type == "cpu":
+        return cores
     # Not what is free: to ask for that would put this process, which trains nothing, on the GPU.
-    memory = torch.cuda.get_device_properties(pick_device(device)).total_memory
-    return gpu_holds(memory, os.cpu_count() or 1)
+    return gpu_holds(torch.cuda.get_device_properties(place).total_memory, cores)
 
 
 @contextlib.contextmanager
@@ -201,8 +214,12 @@ def pack(made: Sequence[Path], folder: Path, into: Path) -> list[Path]:
 
     Parameters
     ----------
-    made : records in `folder`; names in the archives are relative to it.
-    into : folder of the archives, ``records-1.tar.gz`` and so on.
+    made : Sequence[Path]
+        Records.
+    folder : Path
+        Where they lie; names in the archives are relative to it.
+    into : Path
+        Folder of the archives, ``records-1.tar.gz`` and so on.
 
     Raises
     ------

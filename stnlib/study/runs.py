@@ -13,7 +13,6 @@ from stnlib.data.alter import altered
 from stnlib.data.catalogue import load
 from stnlib.data.distorted import VIEWS
 from stnlib.data.sets import DataSet
-from stnlib.errors import ConfigError
 from stnlib.models import STN, count_parameters
 from stnlib.paths import checkpoint_folder
 from stnlib.records import store
@@ -21,18 +20,14 @@ from stnlib.records.provenance import provenance, revision
 from stnlib.records.studyfile import check_name
 from stnlib.records.weights import kept, localisation_weights
 from stnlib.study.crashes import keeping_traceback
+from stnlib.study.jobs import check_size
 from stnlib.training.config import RunConfig
-from stnlib.training.device import exact_float32, has_bfloat16, pick_device, resolved
+from stnlib.training.device import check_precision, exact_float32, pick_device, resolved
 from stnlib.training.evaluation import accuracy_without_own_theta, evaluate
 from stnlib.training.fit import fit, stopped
 from stnlib.training.loop import make_model
 
-__all__ = [
-    "prepare",
-    "result",
-    "results",
-    "run",
-]
+__all__ = ["prepare", "result", "results", "run"]
 
 
 def run(
@@ -55,16 +50,33 @@ def run(
 
     Parameters
     ----------
-    study, folder : the record becomes ``folder/study/<key>.json``, unless another study of
-        the folder has made it.
-    data : when it is loaded already.
-    checkpoints : folder for the state after each epoch, which is removed at the end. The
-        traceback of an error of the program stays there, as ``<key>.traceback.txt``, until the
-        run succeeds.
-    test : evaluate on the test images; False for a search, which must not see them.
-    keep_weights : store an STN's localisation network beside the record; one that is there
-        without it is made again.
-    trace : store what an STN's transformer did at each step beside the record.
+    config : RunConfig
+        Of the training.
+    study : str
+        That which a new record belongs to.
+    folder : Path
+        The record becomes ``folder/study/<key>.json``, unless another study there has made it.
+    data : DataSet | None
+        When it is loaded already.
+    checkpoints : Path | None
+        Folder for the state after each epoch, which is removed at the end. The traceback of an
+        error of the program stays there, as ``<key>.traceback.txt``, until the run succeeds.
+    device : torch.device | str
+        To train on.
+    test : bool
+        Evaluate on the test images; False for a search, which must not see them.
+    keep_weights : bool
+        Store an STN's localisation network beside the record; one that is there without it is made
+        again.
+    trace : bool
+        Store what an STN's transformer did at each step beside the record.
+    progress : bool
+        Show a bar with the time left.
+
+    Returns
+    -------
+    Path
+        Of the record.
 
     Raises
     ------
@@ -80,17 +92,29 @@ def run(
     check_writable(folder / study)
     check_writable(checkpoints)
     path = store.place(folder, study, config)
-    rest = keep_weights, trace, progress
-    kept = keeping_traceback(checkpoints / f"{config.key}.traceback.txt")
-    with claim(folder / path.name), kept:  # one record of a key, whichever study makes it
+    failed = keeping_traceback(checkpoints / f"{config.key}.traceback.txt")
+    with claim(folder / path.name), failed:  # one record of a key, whichever study makes it
         made = path if path.exists() else store.locate(config, [folder])
         path = made or path
-        lacking = keep_weights and config.has_transformer and not store.weights_path(path).exists()
+        weights = store.weights_path(path) if keep_weights and config.has_transformer else None
         if made:
             store.read(made)
-        if not made or lacking:
-            data = prepare(config, torch.device(device), data)
-            _make(path, config, data, checkpoints, torch.device(device), test, *rest)
+            if not weights or weights.exists():
+                return path
+        device = torch.device(device)
+        data = prepare(config, device, data)
+        revision()  # that of the code which trains, not of what lies there at the end
+        model = make_model(config, data).to(device, memory_format=torch.channels_last)
+        checkpoint = checkpoints / f"{config.key}.pt"
+        traced = store.trace_path(path) if trace and config.has_transformer else None
+        with exact_float32():
+            history = fit(model, data, config, checkpoint, progress, traced)
+            final = _judged(model, data, history, config.precision, test)
+        if weights:
+            write_whole(weights, localisation_weights(model))
+        origin = provenance(device, data.fingerprint, resolved(device, config.precision))
+        store.write(path.parent.parent, path.parent.name, config, history, final, origin)
+        checkpoint.unlink(missing_ok=True)
     return path
 
 
@@ -102,67 +126,19 @@ def prepare(config: RunConfig, device: torch.device, data: DataSet | None = None
     stnlib.data.sets.DataError, ConfigError
         One line, where data or machine do not allow the run.
     """
-    data = (data or load(config.data, n_train=config.n_train, distortion=config.distortion)).to(
-        device
-    )
-    _check(config, data, device)
+    if data is None:
+        data = load(config.data, n_train=config.n_train, distortion=config.distortion)
+    check_size(config, len(data.train))
+    check_precision(config.precision, device)
+    data = data.to(device)
     if config.model in VIEWS:
         data = VIEWS[config.model](data, config.output_size)
     return altered(data, config.alter)
 
 
-def _make(
-    path: Path,
-    config: RunConfig,
-    data: DataSet,
-    checkpoints: Path,
-    device: torch.device,
-    test: bool,
-    keep_weights: bool,
-    trace: bool,
-    progress: bool,
-) -> None:
-    """Train and record; for the arguments see `run`."""
-    revision()  # that of the code which trains, not of what lies there at the end
-    model = make_model(config, data).to(device, memory_format=torch.channels_last)
-    checkpoint = checkpoints / f"{config.key}.pt"
-    traced = store.trace_path(path) if trace and isinstance(model, STN) else None
-    with exact_float32():
-        history = fit(model, data, config, checkpoint, progress, traced)
-        final = _judged(model, data, config.precision, test)
-    final |= {
-        "n_test": len(data.test) if test else 0,
-        "parameters": count_parameters(model),
-        "seconds": sum(row["seconds"] for row in history),
-    }
-    if stopped(history):
-        final["stopped"] = stopped(history)
-    if keep_weights and isinstance(model, STN):
-        write_whole(store.weights_path(path), localisation_weights(model))
-    origin = provenance(device, data.fingerprint, resolved(device, config.precision))
-    store.write(path.parent.parent, path.parent.name, config, history, final, origin)
-    checkpoint.unlink(missing_ok=True)
-
-
-def _check(config: RunConfig, data: DataSet, device: torch.device) -> None:
-    """What only data and machine can tell: raise `ConfigError` where they do not allow a run."""
-    if config.batch_size > len(data.train):
-        n = len(data.train)
-        raise ConfigError(
-            f"batch_size must be at most the {n} training images, not {config.batch_size}"
-        )
-    if config.model == "crop" and (config.output_size or 0) > data.size[0]:
-        raise ConfigError(
-            f"output_size must be at most the canvas's {data.size[0]} pixels for a crop, "
-            f"not {config.output_size}"
-        )
-    if config.precision == "bfloat16" and not has_bfloat16(device):
-        raise ConfigError(
-            f"precision must be float32 or auto: {device} does not compute in bfloat16"
-        )
-
-
-def _judged(model: nn.Module, data: DataSet, precision: str, test: bool) -> dict[str, Any]:
+def _judged(
+    model: nn.Module, data: DataSet, history: list[dict[str, Any]], precision: str, test: bool
+) -> dict[str, Any]:
     """What is measured once, at the end, on the images to validate and, with `test`, to test.
 
     On either an STN's accuracy where images are not seen with their own θ, as `val_permuted`,
@@ -174,15 +150,14 @@ def _judged(model: nn.Module, data: DataSet, precision: str, test: bool) -> dict
     for name, split in splits.items() if isinstance(model, STN) else ():
         found = accuracy_without_own_theta(model, split, precision)
         row |= {f"{name}_{kind}": accuracy for kind, accuracy in found.items()}
-    return row | (_tested(model, data, precision) if test else {})
-
-
-def _tested(model: nn.Module, data: DataSet, precision: str) -> dict[str, Any]:
-    """What `evaluate` says of the test images, and the accuracy on the set's probes."""
-    row = {f"test_{name}": value for name, value in evaluate(model, data.test, precision).items()}
-    for name, probe in data.probes.items():
-        row[f"{name}_accuracy"] = evaluate(model, probe(), precision)["accuracy"]
-    return row
+    if test:
+        found = evaluate(model, data.test, precision)
+        row |= {f"test_{name}": value for name, value in found.items()}
+        for name, probe in data.probes.items():
+            row[f"{name}_accuracy"] = evaluate(model, probe(), precision)["accuracy"]
+    row |= {"n_test": len(data.test) if test else 0, "parameters": count_parameters(model)}
+    row["seconds"] = sum(epoch["seconds"] for epoch in history)
+    return row | ({"stopped": stopped(history)} if stopped(history) else {})
 
 
 def result(
@@ -191,11 +166,8 @@ def result(
     """The record of a configuration: from disk at once, or trained now, saying so.
 
     What is trained goes to the reader's own records, an STN's localisation network with it; it
-    is trained on a GPU where there is one.
-
-    Parameters
-    ----------
-    weights : train an STN as well whose record is there, but not its localisation network.
+    is trained on a GPU where there is one. With `weights` an STN is trained as well whose record is
+    there, but not its localisation network.
     """
     record = store.find(config)
     lacking = weights and config.has_transformer and kept(config) is None
@@ -211,10 +183,7 @@ def result(
 def results(config: RunConfig, n_seeds: int, train: bool = True) -> list[store.Record]:
     """Every record of a configuration, whatever its seed, in the order of seeds.
 
-    Parameters
-    ----------
-    n_seeds : seeds from 0 that are wanted.
-    train : make what is missing of them; otherwise take what is there.
+    Those from 0 to `n_seeds` - 1 that are missing are trained first, unless `train` is False.
     """
     if train:
         for seed in range(n_seeds):

@@ -20,7 +20,8 @@ from distributed.comm import get_address_host
 
 from stnlib.paths import checkpoint_folder
 from stnlib.progress import bar as progress_bar
-from stnlib.study.cluster import device_here, resources_of
+from stnlib.study.cluster import device_here, resources_of, workers_of
+from stnlib.study.crashes import in_a_line
 from stnlib.study.jobs import Job, JobState
 
 __all__ = ["sweep"]
@@ -37,15 +38,22 @@ def sweep(
 
     Parameters
     ----------
-    folder : of the records, reached by the workers under the same name.
-    client : see `stnlib.study.cluster.connect`.
-    checkpoints : folder of unfinished runs; name one that all workers reach, and any of
-        them can go on where another ended.
-    progress : show a bar with the time left.
+    jobs : Sequence[Job]
+        In the order in which they begin.
+    folder : Path
+        Of the records, reached by the workers under the same name.
+    client : Client
+        See `stnlib.study.cluster.connect`.
+    checkpoints : Path | None
+        Folder of unfinished runs; name one that all workers reach, and any of them can go on where
+        another ended.
+    progress : bool
+        Show a bar with the time left.
 
     Returns
     -------
-    What failed: a line an unfinished run, by its name. The others have completed.
+    dict[str, str]
+        What failed: a line an unfinished run, by its name. The others have completed.
 
     Raises
     ------
@@ -53,10 +61,8 @@ def sweep(
         When the scheduler is lost; a new sweep goes on.
     """
     failures: dict[str, str] = {}
-    places = (str(folder.absolute()), str((checkpoints or checkpoint_folder()).absolute()))
-    queue = _Queue(client, places)
-    for job in jobs:
-        queue.append(job)
+    places = folder.absolute(), (checkpoints or checkpoint_folder()).absolute()
+    queue = _Queue(jobs, client, places)
     with progress_bar(
         total=len(jobs),
         unit="run",
@@ -80,23 +86,20 @@ class _Queue:
     and a worker that is done early would take from another's whatever it likes.
     """
 
-    def __init__(self, client: Client, places: tuple[str, str]) -> None:
+    def __init__(self, jobs: Sequence[Job], client: Client, places: tuple[Path, Path]) -> None:
         self._client, self._places, self._address = client, places, client.scheduler.address
         self._resources = resources_of(client)
-        self._waiting: collections.deque[tuple[Job, list[str] | None]] = collections.deque()
+        # With the hosts that alone may make it, or None.
+        self._waiting = collections.deque[tuple[Job, list[str] | None]]((job, None) for job in jobs)
         self._futures: dict[Future, Job] = {}
         self._news = threading.Event()
         self._lacking: dict[str, set[str]] = {}  # data set to the hosts that do not have it
-
-    def append(self, job: Job, hosts: list[str] | None = None) -> None:
-        """Put a job at the end; with `hosts`, for these alone."""
-        self._waiting.append((job, hosts))
 
     def _submit(self) -> None:
         """Give the cluster its next jobs; a first one also where no worker is there yet."""
         if not self._waiting:
             return
-        workers = max(1, len(self._client.scheduler_info(n_workers=-1)["workers"]))
+        workers = max(1, len(workers_of(self._client)))
         while self._waiting and len(self._futures) < workers:
             job, hosts = self._waiting.popleft()
             key = f"{job.name}-{uuid.uuid4().hex[:8]}"  # a cluster answers a key that it knows
@@ -124,36 +127,29 @@ class _Queue:
         if future.status in ("cancelled", "lost"):
             raise OSError(f"lost the scheduler at {self._address}: the same command goes on")
         if future.status == "error":  # what a worker could not report, such as its own death
-            return JobState("failed", _line(future.exception()))
+            return JobState("failed", in_a_line(future.exception()))
         return future.result()
 
     def _put_off(self, job: Job, outcome: JobState) -> bool:
         """Submit a job again that another sweep holds, or that another host may manage."""
         if outcome.state == "claimed":
-            self.append(job)
+            self._waiting.append((job, None))
             return True
         if outcome.state != "lacks data":
             return False
         lacking = self._lacking.setdefault(job.config.data, set())
         lacking.add(outcome.host)
-        workers = self._client.scheduler_info(n_workers=-1)["workers"]
-        others = {get_address_host(address) for address in workers} - lacking
+        others = {get_address_host(address) for address in workers_of(self._client)} - lacking
         if others:
-            self.append(job, sorted(others))
+            self._waiting.append((job, sorted(others)))
         return bool(others)
 
 
-def _line(error: BaseException) -> str:
-    """What went wrong, and where the traceback is, if it was kept."""
-    first = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return "; ".join([first, *getattr(error, "__notes__", ())])
-
-
-def _train(job: Job, folder: str, checkpoints: str) -> JobState:
+def _train(job: Job, folder: Path, checkpoints: Path) -> JobState:
     """What a worker does."""
     from stnlib.study import work  # late, for the workers alone: torch takes seconds to import
 
-    outcome = work.make(job, Path(folder), Path(checkpoints), device_here())
+    outcome = work.make(job, folder, checkpoints, device_here())
     if outcome.state != "lacks data":
         return outcome
     host = get_address_host(get_worker().address)

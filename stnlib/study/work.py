@@ -14,6 +14,7 @@ from stnlib.atomic import ClaimedError
 from stnlib.data.catalogue import load
 from stnlib.data.sets import DataError, DataSet
 from stnlib.study import runs
+from stnlib.study.crashes import in_a_line
 from stnlib.study.jobs import Job, JobState
 from stnlib.training.device import pick_device
 from stnlib.training.malloc import keep_freed_memory
@@ -38,39 +39,31 @@ def make(
     torch.set_num_threads(1)
     keep_freed_memory()
     tqdm.set_lock(_bars)
-    places = {"folder": folder, "checkpoints": checkpoints, "device": device}
-    options = {"progress": progress, **dict(job.options)}
+    options = {"checkpoints": checkpoints, "device": device, "progress": progress}
+    options |= job.options
     try:
         with _alone:
             data = _data(job.config.data, job.config.n_train, job.config.distortion)
-            runs.run(job.config, job.study, data=data, **places, **options)
+            runs.run(job.config, job.study, folder, data=data, **options)
     except ClaimedError as error:
         time.sleep(1)  # not to ask again at once, where nothing else is left to do
-        return JobState("claimed", _line(error))
+        return JobState("claimed", in_a_line(error))
     except DataError as error:
-        return JobState("lacks data", _line(error))
+        return JobState("lacks data", in_a_line(error))
     except Exception as error:
-        return JobState("failed", _line(error))
+        return JobState("failed", in_a_line(error))
     return JobState("recorded")
 
 
 def make_patiently(job: Job, folder: Path, checkpoints: Path) -> dict[str, str]:
     """Make one run on this machine; where another process is making it, wait how that ends.
 
-    Returns
-    -------
-    What failed, as `stnlib.study.sweep.sweep` does.
+    Returns what failed, as `stnlib.study.sweep.sweep` does.
     """
     device, outcome = pick_device("auto"), JobState("claimed")
     while outcome.state == "claimed":
         outcome = make(job, folder, checkpoints, device, progress=True)
     return {job.name: f"{job.config.changed()}: {outcome.reason}"} if outcome.reason else {}
-
-
-def _line(error: BaseException) -> str:
-    """What went wrong, and where the traceback is, if it was kept."""
-    first = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return "; ".join([first, *getattr(error, "__notes__", ())])
 
 
 @functools.lru_cache(maxsize=4)

@@ -46,54 +46,40 @@ class CapturedStep:
         images: Tensor,
         labels: Tensor,
         config: RunConfig,
-    ) -> tuple[Tensor, ...]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         if self._graph is None:
-            self._capture(model, optimizer, images, labels, config)
+            self._images, self._labels = images.clone(), labels.clone()
+            self._graph = self._captured(model, optimizer, config)
         if images.shape != self._images.shape:
             return train_step(model, optimizer, images, labels, config)
         self._images.copy_(images)
         self._labels.copy_(labels)
         self._graph.replay()
-        return tuple(value.clone() for value in self._results)
+        loss, correct, norms = self._results
+        return loss.clone(), correct.clone(), norms.clone()
 
-    def _capture(
-        self,
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        images: Tensor,
-        labels: Tensor,
-        config: RunConfig,
-    ) -> None:
-        self._images, self._labels = images.clone(), labels.clone()
+    def _captured(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, config: RunConfig
+    ) -> torch.cuda.CUDAGraph:
         step = model, optimizer, self._images, self._labels, config
-        before = _state(model, optimizer)
+        before = {id(tensor): tensor.detach().clone() for tensor in _changing(model, optimizer)}
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(_WARM):
                 train_step(*step)
         torch.cuda.current_stream().wait_stream(stream)
-        _put_back(before, model, optimizer)
+        with torch.no_grad():  # what the optimiser has made since begins at 0
+            for tensor in _changing(model, optimizer):
+                tensor.copy_(before.get(id(tensor), torch.zeros_like(tensor)))
         optimizer.zero_grad()  # so that the graph has gradients of its own
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
             self._results = train_step(*step)
+        return graph
 
 
-def _state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[int, Tensor]:
-    """Copies of all tensors that a step changes, by the tensor's id."""
+def _changing(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    """All tensors that a step changes."""
     slots = [value for state in optimizer.state.values() for value in state.values()]
-    changing = [*model.parameters(), *model.buffers(), *slots]
-    return {id(tensor): tensor.detach().clone() for tensor in changing}
-
-
-@torch.no_grad()
-def _put_back(
-    before: dict[int, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer
-) -> None:
-    """Give the tensors their values back in place; what an optimiser has made since begins at 0."""
-    for tensor in [*model.parameters(), *model.buffers()]:
-        tensor.copy_(before[id(tensor)])
-    for state in optimizer.state.values():
-        for value in state.values():
-            value.copy_(before.get(id(value), torch.zeros_like(value)))
+    return [*model.parameters(), *model.buffers(), *slots]

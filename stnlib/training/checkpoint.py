@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 def run_key(config: RunConfig, data: DataSet) -> str:
-    """What a checkpoint belongs to: a configuration, and the very images that it was trained on.
+    """What a checkpoint belongs to: a configuration, and the very images that it trains on.
 
     The configuration names the data set, of which there may be several copies: a run that began
     on one, such as JPEG files, must not go on with another.
@@ -45,9 +45,18 @@ def save_checkpoint(
 
     Parameters
     ----------
-    optimizer : a kind of Adam.
-    key : the `run_key`; only a run with the same one can resume from it.
-    monitor : that of a traced run, whose trace then goes on where it was.
+    path : Path
+        Of the file.
+    model : nn.Module
+        Only its weights are kept.
+    optimizer : torch.optim.Optimizer
+        A kind of Adam.
+    key : str
+        The `run_key`: only a run with the same one can resume.
+    history : list[dict[str, Any]]
+        A row an epoch.
+    monitor : CollapseMonitor | None
+        That of a traced run, whose trace then goes on where it was.
 
     Raises
     ------
@@ -78,13 +87,9 @@ def load_checkpoint(
     """Restore model, optimiser and monitor in place and return the history so far.
 
     Returns an empty history, and changes nothing, when there is no file, it is damaged or was
-    edited, it belongs to another configuration or other data, does not fit model, optimiser or
-    `epochs`, or lacks the trace for `monitor`, which must have all steps: the run then begins
-    anew. But for a missing file, that is logged in one line.
-
-    Parameters
-    ----------
-    epochs : the most that the history may have; None for any number.
+    edited, it belongs to another configuration or other data, does not fit model or optimiser, has
+    more than `epochs` epochs, or lacks the trace for `monitor`, which must have all steps: the run
+    then begins anew. But for a missing file, that is logged in one line.
     """
     if not os.path.lexists(path):
         return []

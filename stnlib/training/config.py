@@ -38,43 +38,21 @@ _LOCNETS = ("paper", "x4", "x16", "relu", "groupnorm", "deep", "shared", "bounde
 class RunConfig:
     """One training, as decided by a person; checks itself when it is made.
 
-    Parameters
-    ----------
-    data : the data set; see `stnlib.data.catalogue.load`.
-    model : the network; see `stnlib.models.build`. `oracle` and `crop` are baselines that see
-        distorted images undone by their true θ, or the canvas's centre (`stnlib.data.distorted`).
-    n_train : number of training images, None for all of them.
-    sampler, padding, transform : of the spatial transformer; see `stnlib.models`.
-    output_size : height and width of the transformer's output in pixels, None for the
-        input's; `oracle` and `crop` show so many pixels, too.
-    optimizer, lr, weight_decay : Adam of Kingma and Ba (2015), PyTorch's; `adamw`
-        decouples the decay; `keras_adam` is Keras's, without decay: `stnlib.optim.KerasAdam`.
-    loc_lr_factor : learning rate of the localisation network over that of the rest.
-    loc_beta2 : decay of Adam's mean of squared gradients for the localisation network.
-    schedule, warmup, warmup_of : course of the learning rate; the share of all steps over which
-        it first rises linearly from 0; and whether it does so for the localisation network, for
-        the classifier or for both; see `stnlib.optim`.
-    epochs, batch_size, shuffle : the last incomplete batch is used.
-    augment : what is done to training images; see `stnlib.data.augment`.
-    dropout : probability, before the classifier's last layer.
-    precision : of the networks' arithmetic; `auto` is bfloat16 where the machine gains by it. θ,
-        grid and sampling are always float32.
-    seed : of initial weights, batch order, dropout and augmentation.
-    locnet, bound, theta_init, scale_init, hidden_scale : of the localisation network; see
-        `stnlib.models.LocNet`.
-    loc_clip : the localisation network's gradient is shortened to this Euclidean norm, None
-        for never.
-    outside_penalty : weight of the grid's mean squared distance from the image in the loss; see
-        `stnlib.transforms.outside`.
-    recovery : what is done after an epoch whose outputs are black; see `stnlib.training.recovery`.
-    alter : what is done to all images, to train on or to judge by; see `stnlib.data.alter.altered`.
-    distortion : strength, 0 to 1, with which images are scattered over a canvas; None for not at
-        all; see `stnlib.data.scattered`.
+    Each field stands with its meaning and what is allowed, and ``stn run --help`` lists them.
+    Besides, `output_size` is for `oracle` and `crop`, too; θ, grid and sampling are float32 in
+    every `precision`; an epoch's last batch may be smaller.
 
     Raises
     ------
     ConfigError
         Names the parameter, what it was and what is allowed.
+
+    See Also
+    --------
+    stnlib.data : `catalogue`, `augment`, `alter`, `scattered`; `distorted` for `oracle` and `crop`.
+    stnlib.models : `build` and `LocNet`, for the networks.
+    stnlib.optim : For optimisers and schedules.
+    stnlib.training : `loop.outside` and `recovery`.
     """
 
     data: str = _decided("cm", choice("cm", "digits", "mnist", *_CIFAR_LIKE), "the data set")
@@ -192,13 +170,12 @@ class RunConfig:
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
             check(f.name, value)
-            if (
-                f.type.startswith("float") and value is not None
-            ):  # 1 and 1.0 are one value and must have one key
-                object.__setattr__(self, f.name, float(value) + 0.0)  # so are 0.0 and -0.0
+            # 1 and 1.0 are one value and must have one key; so are 0.0 and -0.0.
+            if f.type.startswith("float") and value is not None:
+                object.__setattr__(self, f.name, float(value) + 0.0)
         if not self.has_transformer:
-            allowed = {"output_size"} if self.model in _DISTORTED_ONLY else set()
-            for name in sorted((_TRANSFORMER_ONLY - allowed) & set(self.changed())):
+            shown = {"output_size"} if self.model in _DISTORTED_ONLY else set()
+            for name in sorted((_TRANSFORMER_ONLY - shown) & set(self.changed())):
                 raise ConfigError(f"{name} is for models with a transformer, not {self.model!r}")
         least, table = (22, "III") if self.classifier == "c10" else (10, "II")
         if self.output_size is not None and self.output_size < least:
@@ -267,6 +244,7 @@ class RunConfig:
         return key_of(self.changed())
 
     def to_dict(self) -> dict[str, Any]:
+        """Every field's name and value."""
         return dataclasses.asdict(self)
 
     @classmethod
@@ -277,6 +255,7 @@ class RunConfig:
         return cls(**values)
 
     def replace(self, **changes: Any) -> RunConfig:
+        """The same with other values for some fields."""
         return type(self).from_dict(self.to_dict() | changes)
 
 
@@ -328,14 +307,9 @@ def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
             )
         if name in values:
             raise ConfigError(f"{name} is set twice: {setting!r} is the second")
-        values[name] = _parsed(name, text)
+        readings, rule = list(_readings(text)), _FIELDS[name].metadata["rule"]
+        values[name] = next((value for value in readings if not rule(value)), readings[0])
     return values
-
-
-def _parsed(name: str, text: str) -> Any:
-    readings = list(_readings(text))
-    allowed = (value for value in readings if not _FIELDS[name].metadata["rule"](value))
-    return next(allowed, readings[0])
 
 
 def _readings(text: str) -> Iterator[Any]:
@@ -357,6 +331,5 @@ def _known(name: str) -> None:
 def check(name: str, value: Any) -> None:
     """Raise `ConfigError` unless `value` is allowed for the field `name`."""
     _known(name)
-    allowed = _FIELDS[name].metadata["rule"](value)
-    if allowed:
+    if allowed := _FIELDS[name].metadata["rule"](value):
         raise ConfigError(f"{name} must be {allowed}, not {value!r}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import AbstractContextManager
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -14,11 +14,11 @@ from stnlib.errors import ConfigError
 
 __all__ = [
     "autocast",
+    "check_precision",
     "device_of",
     "exact_float32",
     "has_bfloat16",
     "pick_device",
-    "processor_gains_by_bfloat16",
     "processor_words",
     "resolved",
 ]
@@ -49,7 +49,7 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
 
 
-def exact_float32() -> AbstractContextManager:
+def exact_float32() -> AbstractContextManager[None]:
     """The context in which a GPU's convolutions in float32 are float32.
 
     By default cuDNN rounds what they multiply to TF32: 10 bits after the point, of 23.
@@ -66,8 +66,16 @@ def resolved(device: torch.device, precision: str) -> str:
     """
     if precision != "auto":
         return precision
-    fast = has_bfloat16(device) and (device.type == "cuda" or processor_gains_by_bfloat16())
+    fast = has_bfloat16(device) and (device.type == "cuda" or _processor_gains_by_bfloat16())
     return "bfloat16" if fast else "float32"
+
+
+def check_precision(precision: str, device: torch.device) -> None:
+    """Raise `ConfigError` unless a device computes in what a configuration asks for."""
+    if precision == "bfloat16" and not has_bfloat16(device):
+        raise ConfigError(
+            f"precision must be float32 or auto: {device} does not compute in bfloat16"
+        )
 
 
 def has_bfloat16(device: torch.device) -> bool:
@@ -80,7 +88,7 @@ def has_bfloat16(device: torch.device) -> bool:
     return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(processor_words())
 
 
-def processor_gains_by_bfloat16() -> bool:
+def _processor_gains_by_bfloat16() -> bool:
     """Whether its bfloat16 is faster than its float32: not so on Intel's without matrix tiles.
 
     Their avx512_bf16 takes twice the numbers an instruction, and twice the time: on a core of a
@@ -89,7 +97,7 @@ def processor_gains_by_bfloat16() -> bool:
     return "GenuineIntel" not in processor_words() or "amx_bf16" in processor_words()
 
 
-@lru_cache(maxsize=1)
+@cache
 def processor_words() -> frozenset[str]:
     """The words with which Linux describes its processors; none elsewhere."""
     try:
@@ -99,4 +107,5 @@ def processor_words() -> frozenset[str]:
 
 
 def device_of(model: nn.Module) -> torch.device:
+    """Where a model's parameters are."""
     return next(model.parameters()).device

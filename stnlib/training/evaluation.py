@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -25,13 +26,9 @@ from stnlib.models import STN, SpatialTransformer
 from stnlib.training.device import autocast, device_of
 from stnlib.transforms import NonFiniteError
 
-__all__ = [
-    "accuracy_without_own_theta",
-    "evaluate",
-    "thetas",
-    "to_float",
-]
+__all__ = ["accuracy_without_own_theta", "evaluate", "thetas", "to_float"]
 
+N_PERMUTATIONS = 5
 Row = dict[str, Any]
 
 
@@ -45,11 +42,12 @@ def evaluate(model: nn.Module, split: Split, precision: str = "float32") -> Row:
 
     Returns
     -------
-    `loss` (mean cross-entropy in nats) and `accuracy` in [0, 1]; for an STN also
-    `coverage` and `black` (`grid_coverage` and `black_share` of `stnlib.diagnostics`),
-    `corner_spread` and `view_pixels` (the median over images) in input pixels; and for affine θ
-    its summary, and how far it is from the true θ where that is known.
-    When the network diverged, so that θ or the loss is not finite: nan for both.
+    Row
+        `loss` (mean cross-entropy in nats) and `accuracy` in [0, 1]; for an STN also
+        `coverage` and `black` (`grid_coverage` and `black_share` of `stnlib.diagnostics`),
+        `corner_spread` and `view_pixels` (the median over images) in input pixels; and for affine
+        θ its summary, and how far it is from the true θ where that is known. When the network
+        diverged, so that θ or the loss is not finite: nan for both.
     """
     try:
         return _measure(model, split, precision)
@@ -109,12 +107,17 @@ def _looked(transformer: SpatialTransformer, images: Tensor) -> tuple[Tensor, _L
     theta, grid = transformer.locate(images)
     seen = transformer.sample(images, grid)
     means = grid_coverage(grid).mean(), black_share(seen, images)
-    place = view_corners(grid), view_pixels(grid, images.shape[-2:])
+    place = view_corners(grid), view_pixels(grid, _size(images))
     return seen, _Look(len(images), *means, theta, *place)
 
 
+def _size(images: Tensor) -> tuple[int, int]:
+    height, width = images.shape[-2:]
+    return height, width
+
+
 def _transformer_row(looks: list[_Look], split: Split) -> Row:
-    n, size = len(split), split.images.shape[-2:]
+    n, size = len(split), _size(split.images)
     theta = torch.cat([look.theta for look in looks])
     row = {
         "coverage": sum(look.n * look.coverage.item() for look in looks) / n,
@@ -126,12 +129,9 @@ def _transformer_row(looks: list[_Look], split: Split) -> Row:
         return row
     row |= theta_summary(theta)
     if split.theta is not None:
-        points = upright_points(size[-1]).to(theta.device)
-        row |= pose_summary(theta, split.theta, points, size[-1])
+        points = upright_points(size[1]).to(theta.device)
+        row |= pose_summary(theta, split.theta, points, size[1])
     return row
-
-
-N_PERMUTATIONS = 5
 
 
 @torch.inference_mode()
@@ -140,9 +140,10 @@ def accuracy_without_own_theta(model: STN, split: Split, precision: str = "float
 
     Returns
     -------
-    `permuted`, the mean accuracy over `N_PERMUTATIONS` fixed permutations of θ among the images;
-    `mean_theta`, where every image is seen with the images' mean θ; `identity`, with the
-    identity. Nothing where θ is not finite.
+    Row
+        `permuted`, the mean accuracy over `N_PERMUTATIONS` fixed permutations of θ among the
+        images; `mean_theta`, where every image is seen with the images' mean θ; `identity`, with
+        the identity. Nothing where θ is not finite.
     """
     model.eval()
     transformer = model.transformer
@@ -154,11 +155,9 @@ def accuracy_without_own_theta(model: STN, split: Split, precision: str = "float
     theta = torch.cat(found)
     if not theta.isfinite().all():
         return {}
-
-    def accuracy(other: Tensor) -> float:
-        return _accuracy_with(model, split, other.expand(len(split), -1), precision)
-
-    permuted = [accuracy(theta[_permutation(len(split), k)]) for k in range(N_PERMUTATIONS)]
+    accuracy = partial(_accuracy_with, model, split, precision)
+    draws = (torch.Generator().manual_seed(k) for k in range(N_PERMUTATIONS))
+    permuted = [accuracy(theta[torch.randperm(len(theta), generator=draw)]) for draw in draws]
     return {
         "permuted": sum(permuted) / N_PERMUTATIONS,
         "mean_theta": accuracy(theta.mean(dim=0)),
@@ -166,16 +165,12 @@ def accuracy_without_own_theta(model: STN, split: Split, precision: str = "float
     }
 
 
-def _permutation(n: int, number: int) -> Tensor:
-    return torch.randperm(n, generator=torch.Generator().manual_seed(number))
-
-
-def _accuracy_with(model: STN, split: Split, theta: Tensor, precision: str) -> float:
-    """Accuracy where image i is seen with row i of `theta`."""
+def _accuracy_with(model: STN, split: Split, precision: str, theta: Tensor) -> float:
+    """Accuracy where image i is seen with row i of `theta`, or all with the only one."""
     transformer, correct = model.transformer, 0
-    thetas = theta.split(_at_once(theta.device))
-    for (images, labels), part in zip(_parts(split), thetas, strict=True):
-        size = transformer.output_size or tuple(images.shape[-2:])
+    size = transformer.output_size or _size(split.images)
+    parts = theta.expand(len(split), -1).split(_at_once(theta.device))
+    for (images, labels), part in zip(_parts(split), parts, strict=True):
         grid = transformer.family.grid(part, size, align_corners=transformer.align_corners)
         with autocast(images.device, precision):
             logits = model.classifier(transformer.sample(images, grid)).float()
@@ -184,8 +179,8 @@ def _accuracy_with(model: STN, split: Split, theta: Tensor, precision: str) -> f
 
 
 @torch.inference_mode()
-def thetas(model: nn.Module, split: Split, n: int, precision: str = "float32") -> list[list[float]]:
-    """θ of the first `n` images of `split`, for pictures of what an STN's transformer does.
+def thetas(model: STN, split: Split, n: int, precision: str = "float32") -> list[list[float]]:
+    """θ of the first `n` images of `split`, for pictures of what the transformer does.
 
     Where θ is bounded and is not finite, there is none to show: an empty list.
     """

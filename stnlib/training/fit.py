@@ -42,18 +42,30 @@ def fit(
 
     Parameters
     ----------
-    trace : where to write what a `Tracer` saw of an STN, as .npz.
+    model : nn.Module
+        On the device to train on, as `data`; trained in place.
+    data : DataSet
+        As the network sees them.
+    config : RunConfig
+        Of the training.
+    checkpoint : Path | None
+        File that is read at the beginning and written after each epoch.
+    progress : bool
+        Show a bar with the time left.
+    trace : Path | None
+        Where to write what a `Tracer` saw of an STN, as .npz.
 
     Returns
     -------
-    One row an epoch, an STN's with `thetas` of the first `N_THETAS` validation images; it ends
-    early when every output has been black, without any gradient for θ, for a whole epoch
-    (nothing can change any more), or when θ or the loss is not finite. A row with
-    `recovered` says how things stand after the recovery.
+    list[dict[str, Any]]
+        One row an epoch, an STN's with `thetas` of the first `N_THETAS` validation images; it ends
+        early when every output has been black, without any gradient for θ, for a whole epoch
+        (nothing can change any more), or when θ or the loss is not finite. A row with `recovered`
+        says how things stand after the recovery.
     """
     training = Training(config, data, model)
     tracer = Tracer(model, training.optimizer) if trace else None
-    watch = tracer and tracer.monitor
+    watch = tracer.monitor if tracer else None
     if capturable(model, config) and not tracer:
         training.take_step = CapturedStep()
     if checkpoint:
@@ -73,7 +85,7 @@ def fit(
                 tracer.step(*step)
 
         while len(history) < config.epochs and not stopped(history):
-            before = training.state() if config.recovery == "rollback" else None
+            before = training.state() if config.recovery == "rollback" else {}
             row = training.epoch(on_step) | _validated(model, data, config)
             if recover(training, before, row):
                 row |= {"recovered": True} | _validated(model, data, config)
@@ -81,8 +93,8 @@ def fit(
             bar.set_postfix(epoch=len(history), val=f"{row['val_accuracy']:.3f}", refresh=False)
             if checkpoint:
                 training.save(checkpoint, watch)
-    if tracer:
-        tracer.monitor.save(trace)
+    if watch and trace:
+        watch.save(trace)
     return history
 
 
@@ -91,8 +103,9 @@ class Tracer:
 
     Attributes
     ----------
-    monitor : its trace has the batches' `accuracy` before each step, and `object_coverage`
-        where the true θ of the images is known.
+    monitor : CollapseMonitor
+        Its trace has the batches' `accuracy` before each step, and `object_coverage` where the true
+        θ of the images is known.
     """
 
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:

@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -48,21 +48,22 @@ class Training:
     Parameters
     ----------
     config : RunConfig
+        Its seed decides all that is random.
     data : DataSet
         On the device to train on.
-    model : torch.nn.Module, optional
-        The network, on that device; by default as `make_model` makes it.
+    model : nn.Module | None
+        The network, on that device; None for what `make_model` makes.
 
     Attributes
     ----------
-    model, optimizer
-        Changed in place by each step.
+    optimizer : torch.optim.Optimizer
+        Changed in place by each step, as `model` is.
     taken : int
         Steps so far.
-    history : list of dict
+    history : list[Row]
         Rows of the epochs so far: whoever validates them appends them.
-    take_step : callable
-        What takes a step, with `train_step`'s arguments.
+    take_step : Step
+        What takes a step.
     """
 
     def __init__(self, config: RunConfig, data: DataSet, model: nn.Module | None = None) -> None:
@@ -72,18 +73,15 @@ class Training:
         self.taken = 0
         self.history: list[Row] = []
         self.take_step: Step = train_step
-        self._generator: torch.Generator | None = None
+        self._generator = torch.Generator(device_of(self.model))
 
     @property
     def steps_per_epoch(self) -> int:
+        """Also the last, smaller batch makes a step."""
         return -(-len(self.data.train) // self.config.batch_size)
 
     def step(self, batch: Split) -> tuple[Tensor, Tensor, Tensor]:
-        """Take one step, at the learning rates that the schedule has for it.
-
-        Returns
-        -------
-        What `train_step` returns.
+        """Take one step, at the learning rates that the schedule has for it: see `train_step`.
 
         Raises
         ------
@@ -103,13 +101,13 @@ class Training:
 
         Parameters
         ----------
-        on_step : callable
+        on_step : Callable[[Split, Tensor, Tensor], Any]
             Called after each step, with the batch, its mean loss and its number of right answers
             before the step.
 
         Returns
         -------
-        dict
+        Row
             `train_loss` and `train_accuracy`, averaged over the epoch while the weights moved (as
             Keras reports them), `seconds`, and the gradient norms' means and maxima over steps.
             When θ ceases to be finite the epoch ends there, with nan for loss and accuracy.
@@ -118,8 +116,7 @@ class Training:
         device, n = device_of(self.model), len(self.data.train)
         number = self.taken // self.steps_per_epoch + 1
         torch.manual_seed(derive_seed(self.config.seed, "dropout", number))
-        seed = derive_seed(self.config.seed, "augment", number)
-        self._generator = torch.Generator(device).manual_seed(seed)
+        self._generator.manual_seed(derive_seed(self.config.seed, "augment", number))
         self.model.train()
         total = torch.zeros(2, dtype=torch.float64, device=device)
         norms = []
@@ -175,30 +172,40 @@ def train_step(
 
     Parameters
     ----------
-    model, optimizer : changed in place; the model is in training mode.
-    images, labels : a batch as the network sees it, (N, C, H, W) float32 and (N,) int64.
+    model : nn.Module
+        In training mode; changed in place.
+    optimizer : torch.optim.Optimizer
+        Changed in place.
+    images : Tensor
+        (N, C, H, W) float32, as the network sees them.
+    labels : Tensor
+        (N,) int64.
+    config : RunConfig
+        Asks for penalty, clipping and precision.
 
     Returns
     -------
-    The mean cross-entropy before the step, without the penalty, the number of right answers,
-    and the `gradient_norms` before any clipping: on the model's device, detached, so that
-    nothing waits for an accelerator.
+    tuple[Tensor, Tensor, Tensor]
+        The mean cross-entropy before the step, without the penalty, the number of right answers,
+        and the `gradient_norms` before any clipping: on the model's device, detached, so that
+        nothing waits for an accelerator.
 
     Raises
     ------
     stnlib.transforms.NonFiniteError
         When θ is not finite; nothing has been changed then.
     """
+    stn = cast(STN, model)  # where the configuration asks for what only a transformer has
     with autocast(images.device, config.precision):
         logits = model(images).float()
         # The grid is computed again: so the model is called, and watched, as ever.
-        grid = model.transformer.locate(images)[1] if config.outside_penalty else None
+        grid = stn.transformer.locate(images)[1] if config.outside_penalty else None
     loss = F.cross_entropy(logits, labels)
     optimizer.zero_grad()
     (loss if grid is None else loss + config.outside_penalty * outside(grid)).backward()
     norms = gradient_norms(model)
     if config.loc_clip is not None:
-        nn.utils.clip_grad_norm_(model.transformer.localisation.parameters(), config.loc_clip)
+        nn.utils.clip_grad_norm_(stn.transformer.localisation.parameters(), config.loc_clip)
     optimizer.step()
     return loss.detach(), (logits.detach().argmax(1) == labels).sum(), norms
 
@@ -208,11 +215,9 @@ def batches(
 ) -> Iterator[Split]:
     """The batches of an epoch of training, in their order.
 
-    Parameters
-    ----------
-    at_once : how many are made at a time, which changes nothing in them. By default one on the
-        CPU, fifty on a GPU: what makes a batch of C10D is many small operations, and a GPU waits
-        for the host, to which each costs the same whatever its size.
+    How many are made `at_once` changes nothing in them. By default it is one on the CPU, fifty on a
+    GPU: what makes a batch of C10D is many small operations, and a GPU waits for the host, to which
+    each costs the same whatever its size.
     """
     device, size = split.labels.device, config.batch_size
     at_once = at_once or (1 if device.type == "cpu" else 50)

@@ -23,7 +23,8 @@ def keep_freed_memory() -> bool:
 
     Returns
     -------
-    Whether it was done; False, and nothing happens, on other systems.
+    bool
+        Whether it was done; False, and nothing happens, on other systems.
     """
     if platform.libc_ver()[0] != "glibc":
         return False

@@ -43,8 +43,14 @@ def set_rates(
 
     Parameters
     ----------
-    progress : share of all steps that is done, in [0, 1].
-    history : rows of the epochs so far, with their `val_loss` and `recovered`.
+    optimizer : torch.optim.Optimizer
+        Changed in place.
+    config : RunConfig
+        Has the schedule.
+    progress : float
+        Share of all steps that is done, in [0, 1].
+    history : Sequence[dict[str, Any]]
+        Rows of the epochs so far, with their `val_loss` and `recovered`.
 
     Raises
     ------
@@ -57,7 +63,8 @@ def set_rates(
         raise ValueError(f"optimizer must be one of make_optimizer, not {shown(optimizer)}")
     if not isinstance(history, Sequence) or not all(isinstance(row, Mapping) for row in history):
         raise ValueError(f"history must be rows of epochs, not {shown(history)}")
-    losses = [row.get("val_loss") for row in history] if config.schedule == "plateau" else []
+    plateaus = config.schedule == "plateau"
+    losses: list[Any] = [row.get("val_loss") for row in history] if plateaus else []
     fallen = sum("recovered" in row for row in history) if config.recovery == "rollback" else 0
     for group in groups:
         part = "localisation" if group["localisation"] else "classifier"

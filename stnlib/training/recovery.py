@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from stnlib.diagnostics import Criteria
+from stnlib.models import STN, LocNet
 from stnlib.training.loop import Training
 
 __all__ = ["recover"]
@@ -12,7 +13,7 @@ __all__ = ["recover"]
 BLACK = Criteria().black  # the share at which the monitor warns, too
 
 
-def recover(training: Training, before: dict[str, Any] | None, row: dict[str, Any]) -> bool:
+def recover(training: Training, before: dict[str, Any], row: dict[str, Any]) -> bool:
     """Bring a transformer back that an epoch left black, as the configuration's `recovery` says.
 
     `rollback` takes everything back to the state before the epoch, and from then on
@@ -25,9 +26,9 @@ def recover(training: Training, before: dict[str, Any] | None, row: dict[str, An
     ----------
     training : Training
         Changed in place. What it has taken stays taken: the epoch counts.
-    before : dict or None
-        Its state before the epoch; for `rollback` only.
-    row : dict
+    before : dict[str, Any]
+        Its state before the epoch, which only `rollback` needs.
+    row : dict[str, Any]
         What validation saw after the epoch.
 
     Returns
@@ -41,7 +42,7 @@ def recover(training: Training, before: dict[str, Any] | None, row: dict[str, An
     if kind == "rollback":
         training.restore(before | {"taken": training.taken})
     else:
-        localisation = training.model.transformer.localisation
+        localisation = cast(LocNet, cast(STN, training.model).transformer.localisation)
         localisation.to_identity()
         for parameter in localisation.theta.parameters():
             training.optimizer.state.pop(parameter, None)

@@ -238,8 +238,10 @@ def test_while_a_run_is_made_float32_is_float32_on_a_gpu_too_and_afterwards_what
     assert (cudnn.allow_tf32, cudnn.benchmark, cudnn.enabled) == before
 
 
-@pytest.mark.parametrize("name", ["", "..", "../elsewhere", "a/b", ".hidden"])
-def test_a_study_whose_name_would_lead_elsewhere_is_refused(name, few, tmp_path):
+@pytest.mark.parametrize("name", ["", "..", "../elsewhere", "a/b", ".hidden", "größe"])
+def test_a_study_whose_name_would_lead_elsewhere_or_be_refused_in_a_record_is_refused(
+    name, few, tmp_path
+):
     where = {"folder": tmp_path / "records", "checkpoints": tmp_path / "c"}
     with pytest.raises(ConfigError, match="study must be a name of letters"):
         study_runs.run(RunConfig(**SMALL), name, data=few, progress=False, **where)
