@@ -3,6 +3,7 @@
 `sample_loop` is the equation, `sample` the same vectorised, `sample_native` PyTorch's own
 and `sample_clipped` the form that most Keras and TensorFlow transformers of 2016 to 2018 share,
 which differs. The first three agree in value and gradient; ``book/sampler.ipynb`` derives all four.
+Image and output may have any height and width.
 
 Convention
 ----------
@@ -102,8 +103,9 @@ def sample(
 ) -> Tensor:
     """`sample_loop`, vectorised: only the four pixels around a point have a weight.
 
-    Differentiable any number of times, with respect to image and grid (PyTorch's own is
-    differentiable once).
+    Differentiable any number of times, with respect to image and grid (PyTorch's own is so since
+    release 2.12). Between pixel centres the second derivative by x alone, or by y alone, is 0: the
+    kernel is linear in each. The integer kernel has no derivative by the grid.
 
     Convention: see the module.
 
@@ -356,10 +358,10 @@ def _pixels(image: Tensor, column: Tensor, row: Tensor) -> Tensor:
     """image[n, :, row, column] for every point of (N, h, w), and 0 outside of the image."""
     height, width = image.shape[2:]
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    index = row.clamp(0, height - 1).long() * width + column.clamp(0, width - 1).long()
-    index = index.flatten(1).unsqueeze(1).expand(-1, image.shape[1], -1)
     # NaN, unchecked in a recorded program, is no pixel's index; any will do, its weight is NaN.
     row, column = torch.nan_to_num(row), torch.nan_to_num(column)
+    index = row.clamp(0, height - 1).long() * width + column.clamp(0, width - 1).long()
+    index = index.flatten(1).unsqueeze(1).expand(-1, image.shape[1], -1)
     values = image.flatten(2).gather(2, index).unflatten(2, column.shape[1:])
     return values * inside.unsqueeze(1)
 
@@ -373,10 +375,10 @@ def _check(
     for name, value in (("image", image), ("grid", grid)):
         if not isinstance(value, Tensor) or value.layout is not torch.strided:
             raise TypeError(f"{name} must be a dense tensor, not {shown(value)}")
-    if image.ndim != 4 or 0 in image.shape[1:]:
-        raise ValueError(f"image must have shape (N, C, H, W), not empty, is {tuple(image.shape)}")
     if tracing():
         return
+    if image.ndim != 4 or 0 in image.shape[1:]:
+        raise ValueError(f"image must have shape (N, C, H, W), not empty, is {tuple(image.shape)}")
     if grid.ndim != 4 or grid.shape[3] != 2 or 0 in grid.shape[1:3]:
         raise ValueError(f"grid must have shape (N, h, w, 2), not empty, is {tuple(grid.shape)}")
     if image.shape[0] != grid.shape[0]:
