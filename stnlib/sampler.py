@@ -3,6 +3,7 @@
 `sample_loop` is the equation, `sample` the same vectorised, `sample_native` PyTorch's own
 and `sample_clipped` the form that most Keras and TensorFlow transformers of 2016 to 2018 share,
 which differs. The first three agree in value and gradient; ``book/sampler.ipynb`` derives all four.
+Image and output may have any height and width.
 
 Convention
 ----------
@@ -20,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stnlib.checks.tensors import FLOATS, check_flag, check_tensor
+from stnlib.checks.tensors import FLOATS, check_flag, check_tensor, is_symbolic, recording, tracing
 from stnlib.checks.values import choice, number, require, shown, whole
 
 __all__ = [
@@ -78,8 +79,7 @@ def sample_loop(
     TypeError, ValueError
         One line, where an argument is not one of the allowed, or the grid is not finite.
     """
-    _check(image, grid, padding, align_corners, kernel)
-    _check_finite(grid)
+    _check(image, grid, padding, align_corners, kernel, finite=True)
     height, width = image.shape[2:]
     x, y = _coordinates(grid, height, width, padding, align_corners)
     out = image.new_zeros(image.shape[0], image.shape[1], *grid.shape[1:3])
@@ -103,8 +103,9 @@ def sample(
 ) -> Tensor:
     """`sample_loop`, vectorised: only the four pixels around a point have a weight.
 
-    Differentiable any number of times, with respect to image and grid (PyTorch's own is
-    differentiable once).
+    Differentiable any number of times, with respect to image and grid (PyTorch's own is so since
+    release 2.12). Between pixel centres the second derivative by x alone, or by y alone, is 0: the
+    kernel is linear in each. The integer kernel has no derivative by the grid.
 
     Convention: see the module.
 
@@ -129,10 +130,10 @@ def sample(
     Raises
     ------
     TypeError, ValueError
-        One line, where an argument is not one of the allowed, or the grid is not finite.
+        One line, where an argument is not one of the allowed, or the grid is not finite. In a
+        recorded program or `torch.func.vmap` that gives NaN, or 0 with the integer kernel.
     """
-    _check(image, grid, padding, align_corners, kernel)
-    _check_finite(grid)
+    _check(image, grid, padding, align_corners, kernel, finite=True)
     height, width = image.shape[2:]
     x, y = _coordinates(grid, height, width, padding, align_corners)
     if kernel == "integer":
@@ -186,9 +187,10 @@ def sample_native(
     TypeError, ValueError
         One line, where an argument is not one of the allowed.
     """
-    _check(image, grid, padding, align_corners, kernel)
+    _check(image, grid, padding, align_corners, kernel, finite=False)
     if padding != "zeros":  # with NaN, or reflected infinities, PyTorch's backward pass can crash
-        far = torch.finfo(grid.dtype).max / (4 * max(image.shape[2:]))
+        bound = sum if recording() else max  # unknown sides cannot be compared
+        far = torch.finfo(grid.dtype).max / (4 * bound(image.shape[2:]))
         grid = torch.nan_to_num(grid, nan=-1.0).clamp(-far, far)
     mode = "bilinear" if kernel == "bilinear" else "nearest"
     return F.grid_sample(image, grid, mode=mode, padding_mode=padding, align_corners=align_corners)
@@ -230,7 +232,7 @@ def sample_clipped(
     TypeError, ValueError
         One line, where an argument is not one of the allowed.
     """
-    _check(image, grid, padding, align_corners)
+    _check(image, grid, padding, align_corners, "bilinear", finite=False)
     check_clipped(padding, align_corners)
     channels, height, width = image.shape[1:]
     x = 0.5 * (grid[..., 0].flatten(1) + 1.0) * width
@@ -323,7 +325,8 @@ def to_pixels(coordinate: Tensor, size: int, align_corners: bool = True) -> Tens
         check_tensor("coordinate", coordinate)
     else:
         require("coordinate", coordinate, _NUMBER)
-    require("size", size, _SIZE)
+    if not recording():  # there it may be unknown
+        require("size", size, _SIZE)
     check_flag("align_corners", align_corners)
     if align_corners:
         return (coordinate + 1) / 2 * (size - 1)
@@ -343,7 +346,7 @@ def _pad(coordinate: Tensor, size: int, padding: str, align_corners: bool) -> Te
     if padding == "reflection":
         # The mirrors stand at the centres or at the edges of the outermost pixels.
         low, span = (0.0, size - 1) if align_corners else (-0.5, size)
-        if span == 0:
+        if not tracing() and span == 0:
             return coordinate * 0
         distance = torch.abs(coordinate - low)
         folded = distance % (2 * span)
@@ -355,6 +358,8 @@ def _pixels(image: Tensor, column: Tensor, row: Tensor) -> Tensor:
     """image[n, :, row, column] for every point of (N, h, w), and 0 outside of the image."""
     height, width = image.shape[2:]
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    # NaN, unchecked in a recorded program, is no pixel's index; any will do, its weight is NaN.
+    row, column = torch.nan_to_num(row), torch.nan_to_num(column)
     index = row.clamp(0, height - 1).long() * width + column.clamp(0, width - 1).long()
     index = index.flatten(1).unsqueeze(1).expand(-1, image.shape[1], -1)
     values = image.flatten(2).gather(2, index).unflatten(2, column.shape[1:])
@@ -362,7 +367,7 @@ def _pixels(image: Tensor, column: Tensor, row: Tensor) -> Tensor:
 
 
 def _check(
-    image: Tensor, grid: Tensor, padding: str, align_corners: bool, kernel: str = "bilinear"
+    image: Tensor, grid: Tensor, padding: str, align_corners: bool, kernel: str, finite: bool
 ) -> None:
     require("padding", padding, _PADDING)
     require("kernel", kernel, _KERNEL)
@@ -370,6 +375,8 @@ def _check(
     for name, value in (("image", image), ("grid", grid)):
         if not isinstance(value, Tensor) or value.layout is not torch.strided:
             raise TypeError(f"{name} must be a dense tensor, not {shown(value)}")
+    if tracing():
+        return
     if image.ndim != 4 or 0 in image.shape[1:]:
         raise ValueError(f"image must have shape (N, C, H, W), not empty, is {tuple(image.shape)}")
     if grid.ndim != 4 or grid.shape[3] != 2 or 0 in grid.shape[1:3]:
@@ -382,8 +389,5 @@ def _check(
         )
     if image.device != grid.device:
         raise ValueError(f"image and grid must be on one device, not {image.device}, {grid.device}")
-
-
-def _check_finite(grid: Tensor) -> None:
-    if not torch.isfinite(grid).all():
+    if finite and not is_symbolic(grid) and not torch.isfinite(grid).all():
         raise ValueError("grid must be finite, but has infinities or NaN")

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from packaging.version import Version
 from torch.autograd import gradcheck, gradgradcheck
 
 from stnlib import sampler, transforms
@@ -161,6 +162,51 @@ def test_backward_ours_is_deterministic_on_cuda_where_pytorch_is_asked_for_it():
     finally:
         torch.use_deterministic_algorithms(False)
     assert all(all(map(torch.equal, first, other)) for other in others)
+
+
+@pytest.mark.skipif(Version(torch.__version__) < Version("2.12"), reason="PyTorch's is new")
+@pytest.mark.parametrize("padding", PADDINGS)
+def test_second_derivatives_are_those_of_pytorch(padding):
+    image, grid = small_case(2)
+    grid = away_from_lines(grid, image.shape[2:], True)
+    second = []
+    for method in (sample, sample_native):
+        u, g = image.clone().requires_grad_(), grid.clone().requires_grad_()
+        loss = method(u, g, padding=padding).square().sum()
+        first = torch.autograd.grad(loss, (u, g), create_graph=True)
+        second.append(torch.autograd.grad(sum(d.square().sum() for d in first), (u, g)))
+    for mine, theirs in zip(*second, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-10)
+
+
+def test_between_pixel_centres_only_the_mixed_second_derivative_by_a_point_is_not_zero():
+    image, grid = small_case(2, size=(4, 5), grid_size=(1, 1), reach=0.5)
+    grid = away_from_lines(grid, image.shape[2:], True)
+    curves = torch.autograd.functional.hessian(lambda g: sample(image, g).sum(), grid).view(2, 2)
+    assert curves.diagonal().abs().max() == 0 and curves[0, 1] == curves[1, 0] != 0
+
+
+@pytest.mark.parametrize("padding", PADDINGS)
+def test_the_integer_kernel_is_differentiable_twice_by_the_image_and_has_none_by_the_grid(padding):
+    image, grid = small_case(2)
+    grid = away_from_lines(grid, image.shape[2:], True).requires_grad_()
+
+    def f(u):
+        return sample(u, grid, padding=padding, kernel="integer").square()
+
+    assert gradgradcheck(f, image.requires_grad_())
+    assert torch.autograd.grad(f(image).sum(), grid, allow_unused=True) == (None,)
+
+
+@pytest.mark.parametrize("name", transforms.FAMILIES)
+def test_a_grid_of_any_family_is_sampled_differentiably_twice_by_theta(name):
+    image, _ = small_case(2, size=(3, 4))
+    member = transforms.family(name)
+    theta = 0.9 * member.identity().double() + 0.0123
+    theta = theta[None].requires_grad_()
+    assert gradgradcheck(
+        lambda u, t: sample(u, member.grid(t, (2, 3))), (image.requires_grad_(), theta)
+    )
 
 
 def test_clipped_gradient_is_that_of_its_own_value_away_from_its_jumps():

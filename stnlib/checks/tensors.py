@@ -21,9 +21,56 @@ __all__ = [
     "check_module",
     "check_same",
     "check_tensor",
+    "is_symbolic",
+    "recording",
+    "tracing",
 ]
 
 FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+
+
+def tracing() -> bool:
+    """Whether `torch.jit.trace` records a program: there sizes are tensors.
+
+    Returns
+    -------
+    bool
+        True where asking for a size would fix it in the trace, of which PyTorch warns.
+    """
+    return torch.jit.is_tracing()  # type: ignore[attr-defined] # public, but not to mypy
+
+
+def recording() -> bool:
+    """Whether PyTorch records a program, by `torch.compile`, `torch.export` or `torch.jit.trace`.
+
+    Returns
+    -------
+    bool
+        True where sizes may be unknown.
+    """
+    return torch.compiler.is_compiling() or tracing()
+
+
+def is_symbolic(value: Tensor) -> bool:
+    """Whether nothing can be asked of a tensor's numbers.
+
+    Parameters
+    ----------
+    value : Tensor
+        Any.
+
+    Returns
+    -------
+    bool
+        True while a program is recorded or a CUDA graph captured: there are no numbers yet. True
+        inside `torch.func.vmap`, too, where each image would have an answer of its own.
+    """
+    if recording() or (value.is_cuda and torch.cuda.is_current_stream_capturing()):
+        return True
+    functorch = torch._C._functorch
+    while functorch.is_gradtrackingtensor(value):
+        value = functorch.get_unwrapped(value)
+    return functorch.is_batchedtensor(value)
 
 
 def check_tensor(name: str, value: Any) -> None:
@@ -102,6 +149,8 @@ def check_images(
         What C must be, and H and W; None for any.
     """
     check_tensor(name, images)
+    if tracing():
+        return
     wanted = ("N", channels or "C", size or "H", size or "W")
     wrong = images.ndim != 4 or 0 in images.shape[1:]
     wrong = wrong or any(

@@ -26,7 +26,7 @@ class SpatialTransformer(nn.Module):
     transform : str | Family
         The family that θ parametrises, or its name; P is its `n_parameters`.
     output_size : tuple[int, int] | None
-        Height and width of the output in pixels; None for the input's.
+        Height and width of the output in pixels, in any ratio; None for the input's.
     padding : str
         `zeros`, `border` or `reflection`: what lies outside of the image. For a colour there see
         `stnlib.models.Filled`.
@@ -44,6 +44,17 @@ class SpatialTransformer(nn.Module):
     TypeError, ValueError
         One line: an argument that is not one of the allowed; in a forward pass images of another
         shape or type, or θ that is of another shape or not finite.
+
+    Notes
+    -----
+    With every family the layer can be compiled whole, exported, also to ONNX, traced, and mapped by
+    `torch.func.vmap`; number and size of the images may be unknown. In such a program nothing can
+    be asked of θ's numbers, and θ that is not finite is no error. Then with padding `zeros` the
+    output is NaN; for other paddings see `stnlib.sampler.sample_native`. `torch.jit.trace` checks
+    no shapes either.
+
+    Images need not be square, nor outputs of their shape. A unit of x is half of the width, a unit
+    of y half of the height: where these differ, a similarity shears what is seen.
 
     Convention
     ----------

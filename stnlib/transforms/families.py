@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stnlib.checks.tensors import check_tensor
+from stnlib.checks.tensors import check_tensor, is_symbolic, tracing
 from stnlib.checks.values import number, shown
 from stnlib.transforms import matrices
 
@@ -168,17 +168,17 @@ class Family:
         TypeError
             Where θ is no dense floating-point tensor.
         NonFiniteError, ValueError
-            Where θ has infinities or NaN; where it has another shape.
+            Where θ has infinities or NaN, unless its numbers cannot be looked at: in a program that
+            is recorded, a CUDA graph or `torch.func.vmap`; where it has another shape.
         """
         check_tensor("theta", theta)
-        if theta.ndim != 2 or theta.shape[1] != self.n_parameters:
+        traced = tracing()
+        if not traced and (theta.ndim != 2 or theta.shape[1] != self.n_parameters):
             raise ValueError(
                 f"theta must have shape (N, {self.n_parameters}) for family {self.name}, "
                 f"not {tuple(theta.shape)}"
             )
-        # While a CUDA graph is captured nothing can be asked of numbers: there are none yet.
-        capturing = theta.is_cuda and torch.cuda.is_current_stream_capturing()
-        if not capturing and not torch.isfinite(theta).all():
+        if not is_symbolic(theta) and not torch.isfinite(theta).all():
             raise NonFiniteError("theta must be finite, but has infinities or NaN")
         return theta.float() if theta.dtype in (torch.float16, torch.bfloat16) else theta
 

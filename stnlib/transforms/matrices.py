@@ -18,7 +18,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stnlib.checks.tensors import FLOATS, check_flag, check_same, check_tensor
+from stnlib.checks.tensors import (
+    FLOATS,
+    check_flag,
+    check_same,
+    check_tensor,
+    recording,
+    tracing,
+)
 from stnlib.checks.values import shown
 
 __all__ = ["apply", "base_grid", "compose", "invert", "matrix_grid"]
@@ -69,8 +76,10 @@ def base_grid(
 
 
 def _axis(n: int, align_corners: bool, **kind: Any) -> Tensor:
-    if n == 1:
+    if not isinstance(n, Tensor) and n == 1:
         return torch.zeros(1, **kind)
+    if recording():  # n may be unknown, which linspace does not allow; the same up to rounding
+        return (2 * torch.arange(n, **kind) + (1 - n)) / (n - 1 if align_corners else n)
     end = 1.0 if align_corners else 1.0 - 1.0 / n
     return torch.linspace(-end, end, n, **kind)
 
@@ -227,6 +236,8 @@ def check_size(size: tuple[int, int], name: str = "size") -> None:
 
 
 def _is_side(n: Any) -> bool:
+    if isinstance(n, torch.SymInt) or (isinstance(n, Tensor) and tracing()):
+        return True  # a side of the images in a program that is recorded
     return isinstance(n, Integral) and not isinstance(n, bool) and 0 < int(n) <= sys.maxsize
 
 
@@ -242,5 +253,5 @@ def _check_device(device: torch.device | str | None) -> None:
 def check_matrix(matrix: Tensor, name: str) -> None:
     """Raise a TypeError or ValueError unless `matrix` is (N, 3, 3), floating point."""
     check_tensor(name, matrix)
-    if matrix.ndim != 3 or matrix.shape[1:] != (3, 3):
+    if not tracing() and (matrix.ndim != 3 or matrix.shape[1:] != (3, 3)):
         raise ValueError(f"{name} must have shape (N, 3, 3), not {tuple(matrix.shape)}")

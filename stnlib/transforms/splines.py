@@ -11,11 +11,13 @@ Source: Bookstein, "Principal warps" (1989); Jaderberg et al. (2015), section 3.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from stnlib.checks.tensors import is_symbolic
 from stnlib.checks.values import require, whole
 from stnlib.transforms import matrices
 from stnlib.transforms.families import Family
@@ -40,6 +42,12 @@ class SplineFamily(Family):
     """
 
     points: tuple[int, int] = (4, 4)
+    _weights: Tensor = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # Here, and not where it is used: a program that is recorded needs no solver then.
+        object.__setattr__(self, "_weights", _solve(self.points))
 
     def control_points(self, theta: Tensor) -> Tensor:
         theta = self.constrain(theta)
@@ -49,7 +57,9 @@ class SplineFamily(Family):
     def grid(self, theta: Tensor, size: tuple[int, int], align_corners: bool = True) -> Tensor:
         theta = self.constrain(theta)
         base = matrices.base_grid(size, align_corners, dtype=theta.dtype, device=theta.device)
-        influence = _influence(self.points, tuple(size), align_corners).to(theta)
+        # In a recorded program a size may be unknown, and a tensor is none that is to be kept.
+        make = _influence.__wrapped__ if is_symbolic(theta) else _influence
+        influence = make(self, tuple(size), align_corners).to(theta, copy=True)
         with torch.autocast(theta.device.type, enabled=False):  # bfloat16 would move the points
             shift = influence @ theta.unflatten(1, (-1, 2))
         return base + shift.reshape(-1, *size, 2)
@@ -109,18 +119,25 @@ def kernel(squared: Tensor) -> Tensor:
     return torch.xlogy(squared, squared)
 
 
-@functools.lru_cache(maxsize=32)
-def _influence(points: tuple[int, int], size: tuple[int, int], align_corners: bool) -> Tensor:
-    """How far each pixel moves when a control point moves by one: (H·W, K), float64."""
-    control = matrices.base_grid(points, dtype=torch.float64).reshape(-1, 2)
-    pixels = matrices.base_grid(size, align_corners, dtype=torch.float64).reshape(-1, 2)
+def _basis(p: Tensor, control: Tensor) -> Tensor:
+    squared = ((p[:, None] - control) ** 2).sum(-1)
+    return torch.cat((kernel(squared), torch.ones_like(p[:, :1]), p), dim=1)
+
+
+def _solve(points: tuple[int, int]) -> Tensor:
+    """Weights of the basis for a control point that moves by one: (K + 3, K), float64."""
+    control = matrices.base_grid(points, dtype=torch.float64, device="cpu").reshape(-1, 2)
     count = len(control)
+    system = control.new_zeros(count + 3, count + 3)
+    system[:count] = _basis(control, control)
+    system[count:, :count] = system[:count, count:].T  # weights must not repeat the affine part
+    return torch.linalg.inv(system)[:, :count]
 
-    def basis(p: Tensor) -> Tensor:
-        squared = ((p[:, None] - control) ** 2).sum(-1)
-        return torch.cat((kernel(squared), torch.ones_like(p[:, :1]), p), dim=1)
 
-    system = torch.zeros(count + 3, count + 3, dtype=torch.float64)
-    system[:count] = basis(control)
-    system[count:, :count] = basis(control)[:, count:].T  # weights must not repeat the affine part
-    return basis(pixels) @ torch.linalg.inv(system)[:, :count]
+@functools.lru_cache(maxsize=32)
+def _influence(family: SplineFamily, size: tuple[int, int], align_corners: bool) -> Tensor:
+    """How far each pixel moves when a control point moves by one: (H·W, K), float64."""
+    kind: dict[str, Any] = {"dtype": torch.float64, "device": "cpu"}
+    control = matrices.base_grid(family.points, **kind).reshape(-1, 2)
+    pixels = matrices.base_grid(size, align_corners, **kind).reshape(-1, 2)
+    return _basis(pixels, control) @ family._weights

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from stnlib.models import SpatialTransformer
@@ -80,6 +81,38 @@ def test_the_layer_has_the_equations_value_and_gradient_in_every_format(device, 
         assert_near(found, true, dtype, units=8 * true.abs().max().item())
 
 
+# A matrix that each family has; an affine one, as `F.affine_grid` takes.
+MATRICES = {
+    "translation": [[1, 0, 0.2], [0, 1, -0.3]],
+    "attention": [[0.7, 0, 0.2], [0, 0.7, -0.3]],
+    "similarity": [[0.7, -0.4, 0.2], [0.4, 0.7, -0.3]],
+}
+SHEAR = [[0.7, -0.4, 0.2], [0.1, 1.2, -0.3]]
+
+
+@pytest.mark.parametrize("output_size", (None, (5, 4), (4, 11)), ids=str)
+@pytest.mark.parametrize("align_corners", (True, False))
+@pytest.mark.parametrize("transform", FAMILIES)
+def test_images_and_outputs_of_any_shape_are_those_of_pytorchs_two_functions(
+    transform, align_corners, output_size
+):
+    images = draw(2, 3, 6, 9, dtype=torch.float32)
+    rows = torch.tensor(MATRICES.get(transform, SHEAR)).expand(2, -1, -1)
+    matrix = torch.cat((rows, torch.tensor([[[0.0, 0, 1]]] * 2)), dim=1)
+    layer = SpatialTransformer(
+        Constant(FAMILIES[transform].from_matrix(matrix)),
+        transform,
+        output_size,
+        align_corners=align_corners,
+    )
+    shape = (2, 3, *(output_size or (6, 9)))
+    grid = F.affine_grid(rows, shape, align_corners=align_corners)
+    expected = F.grid_sample(images, grid, align_corners=align_corners)
+    output = layer(images).detach()
+    assert output.shape == shape
+    torch.testing.assert_close(output, expected, rtol=0, atol=5e-6)
+
+
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # PyTorch warns itself
 @pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="needs a C++ compiler")
 def test_compiled_the_layer_has_the_same_value_and_gradient(device):
@@ -89,7 +122,8 @@ def test_compiled_the_layer_has_the_same_value_and_gradient(device):
         layer.localisation[1].bias += FAMILIES["affine"].identity().to(device)
     images = draw(2, 1, 8, 8, device=device, dtype=torch.float32).requires_grad_()
     torch._dynamo.reset()
-    inside = torch.compile(layer, options={"compile_threads": 1})  # in no process of its own
+    one = {"compile_threads": 1}  # in no process of its own
+    inside = torch.compile(layer, fullgraph=True, options=one)
     results = []
     for model in (layer, inside):
         output = model(images)
