@@ -7,16 +7,16 @@ import re
 from itertools import pairwise
 
 ROOMS = ("sampler", "transforms", "models", "diagnostics", "optim", "checks")
-CORE = (*ROOMS, "errors", "paths", "atomic", "progress")
-PROGRAM = ("data", "training", "records", "study", "cli")
+WHOLE = (*ROOMS, "errors", "paths", "atomic", "progress")
+WHOLE += ("book", "book.autopsy", "book.figures", "book.third_party")
+BRIEF = ("data", "training", "records", "study", "cli")  # where a line may do
 COORDINATES = {"theta", "truth", "grid", "points", "matrix", "first", "second", "corners"}
 COORDINATES |= {"coordinate", "align_corners"}
-CORE += ("book", "book.autopsy", "book.figures", "book.third_party")
 
 
 def modules():
-    """Yield every module of the core and of the program on top of it."""
-    for name in (*CORE, *PROGRAM):
+    """Yield every module."""
+    for name in (*WHOLE, *BRIEF):
         room = importlib.import_module(f"stnlib.{name}")
         yield room
         for found in pkgutil.iter_modules(getattr(room, "__path__", ()), f"{room.__name__}."):
@@ -39,8 +39,8 @@ DOCS = {name: inspect.getdoc(thing) or "" for name, thing, _ in ALL}
 
 
 def is_public(name, thing):
-    """Whether the core offers a thing, or its class: a room's face, else its module."""
-    if name.split(".")[1] in PROGRAM:
+    """Whether a face offers a thing, or its class: the room's, else its module's."""
+    if name.split(".")[1] in BRIEF:
         return False
     room = importlib.import_module(".".join(thing.__module__.split(".")[:2]))
     offers = getattr(room, "__all__", None) or inspect.getmodule(thing).__all__
@@ -79,7 +79,7 @@ def test_every_public_thing_has_a_docstring():
 
 
 def test_parameters_have_the_names_and_types_of_the_signature():
-    """All of what the core offers; elsewhere a line may do, but no half of a list."""
+    """Where a face offers a thing; where none does, a line may do, but no half of a list."""
     wrong = {}
     for name, thing, _ in ALL:
         told, true = entries(DOCS[name], "Parameters"), parameters(thing)

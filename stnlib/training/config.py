@@ -52,7 +52,8 @@ class RunConfig:
     stnlib.data : `catalogue`, `augment`, `alter`, `scattered`; `distorted` for `oracle` and `crop`.
     stnlib.models : `build` and `LocNet`, for the networks.
     stnlib.optim : For optimisers and schedules.
-    stnlib.training : `loop.outside` and `recovery`.
+    stnlib.transforms.outside : For `outside_penalty`.
+    stnlib.training.recovery : For `recovery`.
     """
 
     data: str = _decided("cm", choice("cm", "digits", "mnist", *_CIFAR_LIKE), "the data set")
