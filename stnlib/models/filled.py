@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from stnlib.checks.tensors import check_images, check_tensor
+from stnlib.checks.tensors import check_images, check_tensor, tracing
 from stnlib.checks.values import number, require, shown
 from stnlib.sampler import sample_native
 
@@ -68,7 +68,7 @@ class Filled:
             return image.mean(dim=(2, 3), keepdim=True)
         if not isinstance(self.fill, Tensor):
             return float(self.fill)
-        if len(self.fill) != image.shape[1]:
+        if not tracing() and len(self.fill) != image.shape[1]:
             raise ValueError(
                 f"fill must have a value for each of {image.shape[1]} channels, "
                 f"not {len(self.fill)}"

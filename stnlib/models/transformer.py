@@ -53,8 +53,8 @@ class SpatialTransformer(nn.Module):
     output is NaN; for other paddings see `stnlib.sampler.sample_native`. `torch.jit.trace` checks
     no shapes either.
 
-    Images need not be square, nor outputs of their shape. A unit of x is half of the width, a unit
-    of y half of the height: where these differ, a similarity shears what is seen.
+    Images need not be square, nor outputs of their shape; `stnlib.transforms` says what θ means
+    then.
 
     Convention
     ----------

@@ -10,7 +10,7 @@ from torch import nn
 
 from stnlib.models import SpatialTransformer
 from stnlib.sampler import sample, sample_clipped, sample_loop, sample_native
-from stnlib.transforms import FAMILIES
+from stnlib.transforms import FAMILIES, family, rotation, window
 
 REFERENCE = {sample: sample_loop, sample_native: sample_loop, sample_clipped: sample_clipped}
 COMPILERS = ("g++", "clang++", "cl", os.environ.get("CXX", "c++"))
@@ -81,36 +81,39 @@ def test_the_layer_has_the_equations_value_and_gradient_in_every_format(device, 
         assert_near(found, true, dtype, units=8 * true.abs().max().item())
 
 
-# A matrix that each family has; an affine one, as `F.affine_grid` takes.
-MATRICES = {
-    "translation": [[1, 0, 0.2], [0, 1, -0.3]],
-    "attention": [[0.7, 0, 0.2], [0, 0.7, -0.3]],
-    "similarity": [[0.7, -0.4, 0.2], [0.4, 0.7, -0.3]],
-}
 SHEAR = [[0.7, -0.4, 0.2], [0.1, 1.2, -0.3]]
+# A family, and an affine matrix that it has: `F.affine_grid` takes no others.
+PLANAR = {
+    family("translation"): [[1, 0, 0.2], [0, 1, -0.3]],
+    family("attention"): [[0.7, 0, 0.2], [0, 0.7, -0.3]],
+    family("similarity"): [[0.7, -0.4, 0.2], [0.4, 0.7, -0.3]],
+    **{family(name): SHEAR for name in ("affine", "projective", "tps")},
+    rotation(1.5): [[0.8, -0.4, 0], [0.9, 0.8, 0]],
+    window((0.5, 0.7)): [[0.5, 0, 0.2], [0, 0.7, -0.3]],
+}
 
 
 @pytest.mark.parametrize("output_size", (None, (5, 4), (4, 11)), ids=str)
 @pytest.mark.parametrize("align_corners", (True, False))
-@pytest.mark.parametrize("transform", FAMILIES)
+@pytest.mark.parametrize(
+    ("transform", "rows"), PLANAR.items(), ids=lambda f: getattr(f, "name", "")
+)
 def test_images_and_outputs_of_any_shape_are_those_of_pytorchs_two_functions(
-    transform, align_corners, output_size
+    transform, rows, align_corners, output_size
 ):
-    images = draw(2, 3, 6, 9, dtype=torch.float32)
-    rows = torch.tensor(MATRICES.get(transform, SHEAR)).expand(2, -1, -1)
-    matrix = torch.cat((rows, torch.tensor([[[0.0, 0, 1]]] * 2)), dim=1)
-    layer = SpatialTransformer(
-        Constant(FAMILIES[transform].from_matrix(matrix)),
-        transform,
-        output_size,
-        align_corners=align_corners,
-    )
+    images, rows = draw(2, 3, 6, 9, dtype=torch.float32), torch.tensor(rows).expand(2, -1, -1)
+    theta = transform.from_matrix(torch.cat((rows, torch.eye(3)[2:].expand(2, 1, 3)), dim=1))
+    options = {"output_size": output_size, "align_corners": align_corners}
+    output = SpatialTransformer(Constant(theta), transform, **options)(images).detach()
     shape = (2, 3, *(output_size or (6, 9)))
     grid = F.affine_grid(rows, shape, align_corners=align_corners)
     expected = F.grid_sample(images, grid, align_corners=align_corners)
-    output = layer(images).detach()
     assert output.shape == shape
     torch.testing.assert_close(output, expected, rtol=0, atol=5e-6)
+
+
+def test_every_family_was_tried_on_what_is_not_square():
+    assert set(FAMILIES.values()) < PLANAR.keys()
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # PyTorch warns itself

@@ -8,13 +8,14 @@ from torch import nn
 from torch.export import Dim
 from torch.func import functional_call, grad, stack_module_state, vmap
 
-from stnlib.models import SpatialTransformer, build
+from stnlib.models import Filled, SpatialTransformer, build
 from stnlib.sampler import PADDINGS, sample
-from stnlib.transforms import FAMILIES, NonFiniteError, family
+from stnlib.transforms import FAMILIES, NonFiniteError, family, rotation, window
 
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.trace.* is deprecated")
 
 
+ALL = (*FAMILIES.values(), rotation(1.5), window((0.5, 0.7)))
 ANY = ({0: Dim.DYNAMIC, 2: Dim.DYNAMIC, 3: Dim.DYNAMIC},)  # number, height and width are unknown
 
 
@@ -57,7 +58,7 @@ def functional(layer, images):
 
 WAYS = (compiled, exported, traced, mapped, functional)
 each_way = pytest.mark.parametrize("way", WAYS, ids=lambda f: f.__name__)
-each_family = pytest.mark.parametrize("transform", FAMILIES)
+each_family = pytest.mark.parametrize("transform", ALL, ids=lambda f: f.name)
 
 
 def assert_same(found, expected):
@@ -91,7 +92,10 @@ def test_a_layer_is_exported_strictly_too(transform):
 @each_way
 @pytest.mark.parametrize(
     ("sampler", "padding"),
-    [("clipped", "zeros"), *((s, padding) for s in ("bilinear", sample) for padding in PADDINGS)],
+    [
+        *((sampler, padding) for sampler in ("bilinear", sample) for padding in PADDINGS),
+        *((sampler, "zeros") for sampler in ("clipped", Filled("mean"), Filled(torch.ones(1)))),
+    ],
 )
 def test_a_program_has_any_sampler_padding_and_output_size(way, sampler, padding):
     layer = make(sampler=sampler, padding=padding, output_size=(4, 7))
@@ -138,8 +142,9 @@ def test_an_ensemble_of_layers_is_mapped_over_its_weights(transform):
     assert_same(found, torch.stack([layer(images) for layer in layers]))
 
 
-def test_a_trace_has_nothing_to_warn_of():
-    layer, images = make(padding="border"), draw(3, 1, 6, 9)
+@pytest.mark.parametrize("sampler", ("bilinear", "clipped", sample, Filled(torch.ones(1))))
+def test_a_trace_has_nothing_to_warn_of(sampler):
+    layer, images = make(sampler=sampler), draw(3, 1, 6, 9)
     with warnings.catch_warnings():
         warnings.simplefilter("error", torch.jit.TracerWarning)
         torch.jit.trace(layer, images)
@@ -225,10 +230,11 @@ def onnx():
 @pytest.mark.parametrize(
     ("transform", "sampler", "padding"),
     [
-        *((transform, "bilinear", "zeros") for transform in FAMILIES),
+        *((transform, "bilinear", "zeros") for transform in ALL),
         *(("affine", "bilinear", padding) for padding in PADDINGS if padding != "zeros"),
         ("affine", "clipped", "zeros"),
         ("affine", sample, "zeros"),
+        ("affine", Filled("mean"), "zeros"),
     ],
 )
 def test_onnx_gives_what_the_layer_gives_for_any_number_and_size(onnx, transform, sampler, padding):
