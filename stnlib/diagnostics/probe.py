@@ -190,7 +190,7 @@ class ForwardProbe:
     def _close(self) -> None:
         """End the look, and hold on to no graph."""
         self._stack.close()
-        if self._below and self._deep is None:
+        if self._deep is None and (self._below or self.records):
             self._deep = len(self._below) > self._above
         for grid, output, images in self._below if self._deep else ():
             self._sampled(grid, output, images)

@@ -120,13 +120,18 @@ class Tape:
     def __init__(self, device: str, begin: int = 0) -> None:
         self._device, self._begin, self._count = device, begin, 0
         self._calls: list[_Call] = []
+        self._numbers: list[int] = []
 
     def note(self, function: Callable[..., Any], args: Any, kwargs: Any, result: Any) -> None:
         """Keep one call, until the tape is dropped."""
         self._count += 1
+        plain = isinstance(result, torch.Size) or not isinstance(result, Tensor | tuple | list)
+        if plain and getattr(function, "__name__", "") != "__setitem__":
+            return  # such as a shape
         if self._count > self._begin:
             cast = torch.is_autocast_enabled(self._device), torch.get_autocast_dtype(self._device)
             self._calls.append(_Call(function, args, kwargs, result, cast))
+            self._numbers.append(self._count - 1)
 
     def has_parameter(self, target: Tensor) -> bool:
         """Whether any of the calls that lead to a tensor takes a parameter."""
@@ -170,7 +175,7 @@ class Tape:
                     return None  # made by something that is no call of PyTorch's
         order = sorted(wanted)
         path = _path([self._calls[i] for i in order], target, layers[0] if layers else None)
-        return None if path is None else (path, self._begin + order[0])
+        return None if path is None else (path, self._numbers[order[0]])
 
 
 def _is_parameter(tensor: Tensor) -> bool:
