@@ -82,6 +82,7 @@ class ForwardProbe:
         self._awaited, self._open_for, self._lost = False, 0, ""
         self._deep: bool | None = None  # whether a dispatch mode is needed; None: not yet known
         self._tape: Tape | None = None
+        self._only_ours, self._others = False, 0
         self._forget()
         before, after = Hook(self._before), Hook(self._after)
         self._hooks = [model.register_forward_pre_hook(before, with_kwargs=True)]
@@ -172,17 +173,25 @@ class ForwardProbe:
         modes: list[Any] = [Calls(self.called)]
         if self._deep is not False:
             modes.append(Dispatched(self._dispatched))
-        for mode in modes:
-            self._stack.enter_context(mode)
+        entered: list[Any] = []
 
         def leave(*_: Any) -> None:
-            for mode in reversed(modes):
-                mode.__exit__(None, None, None)
+            while entered:
+                entered.pop().__exit__(None, None, None)
 
         def enter(*_: Any) -> None:
-            for mode in modes:
+            for mode in modes if not entered else ():
                 mode.__enter__()
+                entered.append(mode)
 
+        self._stack.callback(leave)
+        if self._only_ours:  # their localisation networks are all that need be noted
+            for transformer in self._ours.values():
+                part = transformer.localisation
+                self._stack.callback(part.register_forward_pre_hook(enter).remove)
+                self._stack.callback(part.register_forward_hook(leave).remove)
+            return
+        enter()
         for part in self._compiled:  # torch.compile fails, or does nothing, where a mode is active
             self._stack.callback(part.register_forward_pre_hook(leave).remove)
             self._stack.callback(part.register_forward_hook(enter).remove)
@@ -192,6 +201,8 @@ class ForwardProbe:
         self._stack.close()
         if self._deep is None and (self._below or self.records):
             self._deep = len(self._below) > self._above
+            self._only_ours = bool(self._ours) and self._others == 0 and not self._deep
+            self._begin = 0  # calls are counted from elsewhere now
         for grid, output, images in self._below if self._deep else ():
             self._sampled(grid, output, images)
         self._forget()
@@ -228,6 +239,7 @@ class ForwardProbe:
             self._above -= 1
 
     def _sampled(self, grid: Tensor, output: Tensor, images: Tensor | None) -> None:
+        self._others += 1
         if is_batched(grid):
             self._lost = "for what runs under vmap cannot be seen"
         if is_batched(grid) or not (grid.requires_grad or self._learns(grid)):
