@@ -173,7 +173,7 @@ def check_grid(name: str, grid: Any) -> None:
     """
     check_tensor(name, grid)
     if grid.ndim != 4 or grid.shape[-1] != 2 or 0 in grid.shape[1:]:
-        raise ValueError(f"{name} must have shape (N, h, w, 2), not {tuple(grid.shape)}")
+        raise ValueError(f"{name} must have shape (N, H, W, 2), not {tuple(grid.shape)}")
 
 
 def check_fits(images: Tensor, weight: Tensor) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from stnlib.checks.tensors import check_flag, check_images, check_tensor
+from stnlib.checks.tensors import check_flag, check_grid, check_images, check_tensor
 from stnlib.checks.values import shown
 from stnlib.diagnostics.theta import as_affine
 
@@ -109,15 +109,8 @@ def grid_coverage(grid: Tensor) -> Tensor:
     TypeError, ValueError
         One line, where `grid` is of another type or shape.
     """
-    check_grid(grid)
+    check_grid("grid", grid)
     return (grid.abs() <= 1).all(dim=-1).float().mean(dim=(1, 2))
-
-
-def check_grid(grid: Tensor) -> None:
-    """Raise a TypeError or ValueError unless `grid` is (N, h, w, 2), floating point, not empty."""
-    check_tensor("grid", grid)
-    if grid.ndim != 4 or grid.shape[-1] != 2 or 0 in grid.shape[1:]:
-        raise ValueError(f"grid must have shape (N, H, W, 2), not {tuple(grid.shape)}")
 
 
 def object_coverage(
@@ -227,7 +220,7 @@ def footprint(grid: Tensor) -> Tensor:
     TypeError, ValueError
         One line, where `grid` is of another type or shape.
     """
-    check_grid(grid)
+    check_grid("grid", grid)
     top, right = grid[:, 0], grid[:, 1:, -1]
     bottom, left = grid[:, -1, :-1].flip(1), grid[:, :-1, 0].flip(1)
     return torch.cat([top, right, bottom, left], dim=1)

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function
 
-from stnlib.checks.tensors import check_images
-from stnlib.diagnostics.footprints import check_grid
+from stnlib.checks.tensors import check_grid, check_images
 from stnlib.diagnostics.tape import Path
 
 __all__ = ["ForwardRecord", "report_sampling"]
@@ -108,7 +107,7 @@ def report_sampling(grid: Tensor, output: Tensor, images: Tensor | None = None) 
     tensors = (grid, output) if images is None else (grid, output, images)
     if has_torch_function(tensors):
         return handle_torch_function(report_sampling, tensors, grid, output, images)
-    check_grid(grid)
+    check_grid("grid", grid)
     check_images("output", output)
     if images is not None:
         check_images("images", images)

@@ -13,9 +13,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from stnlib.checks.tensors import check_tensor
+from stnlib.checks.tensors import check_grid, check_tensor
 from stnlib.checks.values import shown, whole
-from stnlib.diagnostics.footprints import check_grid
 
 __all__ = ["corner_spread", "view_corners", "view_pixels"]
 
@@ -40,7 +39,7 @@ def view_corners(grid: Tensor) -> Tensor:
     TypeError, ValueError
         One line, where `grid` is of another type or shape.
     """
-    check_grid(grid)
+    check_grid("grid", grid)
     return grid[:, [0, 0, -1, -1], [0, -1, 0, -1]]
 
 
@@ -97,7 +96,7 @@ def view_pixels(grid: Tensor, size: tuple[int, int]) -> Tensor:
     TypeError, ValueError
         One line, where an argument is not one of the allowed.
     """
-    check_grid(grid)
+    check_grid("grid", grid)
     points = grid.flatten(1, 2)
     return ((points.amax(dim=1) - points.amin(dim=1)) * _half(grid, size)).amax(dim=1)
 
