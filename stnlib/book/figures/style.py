@@ -22,6 +22,7 @@ __all__ = [
     "PALETTE",
     "PURPLE",
     "RED",
+    "STATES",
     "draw_undone",
     "image_grid",
     "label_line",
@@ -45,6 +46,15 @@ COLORS = {  # one colour a subject, the same in every chapter
     "oracle": GREEN,
     "crop": PURPLE,
     "flip": ORANGE,
+}
+STATES = {  # one colour an outcome, the same in every figure and in the interactive ones
+    "looks": "#029e73",
+    "idle": "#de8f05",
+    "shrunken": "#cc78bc",
+    "point": "#ca9161",
+    "blind": "#56b4e9",
+    "black": "#000000",
+    "chance": "0.75",  # a classifier that has not learnt, whatever its transformer does
 }
 
 
