@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from stnlib.book.figures import collapse as figures
+from stnlib.book.figures.style import STATES
 from stnlib.book.stats import wilson
 from stnlib.records.outcome import LIVING, Outcome
 
@@ -90,4 +91,4 @@ def test_samplers_are_dots_a_run_and_a_bar_at_their_mean():
 
 def test_every_outcome_has_a_colour():
     """A state without one would be left out of the map, and nobody would see that it is missing."""
-    assert set(figures.STATES) == {*Outcome, *LIVING, "diverged", "at chance"}
+    assert set(STATES) == {*Outcome, *LIVING, "diverged", "at chance"}

@@ -11,12 +11,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from stnlib.book.figures.style import BLUE, COLORS, ORANGE, PALETTE, PURPLE, RED
+from stnlib.book.figures.style import BLUE, COLORS, STATES
 from stnlib.book.stats import tally
 from stnlib.records.outcome import LIVING
 
 __all__ = [
-    "STATES",
     "death_rates",
     "draw_states",
     "fan",
@@ -25,19 +24,6 @@ __all__ = [
     "outcome_map",
     "samplers",
 ]
-
-#: a colour for each word of `stnlib.records.outcome.in_a_word`
-STATES = {
-    "looks": BLUE,
-    "learns": BLUE,
-    "idle": PALETTE[9],
-    "shrunken": ORANGE,
-    "black": "black",
-    "point": RED,
-    "diverged": "0.6",
-    "blind": PURPLE,
-    "at chance": "0.6",
-}
 
 
 def draw_states(

@@ -11,8 +11,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from stnlib.book.figures.collapse import STATES, draw_states
-from stnlib.book.figures.style import BLUE, PALETTE, draw_undone, label_line, spread_labels
+from stnlib.book.figures.collapse import draw_states
+from stnlib.book.figures.style import (
+    BLUE,
+    PALETTE,
+    STATES,
+    draw_undone,
+    label_line,
+    spread_labels,
+)
 from stnlib.optim import plateau, schedule
 from stnlib.records.outcome import LIVING
 

@@ -47,14 +47,16 @@ COLORS = {  # one colour a subject, the same in every chapter
     "crop": PURPLE,
     "flip": ORANGE,
 }
-STATES = {  # one colour an outcome, the same in every figure and in the interactive ones
+STATES = {  # one colour a word of `stnlib.records.outcome.in_a_word`, in every figure
     "looks": "#029e73",
+    "learns": "#029e73",
     "idle": "#de8f05",
     "shrunken": "#cc78bc",
     "point": "#ca9161",
     "blind": "#56b4e9",
-    "black": "#000000",
-    "chance": "0.75",  # a classifier that has not learnt, whatever its transformer does
+    "black": "black",
+    "diverged": "0.6",
+    "at chance": "0.75",
 }
 
 
