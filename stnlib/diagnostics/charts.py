@@ -1,4 +1,4 @@
-"""Curves as SVG that follows the colours of the page it stands in, drawn with nothing but Python."""
+"""Curves as SVG in the colours of the page that it stands in, with nothing but Python."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ def chart(trace: Trace, title: str, names: Sequence[str], logarithmic: bool) -> 
         parts.append(
             f"<path class='curve c{i}' d='{_path(steps, values, across, up, logarithmic)}'/>"
         )
-    for step, kind in trace.events:
-        x = across(max(step, first))
+    for number, kind in trace.events:
+        x = across(max(number, first))
         parts.append(
             f"<path class='event' d='M{x:.1f} {TOP}V{BOTTOM}'/>"
             f"<text x='{min(x + 3, RIGHT - 45):.1f}' y='{TOP + 9}'>{escape(kind)}</text>"
@@ -82,7 +82,8 @@ def chart(trace: Trace, title: str, names: Sequence[str], logarithmic: bool) -> 
     label = escape(f"{title}. {told or 'Nothing was measured'}.", quote=True)
     return (
         f"<figure><figcaption>{escape(title)}<span class='legend'>{legend}</span></figcaption>"
-        f"<svg viewBox='0 0 360 172' role='img' aria-label='{label}'>{''.join(parts)}</svg></figure>"
+        f"<svg viewBox='0 0 360 172' role='img' aria-label='{label}'>{''.join(parts)}</svg>"
+        "</figure>"
     )
 
 

@@ -22,7 +22,7 @@ from stnlib.diagnostics.graph import uncompiled
 from stnlib.diagnostics.hooks import StepHook
 from stnlib.diagnostics.looks import Looks
 from stnlib.diagnostics.measures import QUANTITIES, check_loss, measure, rate_of
-from stnlib.diagnostics.options import check_options, claim, release
+from stnlib.diagnostics.options import check_options, check_seen, claim, release
 from stnlib.diagnostics.probe import ForwardProbe
 from stnlib.diagnostics.sampling import ForwardRecord
 
@@ -44,8 +44,8 @@ class CollapseMonitor(Account):
 
     and afterwards ``print(monitor.summary())``, ``monitor.report("report.html")``,
     ``monitor.plot()``, ``monitor.to_frame()`` or ``monitor.save("trace.npz")``. `log_to` hands all
-    numbers on while the training runs. For Lightning and Hugging Face's Trainer there are
-    callbacks: see `stnlib.diagnostics.lightning_callback` and `stnlib.diagnostics.trainer_callback`.
+    numbers on while the training runs. Lightning and Hugging Face's Trainer have callbacks in
+    `stnlib.diagnostics.lightning_callback` and `stnlib.diagnostics.trainer_callback`.
 
     It watches every sampler of the forward pass whose grid depends on parameters: PyTorch's, for
     images and volumes, scripted ones, too, and those of `stnlib.models.SpatialTransformer`. Any
@@ -331,11 +331,7 @@ class CollapseMonitor(Account):
         if weight is not None and self._optimizer and (lr := rate_of(weight, self._optimizer)):
             lr *= self._actions.brake.factor
         seen = self._object() if self._object and not place else {}
-        if not isinstance(seen, Mapping) or seen.keys() - {"points", "mask", "align_corners"}:
-            raise ValueError(
-                "seen_object must return a dict with points or mask, and align_corners, "
-                f"not {shown(seen)}"
-            )
+        check_seen(seen)
         return measure(record, self._probe, lr, loss, seen)
 
     def _failed(self, theta: Tensor) -> None:

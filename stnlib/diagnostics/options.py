@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from weakref import ReferenceType, WeakKeyDictionary, ref
 
@@ -12,7 +13,7 @@ from stnlib.checks.values import optional, require, shown, whole
 from stnlib.diagnostics.criteria import Criteria
 from stnlib.diagnostics.graph import uncompiled
 
-__all__ = ["check_options", "claim", "release"]
+__all__ = ["check_options", "check_seen", "claim", "release"]
 
 # Who watches which sampler; a monitor that nobody holds lets go.
 _attached: WeakKeyDictionary[nn.Module, dict[int | None, ReferenceType[Any]]] = WeakKeyDictionary()
@@ -43,6 +44,15 @@ _RULES = {
     "sampler": optional(whole(-1000)),
     "pictures": whole(0, MOST_PICTURES),
 }
+
+
+def check_seen(seen: object) -> None:
+    """Raise a ValueError of one line unless `seen` is what `seen_object` may return."""
+    if not isinstance(seen, Mapping) or seen.keys() - {"points", "mask", "align_corners"}:
+        raise ValueError(
+            "seen_object must return a dict with points or mask, and align_corners, "
+            f"not {shown(seen)}"
+        )
 
 
 def claim(model: nn.Module, sampler: int | None, owner: object) -> None:

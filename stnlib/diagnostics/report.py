@@ -95,9 +95,8 @@ def _views(pages: list[tuple[str, Shot]]) -> str:
     blocks = []
     for title, shot in pages:
         views = "".join(_view(shot, i) for i in range(len(shot.output)))
-        blocks.append(
-            f"<h4>{escape(title.capitalize())}, step {shot.step}</h4><div class='views'>{views}</div>"
-        )
+        heading = f"{escape(title.capitalize())}, step {shot.step}"
+        blocks.append(f"<h4>{heading}</h4><div class='views'>{views}</div>")
     return (
         "<h3>Views</h3><p>Above, the first images of that step's batch, each with the outline of "
         "what the transformer reads. Below, what it hands on.</p>" + "".join(blocks)
@@ -161,13 +160,15 @@ _PAGE = """<!doctype html>
   --c0: #0072b2; --c1: #c4500a; --c2: #00805f; --lost: #b3261e; --idle: #8a6100; --fine: #1e7a3c; }
 @media (prefers-color-scheme: dark) {
   :root { --paper: #17181a; --ink: #ececec; --faint: #a8a8a8; --line: #3c3e42; --box: #232529;
-    --c0: #5ab4f0; --c1: #ff9a57; --c2: #3ccba0; --lost: #ff8a80; --idle: #f0c14b; --fine: #7bd88f; }
+    --c0: #5ab4f0; --c1: #ff9a57; --c2: #3ccba0; --lost: #ff8a80; --idle: #f0c14b;
+    --fine: #7bd88f; }
 }
 * { box-sizing: border-box; }
 body { margin: 0 auto; padding: 1rem; max-width: 60rem; background: var(--paper);
   color: var(--ink); font: 16px/1.5 system-ui, sans-serif; }
 h1, h2, h3, h4 { line-height: 1.25; }
-.verdict { padding: .5rem .75rem; border-left: 4px solid; font-size: 1.1rem; background: var(--box); }
+.verdict { padding: .5rem .75rem; border-left: 4px solid; font-size: 1.1rem;
+  background: var(--box); }
 .lost { border-color: var(--lost); } .idle { border-color: var(--idle); }
 .fine { border-color: var(--fine); }
 pre { padding: .75rem; overflow-x: auto; background: var(--box); font-size: .875rem; }
