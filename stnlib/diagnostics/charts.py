@@ -63,10 +63,9 @@ def chart(trace: Trace, title: str, names: Sequence[str], logarithmic: bool) -> 
             f"<path class='grid' d='M{LEFT} {up(tick):.1f}H{RIGHT}'/>"
             f"<text x='{LEFT - 5}' y='{up(tick) + 4:.1f}' text-anchor='end'>{told}</text>"
         )
-    ends = {LEFT: f"step {first:.0f}", RIGHT: f"{last:.0f}"}
-    for x, told in ends.items() if steps else ():
-        anchor = "start" if x == LEFT else "end"
-        parts.append(f"<text x='{x}' y='168' text-anchor='{anchor}'>{told}</text>")
+    ends = ((LEFT, "start", f"step {first:.0f}"), (RIGHT, "end", f"{last:.0f}"))
+    for end, anchor, told in ends if steps else ():
+        parts.append(f"<text x='{end}' y='168' text-anchor='{anchor}'>{told}</text>")
     for i, values in enumerate(drawn.values()):
         parts.append(
             f"<path class='curve c{i}' d='{_path(steps, values, across, up, logarithmic)}'/>"

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Mapping
 from html import escape
+from itertools import groupby
+from textwrap import dedent
 
 import torch
 from torch import Tensor
@@ -26,6 +29,7 @@ NO_PICTURES = (
     "No views were kept. <code>CollapseMonitor(..., pictures=4)</code> keeps those of four images "
     "at the first look, before and at each collapse, and at the last look."
 )
+_MEANINGS = {n: re.sub("`(.*?)`", r"<code>\1</code>", escape(m)) for n, m in QUANTITIES.items()}
 LOST = ("not finite", "black", "shrunken", "point", "blind")
 
 
@@ -85,10 +89,20 @@ def _what_to_do(states: Mapping[str, State], traces: Mapping[str, Trace], remedy
     words = {word for word, _ in states.values()}
     told = []
     if words & {*LOST} or any(trace.events for trace in traces.values()):
-        told.append(f"<pre tabindex='0'>{escape(remedy)}</pre>")
+        told += _prose_and_code(remedy)
     if "idle" in words:
         told.append(f"<p>{escape(IDLE)} See “{escape(PAGES[0])}” in the book “{escape(BOOK)}”.</p>")
     return f"<h2>What to do</h2>{''.join(told) or '<p>Nothing.</p>'}"
+
+
+def _prose_and_code(text: str) -> list[str]:
+    """Paragraphs, and what is indented as code."""
+    blocks = groupby(text.splitlines(), lambda line: line.startswith("    "))
+    return [
+        f"<pre tabindex='0'>{escape(dedent(joined))}</pre>" if code else f"<p>{escape(joined)}</p>"
+        for code, lines in blocks
+        if (joined := "\n".join(lines))
+    ]
 
 
 def _views(pages: list[tuple[str, Shot]]) -> str:
@@ -137,9 +151,8 @@ def _numbers(trace: Trace) -> str:
         return ""
     last = trace.row(-1)
     rows = "".join(
-        f"<tr><th scope='row'>{escape(name)}</th><td>{last[name]:.4g}</td>"
-        f"<td>{escape(meaning)}</td></tr>"
-        for name, meaning in QUANTITIES.items()
+        f"<tr><th scope='row'>{escape(name)}</th><td>{last[name]:.4g}</td><td>{meaning}</td></tr>"
+        for name, meaning in _MEANINGS.items()
         if not math.isnan(last[name])
     )
     return (
@@ -194,7 +207,7 @@ polygon { fill: none; stroke: #e6007e; stroke-width: 2; vector-effect: non-scali
 table { border-collapse: collapse; font-size: .9rem; }
 th, td { padding: .25rem .5rem; border-bottom: 1px solid var(--line); text-align: left;
   vertical-align: top; }
-td:nth-child(2) { text-align: right; font-variant-numeric: tabular-nums; }
+td:nth-child(2) { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 footer { margin-top: 2rem; color: var(--faint); font-size: .875rem; }
 </style>
 </head>
