@@ -135,7 +135,7 @@ class CollapseMonitor(Account):
         numbers |= {"sampler": sampler, "keep": keep, "pictures": pictures}
         check_options(model, optimizer, criteria, seen_object, **numbers)
         super().__init__(
-            Looks(criteria or Criteria(), keep), Album(check_every or 10) if pictures else None
+            Looks(criteria or Criteria(), keep), Album(int(check_every or 10)) if pictures else None
         )
         self.steps = 0
         self.collapse: Collapse | None = None

@@ -326,7 +326,7 @@ def test_a_report_says_what_happened_and_what_to_do(watched, tmp_path):
 
 
 def test_a_report_of_a_transformer_that_looks_says_that_there_is_nothing_to_do(tmp_path):
-    model = Shifted(spread=8.0)
+    model = Shifted(spread=16.0)
     with CollapseMonitor(model) as monitor:
         steps(model, monitor, 3)
         monitor.report(tmp_path / "report.html")
