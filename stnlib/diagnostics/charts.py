@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
+from typing import TYPE_CHECKING
 
-from stnlib.diagnostics.trace import Trace
+if TYPE_CHECKING:
+    from stnlib.diagnostics.trace import Trace
 
 __all__ = ["PANELS", "chart"]
 
