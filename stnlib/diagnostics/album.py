@@ -6,6 +6,7 @@ import base64
 import struct
 import zlib
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -60,19 +61,19 @@ class Album:
     """
 
     def __init__(self, recent: int) -> None:
-        self._first: list[Shot] = []
-        self._recent: deque[list[Shot]] = deque(maxlen=recent + BEFORE + 1)
-        self._marked: list[tuple[str, list[Shot]]] = []
+        self._first: dict[int, Shot] = {}
+        self._recent: deque[dict[int, Shot]] = deque(maxlen=recent + BEFORE + 1)
+        self._marked: list[tuple[str, dict[int, Shot]]] = []
 
-    def add(self, step: int, records: list[ForwardRecord]) -> None:
-        """Keep the pictures of a look, a record a transformer."""
-        shots = [_shot(step, record) for record in records if record.pictures]
-        self._first = self._first or shots
+    def add(self, step: int, records: Mapping[int, ForwardRecord]) -> None:
+        """Keep the pictures of a look, a record for each transformer that ran, by its number."""
+        shots = {n: _shot(step, record) for n, record in records.items() if record.pictures}
+        self._first = shots | self._first
         self._recent.append(shots)
 
     def mark(self, step: int) -> None:
         """A collapse was found at this step: keep it, and a look before it, for good."""
-        kept = [shots for shots in self._recent if shots and shots[0].step <= step]
+        kept = [x for x in self._recent if x and next(iter(x.values())).step <= step]
         if kept:
             self._marked += [
                 ("before the collapse", kept[max(-1 - BEFORE, -len(kept))]),
@@ -81,10 +82,10 @@ class Album:
 
     def pages(self, place: int) -> list[tuple[str, Shot]]:
         """What is kept of one transformer: titles and shots, each step once, in their order."""
-        last = self._recent[-1] if self._recent else []
+        last = self._recent[-1] if self._recent else {}
         found: dict[int, tuple[str, Shot]] = {}
         for title, shots in [("first look", self._first), *self._marked, ("last look", last)]:
-            if place < len(shots):
+            if place in shots:
                 shot = shots[place]
                 both = f"{found[shot.step][0]}, {title}" if shot.step in found else title
                 found[shot.step] = both, shot

@@ -32,8 +32,9 @@ class Looks:
         One a transformer; one before anything is known.
     judges : list[Judge]
         As many.
-    waiting : list[tuple[int, list[Tensor]]]
-        Steps, and for each transformer what `stnlib.diagnostics.measures.measure` returned.
+    waiting : list[tuple[int, dict[int, Tensor]]]
+        Steps, and for each transformer that ran, by its number, what
+        `stnlib.diagnostics.measures.measure` returned.
     loggers : list[Logger]
         Called with the numbers of each look.
     """
@@ -41,7 +42,7 @@ class Looks:
     def __init__(self, criteria: Criteria, keep: int | None) -> None:
         self.criteria, self._keep = criteria, keep
         self.traces, self.judges = [Trace(keep)], [Judge(criteria)]
-        self.waiting: list[tuple[int, list[Tensor]]] = []
+        self.waiting: list[tuple[int, dict[int, Tensor]]] = []
         self.loggers: list[Logger] = []
 
     def settle(self, model: nn.Module, names: Sequence[str]) -> tuple[Collapse, int] | None:
@@ -49,17 +50,19 @@ class Looks:
         waiting, self.waiting = self.waiting, []
         found, logged = None, []
         for step, looks in waiting:
-            rows = []
-            for place, values in enumerate(looks):
-                if place == len(self.traces):
+            rows = {}
+            for place, values in looks.items():
+                while place >= len(self.traces):
                     self.traces.append(Trace(self._keep))
                     self.judges.append(Judge(self.criteria))
-                rows.append(self.traces[place].append(step, shared(values, model).tolist()))
-                verdict = self.judges[place].judge(step, rows[-1])
+                rows[place] = self.traces[place].append(step, shared(values, model).tolist())
+                verdict = self.judges[place].judge(step, rows[place])
                 if verdict and not found:
                     found = verdict, place
-            logged.append(_scalars(step, rows, names))
-        for scalars in logged:
+            logged.append((step, rows))
+        told = distinct(names, len(self.traces))
+        for step, rows in logged if self.loggers else ():
+            scalars = _scalars(step, {told[place]: row for place, row in rows.items()})
             for logger in self.loggers:
                 logger(dict(scalars))
         return found
@@ -97,12 +100,11 @@ def distinct(names: Sequence[str], n: int) -> list[str]:
     return [f"{name} {i}" if told.count(name) > 1 else name for i, name in enumerate(told)]
 
 
-def _scalars(
-    step: int, rows: Sequence[Mapping[str, float]], names: Sequence[str]
-) -> dict[str, float]:
+def _scalars(step: int, rows: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     """The numbers of one look under one name each."""
-    scalars: dict[str, float] = {"step": step, "stn/loss": rows[0]["loss"]}
-    for name, row in zip(distinct(names, len(rows)), rows, strict=True):
+    scalars: dict[str, float] = {"step": step}
+    for name, row in rows.items():
+        scalars["stn/loss"] = row["loss"]
         start = f"stn/{name.replace(' ', '_')}"
         scalars |= {
             f"{start}/{quantity}": value

@@ -278,17 +278,19 @@ class CollapseMonitor(Account):
         self, records: list[ForwardRecord], loss: Tensor | float | None, braked: bool
     ) -> None:
         """Keep what is to be judged of a step."""
-        rows = []
-        for place, record in enumerate(records):
+        rows = {}
+        for record in records:
+            place = record.place if self._sampler is None else 0
             if braked or record.moved is None:
                 record.look_again()
-            rows.append(self._measure(place, record, loss))
+            rows[place] = self._measure(place, record, loss)
         self._looks.waiting.append((self.steps, rows))
         if self._album:
-            self._album.add(self.steps, records)
+            self._album.add(self.steps, dict(zip(rows, records, strict=True)))
 
     def _usual_check(self) -> int:
-        return 1 if self._looks.waiting[-1][1][0].device.type == "cpu" else 10
+        last = next(iter(self._looks.waiting[-1][1].values()))
+        return 1 if last.device.type == "cpu" else 10
 
     def _stepped(self) -> None:
         if not self._actions.brake.parameters:

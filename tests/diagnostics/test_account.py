@@ -403,7 +403,8 @@ def test_pictures_in_memory_are_small_and_of_a_bounded_number():
     model, x = Shifted(), images(n=4, side=130, channels=3)
     with CollapseMonitor(model, pictures=3) as monitor:
         steps(model, monitor, 30, x=x)
-        shots = [shot for look in (monitor._album._first, *monitor._album._recent) for shot in look]
+        looks = (monitor._album._first, *monitor._album._recent)
+        shots = [shot for look in looks for shot in look.values()]
     assert len(shots) <= 1 + 10 + 11
     assert all(max(shot.images.shape[-2:]) <= SIDE and len(shot.images) == 3 for shot in shots)
     owned = sum(t.untyped_storage().nbytes() for s in shots for t in (s.images, s.output))
