@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stnlib.diagnostics.album import thumbnails
 from stnlib.diagnostics.footprints import black_share
 from stnlib.diagnostics.graph import is_batched, leaves, untouched
 from stnlib.diagnostics.hooks import SAMPLERS, Calls, Dispatched, Hook
@@ -44,6 +45,8 @@ class ForwardProbe:
     failed : Callable[[Tensor], None] | None
         A method, which is not held: called with θ when a pass ends by an error between θ and the
         sampler.
+    pictures : int
+        Images of a batch of which small copies are made.
 
     Attributes
     ----------
@@ -62,12 +65,13 @@ class ForwardProbe:
         model: nn.Module,
         every: int = 1,
         failed: Callable[[Tensor], None] | None = None,
+        pictures: int = 0,
     ) -> None:
         self.records: list[ForwardRecord] = []
         self.calls = 0
         self.parameters: list[list[nn.Parameter]] = []
         self.names: list[str] = []
-        self._model, self._every = model, every
+        self._model, self._every, self._pictures = model, every, pictures
         self._failed = WeakMethod(failed) if failed else None
         self._eager = getattr(model, "_orig_mod", model)
         modules = dict(self._eager.named_modules())
@@ -124,7 +128,8 @@ class ForwardProbe:
         """Look at all that runs inside, of the model or not, as at one pass."""
         self.calls, self._awaited = self.calls + 1, True
         self._open_for += 1
-        self._open()
+        if (self.calls - 1) % self._every == 0:
+            self._open()
         try:
             yield
         finally:
@@ -246,6 +251,7 @@ class ForwardProbe:
             return
         black = black_share(_flat(output), None if images is None else _flat(images))
         record = ForwardRecord(black, size=_size(images))
+        record.pictures = thumbnails(self._pictures, output, images)
         planar = grid.shape[-1] == 2
         if planar and self._grid is grid and self._theta is not None:
             record.matrix = self._theta.detach()  # made by affine_grid and by nothing else
@@ -288,6 +294,7 @@ class ForwardProbe:
                 return made
 
             record = ForwardRecord(black, size=self._seen, theta=theta.detach().float())
+            record.pictures = thumbnails(self._pictures, output, args[0] if args else None)
             record.shape = shape
             found = shape(theta.detach())
             record.matrix, record.grid = (found, None) if affine else (None, found)

@@ -39,6 +39,8 @@ class ForwardRecord:
         The matrix, or the grid, of what the path gives; None where that is one of them.
     moved : Tensor | None
         The matrix, or the grid, after the optimiser's step.
+    pictures : tuple[Tensor, ...]
+        Small copies of a few output images and, where they are known, input images.
 
     Convention
     ----------
@@ -56,6 +58,7 @@ class ForwardRecord:
     path: Path | None = None
     shape: Callable[[Tensor], Tensor] | None = None
     moved: Tensor | None = None
+    pictures: tuple[Tensor, ...] = ()
 
     @property
     def now(self) -> Tensor:
