@@ -208,7 +208,8 @@ class CollapseMonitor:
                 "the model's forward pass has no spatial transformer: no grid_sample of images (N, "
                 f"C, H, W){number} whose grid depends on parameters was seen, {self._probe.unseen}"
             )
-        for place, record in enumerate(records):
+        for record in records:
+            place = record.place if self._sampler is None else 0
             if braked or record.moved is None:
                 record.look_again()
             self._pending.append((self.steps, place, self._measure(place, record, loss)))
