@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stnlib.diagnostics.footprints import black_share
-from stnlib.diagnostics.graph import is_batched, leaves, uncompiled, untouched
+from stnlib.diagnostics.graph import is_batched, leaves, parts, uncompiled, untouched
 from stnlib.diagnostics.hooks import SAMPLERS, Calls, Dispatched, Hook
 from stnlib.diagnostics.sampling import ForwardRecord, report_sampling
 from stnlib.diagnostics.tape import Tape
@@ -61,8 +61,6 @@ class ForwardProbe:
         For each transformer: its module's name where it is ours.
     rest : list[nn.Parameter]
         Those that no transformer depends on.
-    sources : list[Tensor]
-        θ or the grid of each transformer, with its graph; while a pass is looked at, no longer.
     """
 
     def __init__(
@@ -76,7 +74,6 @@ class ForwardProbe:
         self.parameters: list[list[nn.Parameter]] = []
         self.names: list[str] = []
         self.rest: list[nn.Parameter] = []
-        self.sources: list[Tensor] = []
         self._every = every
         self._failed = WeakMethod(failed) if failed else None
         self._eager = uncompiled(model)
@@ -140,6 +137,28 @@ class ForwardProbe:
         self._ours = {n: m for n, m in modules.items() if all(hasattr(m, name) for name in OURS)}
         self._compiled = [m for m in modules.values() if hasattr(m, "_orig_mod")]
 
+    def apart(self, output: Any) -> list[Tensor]:
+        """Leaves that transformers of the pass depend on, and its output only by them.
+
+        To be called in a block of `watching`, at the end of the pass.
+
+        Parameters
+        ----------
+        output : Any
+            What the model returned: a tensor, or anything that has some.
+
+        Returns
+        -------
+        list[Tensor]
+            Each once.
+        """
+        cut = {source.grad_fn for source in self._sources} - {None}
+        for source in self._sources if self._tape else ():
+            cut |= self._tape.nodes(source)
+        shared = {id(x) for x in leaves(parts(output), cut)} - {id(x) for x in self._sources}
+        found = {id(x): x for x in leaves(self._sources)}
+        return [x for key, x in found.items() if key not in shared]
+
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Look at all that runs inside, of the model or not, as at one pass."""
@@ -181,7 +200,7 @@ class ForwardProbe:
 
     def _open(self) -> None:
         """Put in place everything that sees, until it is closed: for one pass."""
-        self.records, self.sources = [], []
+        self.records = []
         self._forget()
         self._whole, self._looks = self._looks % WHOLE == 0, self._looks + 1
         if self._whole:
@@ -211,7 +230,9 @@ class ForwardProbe:
                 entered.append(mode)
 
         self._stack.callback(leave)
-        if self._only_ours and not self._whole:  # their localisation networks are all that need be noted
+        if (
+            self._only_ours and not self._whole
+        ):  # their localisation networks are all that need be noted
             for transformer in self._ours.values():
                 part = transformer.localisation
                 self._stack.callback(part.register_forward_pre_hook(enter).remove)
@@ -237,6 +258,7 @@ class ForwardProbe:
         self._theta: Tensor | None = None
         self._grid: Tensor | None = None
         self._inside = self._others = 0
+        self._sources: list[Tensor] = []  # θ or the grid, with its graph
         self._needed: tuple[int, int | None] = (0, None)
         self._below: list[tuple[Tensor, Tensor, Tensor]] = []
 
@@ -325,13 +347,13 @@ class ForwardProbe:
         weight = record.path and record.path.weight
         known = {id(p) for p in self.parameters[record.place]}
         if not known or (weight is not None and id(weight) not in known):
-            found = [*leaves(source)] if source.requires_grad else []
+            found = [*leaves([source])] if source.requires_grad else []
             if not any(isinstance(x, nn.Parameter) for x in found) and self._tape:
                 behind = self._tape.parameters(source)  # such as behind a reentrant checkpoint
                 found += [p for p in behind if p.requires_grad]
             self._leaves[record.place] = found
         self.records.append(record)
-        self.sources.append(source)
+        self._sources.append(source)
         self._theta = self._grid = None
 
     def _find_path(self, record: ForwardRecord, source: Tensor) -> None:

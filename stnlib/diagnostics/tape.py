@@ -19,9 +19,9 @@ from torch import Tensor
 
 __all__ = ["Path", "Tape"]
 
-_LAYERS = {
-    *("linear", "conv1d", "conv2d", "conv3d", "matmul", "mm", "bmm", "addmm", "einsum", "mv"),
-}
+_WEIGHTED = {"linear", "bilinear", "conv1d", "conv2d", "conv3d"}  # (input, weight, ...)
+_PRODUCTS = {"matmul", "mm", "bmm", "addmm", "baddbmm", "einsum", "mv"}
+_VIEWS = {"t", "T", "mT", "transpose", "permute", "view", "reshape", "expand", "unsqueeze", "get"}
 #: what draws random numbers is not called again
 _UNREPEATABLE = {
     *("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout"),
@@ -217,11 +217,26 @@ class Tape:
 
     def path(self, target: Tensor) -> tuple[Path, int] | None:
         """The path to a tensor, and the number of its first call; None where it cannot be told."""
+        found = self._way(target)
+        if found is None:
+            return None
+        order, layer = found
+        path = _path([self._calls[i] for i in order], target, layer)
+        return None if path is None else (path, self._numbers[order[0]])
+
+    def nodes(self, target: Tensor) -> set[Any]:
+        """The nodes of the graph that lie on the path to a tensor."""
+        order, _ = self._way(target) or ([], None)
+        results = [x for i in order for x in self._calls[i].results()]
+        return {x.grad_fn for x in (*results, target)} - {None}
+
+    def _way(self, target: Tensor) -> tuple[list[int], tuple[_Call, Tensor] | None] | None:
+        """The calls of the path in their order; its layer and what goes into that."""
         last = self._maker(target, len(self._calls))
         if last is None:
             return None
         wanted: set[int] = set()
-        layers: list[_Call] = []
+        layers: list[tuple[_Call, Tensor]] = []
         waiting = [last]
         while waiting:
             i = waiting.pop()
@@ -231,27 +246,45 @@ class Tape:
             if call.name in _UNREPEATABLE and call.function not in _MOVING:
                 return None
             wanted.add(i)
-            tensors = call.tensors()
-            if call.name in _LAYERS and any(map(_is_parameter, tensors)):
-                layers.append(call)
-                continue
-            for j, x in enumerate(tensors):
+            features = self._features(call, i)
+            if features is not None:
+                layers.append((call, features))
+            for j, x in enumerate(call.tensors()):
                 own = call.in_place and j == 0
                 maker = self._maker(x, i)
+                if x is features:
+                    continue
                 if maker is not None and (x.requires_grad or own):
                     waiting.append(maker)
                 elif own or (x.requires_grad and not x.is_leaf):
                     return None  # made by something that is no call of PyTorch's
-        order = sorted(wanted)
-        path = _path([self._calls[i] for i in order], target, layers[0] if layers else None)
-        return None if path is None else (path, self._numbers[order[0]])
+        return sorted(wanted), (layers[0] if layers else None)
+
+    def _features(self, call: _Call, number: int) -> Tensor | None:
+        """What goes into a layer, whose weights may be computed; None where the call is none."""
+        tensors = call.tensors()
+        if call.name in _WEIGHTED:
+            return tensors[0] if any(x.requires_grad for x in tensors[1:]) else None
+        if call.name not in _PRODUCTS:
+            return None
+        others = [x for x in tensors if not self._is_weight(x, number)]
+        return others[0] if 0 < len(others) < len(tensors) else None
+
+    def _is_weight(self, tensor: Tensor, before: int) -> bool:
+        """Whether it is a parameter, or a view of one."""
+        while not _is_parameter(tensor):
+            maker = self._maker(tensor, before)
+            if maker is None or self._calls[maker].name not in _VIEWS:
+                return False
+            tensor, before = self._calls[maker].tensors()[0], maker
+        return True
 
 
 def _is_parameter(tensor: Tensor) -> bool:
     return isinstance(tensor, torch.nn.Parameter) and tensor.requires_grad
 
 
-def _path(calls: list[_Call], target: Tensor, layer: _Call | None) -> Path | None:
+def _path(calls: list[_Call], target: Tensor, layer: tuple[_Call, Tensor] | None) -> Path | None:
     """The calls by slots, without any graph."""
     slots: dict[int, _Slot] = {}
 
@@ -271,8 +304,9 @@ def _path(calls: list[_Call], target: Tensor, layer: _Call | None) -> Path | Non
         return None
     features = weight = None
     if layer:
-        weight = next(x for x in layer.tensors() if _is_parameter(x))
-        others = [x for x in layer.tensors() if not _is_parameter(x) and x.ndim >= 2]
-        if others and layer.name not in ("conv1d", "conv2d", "conv3d"):
-            features = others[0].detach().flatten(0, -2)
+        call, entering = layer
+        ours = (x for one in (call, *calls) for x in one.tensors() if _is_parameter(x))
+        weight = next(ours, None)
+        if entering.ndim >= 2 and not call.name.startswith("conv"):
+            features = entering.detach().flatten(0, -2)
     return Path(bare, slots[id(target)].number, features, weight)
