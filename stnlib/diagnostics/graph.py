@@ -85,12 +85,12 @@ def leaves(tensors: Iterable[Tensor], cut: Collection[Any] = ()) -> Iterator[Ten
 
 def unwrapped(model: nn.Module) -> nn.Module:
     """A model without what `torch.compile`, DataParallel and DDP put around it."""
-    while (inner := uncompiled(model)) is not model or isinstance(model, _PARALLEL):
-        model = inner if inner is not model else model.module
-    return model
-
-
-_PARALLEL = nn.DataParallel | nn.parallel.DistributedDataParallel
+    while True:
+        parallel = isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel)
+        inner: Any = model.module if parallel else uncompiled(model)
+        if inner is model:
+            return model
+        model = inner
 
 
 def uncompiled(model: nn.Module) -> nn.Module:

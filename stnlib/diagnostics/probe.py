@@ -153,8 +153,8 @@ class ForwardProbe:
             Each once.
         """
         cut = {source.grad_fn for source in self._sources} - {None}
-        for source in self._sources if self._tape else ():
-            cut |= self._tape.nodes(source)
+        if self._tape:
+            cut = cut.union(*map(self._tape.nodes, self._sources))
         shared = {id(x) for x in leaves(parts(output), cut)} - {id(x) for x in self._sources}
         found = {id(x): x for x in leaves(self._sources)}
         return [x for key, x in found.items() if key not in shared]
@@ -230,9 +230,7 @@ class ForwardProbe:
                 entered.append(mode)
 
         self._stack.callback(leave)
-        if (
-            self._only_ours and not self._whole
-        ):  # their localisation networks are all that need be noted
+        if self._only_ours and not self._whole:  # then their localisation networks suffice
             for transformer in self._ours.values():
                 part = transformer.localisation
                 self._stack.callback(part.register_forward_pre_hook(enter).remove)
@@ -279,8 +277,8 @@ class ForwardProbe:
         elif name in SAMPLERS:
             images = args[0] if args else kwargs["input"]
             grid = args[1] if len(args) > 1 else kwargs["grid"]
-            if self._below and self._below[-1][0] is grid:
-                self._below.pop()  # the same
+            if self._below:
+                self._below.pop()  # the same, seen from below
             self._tell_below()
             self._sampled(grid, result, images)
 

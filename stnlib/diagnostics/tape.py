@@ -201,7 +201,8 @@ class Tape:
 
     def parameters(self, target: Tensor) -> list[Tensor]:
         """All parameters that calls took which lead to a tensor, frozen or not."""
-        found, seen = [], set()
+        found: list[Tensor] = []
+        seen: set[int] = set()
         waiting = [self._maker(target, len(self._calls))]
         while waiting:
             i = waiting.pop()
