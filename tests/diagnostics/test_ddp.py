@@ -1,4 +1,4 @@
-"""Under DDP, on two processes, a monitor's verdict is shared and changes nothing that it must not."""
+"""Under DDP, on two processes, a monitor's verdict is shared and replicas stay equal."""
 
 import warnings
 
