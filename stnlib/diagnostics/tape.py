@@ -167,8 +167,10 @@ class Tape:
     ----------
     device : str
         Type of the model's device.
-    begin, end : int
-        Numbers of the first call to be kept, and of the last but one; `end` None for all.
+    begin : int
+        Number of the first call to be kept, from 0.
+    end : int | None
+        Number of the first call that is not kept any more; None to keep all.
     """
 
     def __init__(self, device: str, begin: int = 0, end: int | None = None) -> None:
