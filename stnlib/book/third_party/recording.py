@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,15 @@ from stnlib.book.third_party.training import train
 from stnlib.records import observations
 from stnlib.records.provenance import provenance
 
-__all__ = ["STUDY", "ends", "plan", "record", "runs", "verdicts"]
+__all__ = ["EARLIER", "STUDY", "ends", "plan", "record", "runs", "verdicts"]
 
-STUDY = "wild"
+STUDY = "third-party"
+EARLIER = (
+    "wild"  # the same trainings, seen by the monitor as it was before its steps were the grid's
+)
 
 
-def plan(data: str, seeds: int = 5, controls: int = 2) -> list[dict[str, Any]]:
+def plan(data: str, seeds: int = 10, controls: int = 2) -> list[dict[str, Any]]:
     """What to do: every network at each of its rates.
 
     Parameters
@@ -37,15 +41,12 @@ def plan(data: str, seeds: int = 5, controls: int = 2) -> list[dict[str, Any]]:
     Returns
     -------
     list[dict[str, Any]]
-        Each `what` of `stnlib.records.observations`, seed by seed. `monitor` 2 marks runs of
-        bounded networks since the monitor measures the step of θ itself; until then it was that of
-        the layer before the bound.
+        Each `what` of `stnlib.records.observations`, seed by seed.
     """
     n_train, _, epochs = SIZES[data]
     return [
         {"network": network, "data": data, "lr": lr, "seed": seed, "frozen": frozen}
         | {"epochs": epochs, "n_train": n_train}
-        | ({"monitor": 2} if NETWORKS[network].bounded else {})
         for seed in range(seeds)
         for network, rates in RATES.items()
         for lr in rates
@@ -90,21 +91,24 @@ def runs(found: Iterable[dict[str, Any]]) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame
-        A row a run: the fields of `plan`, `monitor` 1 where it was the first and nan where that
-        makes no difference; those of `train`'s first row; and two more. `fate`: `died` (black, gone
+        A row a run: the fields of `plan`; `monitor`, which says for the bounded networks of EARLIER
+        whose step a step was, 1 for that of the layer before the bound and 2 for that of a bound
+        counted by its slope, and is nan where that makes no difference; those of `train`'s first row; and two more. `fate`: `died` (black, gone
         or accuracy fallen, for good), `shrunken` or `alive`; `failed`: the first step at which what
         became of it showed, `blackened` included where it died; nan where it is alive.
     """
-    table = pd.DataFrame([one["what"] | one["rows"][0] for one in found])
-    table = table.reindex(columns=dict.fromkeys([*table, "monitor"]))
-    bounded = table["network"].map(lambda name: NETWORKS[name].bounded)
-    table["monitor"] = table["monitor"].fillna(1).where(bounded)
+    table = pd.DataFrame([_monitor(one) | one["what"] | one["rows"][0] for one in found])
     steps = ["warned", "died", "fell", "blackened", "shrank"]
     table[steps] = table[steps].astype(float)
     dead = table[["died", "fell"]].notna().any(axis=1)
     table["failed"] = table[steps[1:]].where(dead, table[["shrank"]]).min(axis=1)
     table["fate"] = np.select([dead, table["shrank"].notna()], ["died", "shrunken"], "alive")
     return table.drop(columns=["kind"]).sort_values(["network", "lr", "frozen", "seed"])
+
+
+def _monitor(one: dict[str, Any]) -> dict[str, float]:
+    marked = one["study"] == EARLIER and NETWORKS[one["what"]["network"]].bounded
+    return {"monitor": 1.0 if marked else math.nan}
 
 
 def ends(table: pd.DataFrame) -> pd.DataFrame:
