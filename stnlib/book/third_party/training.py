@@ -56,7 +56,8 @@ def train(
         step from which coverage is below 1/2, in the mean of 10; `best` and `at_warning`, running
         accuracy (20 batches) at its best before the warning, or at all, and of the 10 batches up to
         it; `accuracy` on the validation images; `coverage`, `black` and `corner_spread`, means of
-        the last 10 steps; `steps`. Then a row with `kind` "step" for every fifth step, with the monitor's numbers.
+        the last 10 steps; `steps`. Then a row with `kind` "step" for every fifth step, with the
+        monitor's numbers.
 
     Raises
     ------
