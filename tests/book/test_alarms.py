@@ -1,5 +1,7 @@
 """Alarms: what the monitor says today of what was traced before, and how early that is."""
 
+import inspect
+import json
 import math
 import warnings
 
@@ -9,6 +11,7 @@ import torch
 from torch import nn
 
 from stnlib.book import alarms
+from stnlib.book.deaths import outcomes, traces
 from stnlib.diagnostics import (
     CollapseMonitor,
     CollapseWarning,
@@ -16,6 +19,7 @@ from stnlib.diagnostics import (
     corner_spread,
     view_corners,
 )
+from stnlib.paths import BOOK
 
 SIDE = 12
 
@@ -149,3 +153,26 @@ def test_a_false_alarm_is_counted_where_others_are_lost_or_where_none_is():
     )
     assert told.where_lost[:2] == (2, 3) and told.where_none[:2] == (1, 3)
     assert told.ahead[:2] == (1, 1) and told.lead == 10
+
+
+def percent(share):
+    return f"{100 * share:.0f} %"
+
+
+def test_the_monitors_docstring_says_what_the_records_say():
+    told = alarms.measured(outcomes(traces(*alarms.TRACED, where=[BOOK / "records"])))
+    bars = json.loads((BOOK.parent / "benchmarks" / "ratios.json").read_text())["bars"]
+    costs = {bar["what"]: bar["measured"] for bar in bars}
+    cm, c10 = (costs[f"a monitor's share of a step, {name} STN"] for name in ("CM", "C10"))
+    said = " ".join(inspect.getdoc(CollapseMonitor).split())
+    for part in (
+        f"{told.ahead.k} of {told.ahead.n} were warned of before the onset",
+        f"The lead is {told.lead:.0f} steps in the median",
+        f"at most {alarms.SOON} for {percent(told.soon.k / told.soon.n)} of them",
+        f"{told.where_lost.k} of {told.where_lost.n} where others were lost at the same rates",
+        f"of {told.where_none.k} of {told.where_none.n} where none was",
+        f"adds {percent(cm)} to a step of the CM network",
+        "less than 1 % to one of the C10 network",
+    ):
+        assert part in said
+    assert c10 < 0.01
