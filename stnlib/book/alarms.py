@@ -6,13 +6,15 @@ older than they are, and are got from others: a view's size in pixels is its ext
 image's side, and the spread of its corners lies between two bounds that the spreads of θ's entries
 give. The step of θ is the same number in all of them, because their θ is affine and is what its
 layer gives. *Black* meant 0 to within 0.01 in the older ones and is relative to the input today;
-for images in [0, 1] that are not flat the two are the same to within that hundredth.
+for images in [0, 1] that are not flat the two are the same to within that hundredth. Images that
+were normalised to a mean of 0 may count as black later, or never; of these trainings the first
+warning is one of large steps, or of a view that shrinks, in any case.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -21,8 +23,9 @@ import pandas as pd
 from stnlib.book.stats import Share, tally
 from stnlib.diagnostics import Criteria, Trace
 from stnlib.diagnostics.criteria import Judge
+from stnlib.records.store import Record
 
-__all__ = ["SOON", "TRACED", "Measured", "corner_spreads", "first_alarm", "measured"]
+__all__ = ["SOON", "TRACED", "Measured", "corner_spreads", "first_alarm", "measured", "retold"]
 
 #: the studies whose trainings were traced while the monitor looked on and did nothing
 TRACED = ("cm-map", "cm-edge", "cm-inverted", "cm-claims", "cm-hidden")
@@ -33,27 +36,27 @@ AT = ("data", "lr", "loc_lr_factor")
 
 
 class Measured(NamedTuple):
-    """How well the monitor warned.
+    """How well the monitor warned; each None, or nan, where there is nothing to count.
 
     Parameters
     ----------
-    ahead : Share
+    ahead : Share | None
         Of the deaths, those that were warned of before their onset.
     lead : float
         Median over all deaths of the steps from the warning to the onset; 0 where it came no
         sooner, or not at all.
-    soon : Share
+    soon : Share | None
         Of the deaths, those whose lead is at most `SOON`.
-    where_lost, where_none : Share
+    where_lost, where_none : Share | None
         Of the transformers that are kept to the end, those that were warned of: where others
         are lost at the same rates, and where none is.
     """
 
-    ahead: Share
+    ahead: Share | None
     lead: float
-    soon: Share
-    where_lost: Share
-    where_none: Share
+    soon: Share | None
+    where_lost: Share | None
+    where_none: Share | None
 
 
 def corner_spreads(frame: pd.DataFrame, side: int) -> tuple[np.ndarray, np.ndarray]:
@@ -112,6 +115,27 @@ def first_alarm(trace: Trace, side: int, most: bool = True) -> tuple[float, str 
     return math.nan, None
 
 
+def retold(pairs: Iterable[tuple[Record, Trace]], most: bool = True) -> list[str | None]:
+    """The first alarms that are not those that the monitor gave when the traces were made.
+
+    Parameters
+    ----------
+    pairs : Iterable[tuple[Record, Trace]]
+        Of `stnlib.book.deaths.traces`.
+    most : bool
+        As of `first_alarm`.
+
+    Returns
+    -------
+    list[str | None]
+        Their kinds, one for each trace whose first alarm is another or comes at another step.
+    """
+    found = [
+        (*first_alarm(trace, record.config.side, most), trace.events) for record, trace in pairs
+    ]
+    return [kind for step, kind, told in found if ([(step, kind)] if kind else []) != told[:1]]
+
+
 def measured(runs: pd.DataFrame, at: Sequence[str] = AT) -> Measured:
     """How well the monitor warned of deaths, and how often of transformers that were kept.
 
@@ -132,10 +156,7 @@ def measured(runs: pd.DataFrame, at: Sequence[str] = AT) -> Measured:
     lead = (gone["onset"] - gone["warning"]).clip(lower=0).fillna(0)
     said = runs["warning"].notna()
     beside_lost = runs["lost"].groupby([runs[name] for name in at]).transform("any")
-    return Measured(
-        tally(lead > 0),
-        lead.median(),
-        tally(lead <= SOON),
-        tally(said[runs["kept"] & beside_lost]),
-        tally(said[runs["kept"] & ~beside_lost]),
-    )
+    counted = lead > 0, lead <= SOON, said[runs["kept"] & beside_lost]
+    counted += (said[runs["kept"] & ~beside_lost],)
+    ahead, soon, *alarms = (tally(so) if len(so) else None for so in counted)
+    return Measured(ahead, lead.median(), soon, *alarms)

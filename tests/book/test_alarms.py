@@ -4,6 +4,7 @@ import inspect
 import json
 import math
 import warnings
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -89,6 +90,17 @@ def test_an_old_trace_is_judged_as_the_monitor_of_today_judges_its_training(lr, 
         assert alarms.first_alarm(old(trace), SIDE, most) == pytest.approx(expected, nan_ok=True)
 
 
+def test_alarms_that_were_told_otherwise_are_found_and_no_others():
+    record = SimpleNamespace(config=SimpleNamespace(side=SIDE))
+    calm, wild, blind = course(1e-5), course(0.05), course(1e-5, then=same_for_all)
+    pairs = [(record, trace) for trace in (calm, wild, blind)]
+    assert alarms.retold(pairs) == []
+    blind.events, wild.events = [], [(wild.events[0][0] + 1, "runaway")]
+    assert alarms.retold(pairs) == ["runaway", "blind"]
+    calm.events = [(1, "runaway")]
+    assert alarms.retold(pairs[:1]) == [None]
+
+
 def spreads_of(theta):
     """The bounds of θ's (N, 6) corner spread, and what it is."""
     named = {f"theta_std_{i}": [s] for i, s in enumerate(theta.std(0, correction=0).tolist())}
@@ -153,6 +165,12 @@ def test_a_false_alarm_is_counted_where_others_are_lost_or_where_none_is():
     )
     assert told.where_lost[:2] == (2, 3) and told.where_none[:2] == (1, 3)
     assert told.ahead[:2] == (1, 1) and told.lead == 10
+
+
+def test_where_there_is_nothing_to_count_nothing_is_said():
+    told = alarms.measured(runs((1, NAN, NAN, False, True)))
+    assert told.ahead is told.soon is told.where_lost is None and math.isnan(told.lead)
+    assert told.where_none[:2] == (0, 1)
 
 
 def percent(share):
