@@ -14,6 +14,7 @@ from stnlib.checks.values import flag, shown
 
 __all__ = [
     "FLOATS",
+    "at_least_float32",
     "check_fits",
     "check_flag",
     "check_grid",
@@ -71,6 +72,22 @@ def is_symbolic(value: Tensor) -> bool:
     while functorch.is_gradtrackingtensor(value):
         value = functorch.get_unwrapped(value)
     return functorch.is_batchedtensor(value)
+
+
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """Half-precision numbers as float32; float32 and float64 as they are.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        Floating point, of any shape. bfloat16 has 128 steps in [0.5, 1), too few for a place.
+
+    Returns
+    -------
+    Tensor
+        Of the same shape, float32 or float64.
+    """
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def check_tensor(name: str, value: Any) -> None:

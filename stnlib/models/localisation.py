@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from stnlib.checks.tensors import check_fits, check_images, check_module
+from stnlib.checks.tensors import at_least_float32, check_fits, check_images, check_module
 from stnlib.checks.values import choice, number, require, whole
 from stnlib.transforms import Family, bounded, family
 
@@ -191,11 +191,11 @@ class LocNet(nn.Module):
         Returns
         -------
         Tensor
-            (N, P), float32 even under autocast; P is 6 for `affine`.
+            (N, P), at least float32 even under autocast; P is 6 for `affine`.
         """
         phi = self.phi(images)
         with torch.autocast(images.device.type, enabled=False):  # bfloat16 is too coarse for θ
-            theta = self.theta(phi.float())
+            theta = self.theta(at_least_float32(phi))
             return theta if self.bounds is None else self.bounds.constrain(theta)
 
 

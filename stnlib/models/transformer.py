@@ -7,7 +7,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from stnlib.checks.tensors import check_flag, check_images, check_module, check_tensor
+from stnlib.checks.tensors import (
+    at_least_float32,
+    check_flag,
+    check_images,
+    check_module,
+    check_tensor,
+)
 from stnlib.checks.values import choice, require
 from stnlib.sampler import PADDINGS, SAMPLERS, check_clipped
 from stnlib.transforms import Family, family
@@ -102,26 +108,26 @@ class SpatialTransformer(nn.Module):
         Returns
         -------
         tuple[Tensor, Tensor]
-            θ (N, P) and the grid (N, h, w, 2) of the output's pixels, float32 even under autocast:
-            bfloat16 has 128 steps in [0.5, 1).
+            θ (N, P) and the grid (N, h, w, 2) of the output's pixels, at least float32 even under
+            autocast: bfloat16 has 128 steps in [0.5, 1).
         """
         check_images("images", images)
         theta = self.localisation(images)
         check_tensor("theta", theta)
         with torch.autocast(images.device.type, enabled=False):
-            theta = theta.float()
+            theta = at_least_float32(theta)
             height, width = self.output_size or images.shape[-2:]
             return theta, self.family.grid(theta, (height, width), align_corners=self.align_corners)
 
     def sample(self, images: Tensor, grid: Tensor) -> Tensor:
-        """Sample `images` at `grid`, in float32.
+        """Sample `images` at `grid`, in the wider of their dtypes.
 
         Parameters
         ----------
         images : Tensor
             (N, C, H, W), floating point.
         grid : Tensor
-            (N, h, w, 2), float32.
+            (N, h, w, 2), as `locate` returns it.
 
         Returns
         -------
@@ -129,9 +135,13 @@ class SpatialTransformer(nn.Module):
             (N, C, h, w), of the images' dtype.
         """
         sampler = self.sampler if callable(self.sampler) else SAMPLERS[self.sampler]
+        dtype = torch.promote_types(images.dtype, grid.dtype)
         with torch.autocast(images.device.type, enabled=False):
             output = sampler(
-                images.float(), grid, padding=self.padding, align_corners=self.align_corners
+                images.to(dtype),
+                grid.to(dtype),
+                padding=self.padding,
+                align_corners=self.align_corners,
             )
         return output.to(images.dtype)
 

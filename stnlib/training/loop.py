@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stnlib.checks.tensors import at_least_float32
 from stnlib.data import augment
 from stnlib.data.sets import DataSet, Split
 from stnlib.diagnostics import CollapseMonitor
@@ -197,7 +198,7 @@ def train_step(
     """
     stn = cast(STN, model)  # where the configuration asks for what only a transformer has
     with autocast(images.device, config.precision):
-        logits = model(images).float()
+        logits = at_least_float32(model(images))
         # The grid is computed again: so the model is called, and watched, as ever.
         grid = stn.transformer.locate(images)[1] if config.outside_penalty else None
     loss = F.cross_entropy(logits, labels)

@@ -23,7 +23,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from stnlib.checks.tensors import check_flag, check_tensor
+from stnlib.checks.tensors import at_least_float32, check_flag, check_tensor
 from stnlib.sampler import to_pixels
 from stnlib.transforms.matrices import apply, check_size, compose, invert
 
@@ -251,7 +251,7 @@ def _square(name: str, value: Tensor) -> Tensor:
     shape = tuple(value.shape)
     if shape[1:] not in ((6,), (2, 3), (3, 3)):
         raise ValueError(f"{name} must have shape (N, 6), (N, 2, 3) or (N, 3, 3), not {shape}")
-    wide = value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
+    wide = at_least_float32(value)
     if shape[1:] == (3, 3):
         return wide
     last = wide.new_tensor([0, 0, 1]).expand(len(wide), 1, 3)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stnlib.checks.tensors import check_tensor, is_symbolic, tracing
+from stnlib.checks.tensors import at_least_float32, check_tensor, is_symbolic, tracing
 from stnlib.checks.values import number, shown
 from stnlib.transforms import matrices
 
@@ -180,7 +180,7 @@ class Family:
             )
         if not is_symbolic(theta) and not torch.isfinite(theta).all():
             raise NonFiniteError("theta must be finite, but has infinities or NaN")
-        return theta.float() if theta.dtype in (torch.float16, torch.bfloat16) else theta
+        return at_least_float32(theta)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from stnlib.checks.tensors import (
     FLOATS,
+    at_least_float32,
     check_flag,
     check_same,
     check_tensor,
@@ -217,8 +218,7 @@ def invert(matrix: Tensor) -> Tensor:
         One line, where `matrix` is of another type or shape, or one of them is singular.
     """
     check_matrix(matrix, "matrix")
-    wide = matrix if matrix.dtype in (torch.float32, torch.float64) else matrix.float()
-    inverse, info = torch.linalg.inv_ex(wide)
+    inverse, info = torch.linalg.inv_ex(at_least_float32(matrix))
     inverse = inverse.to(matrix.dtype)
     # A rounded singular matrix has a huge inverse instead of none.
     condition = torch.linalg.matrix_norm(matrix) * torch.linalg.matrix_norm(inverse)
