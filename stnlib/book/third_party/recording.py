@@ -23,7 +23,7 @@ from stnlib.records.provenance import provenance
 __all__ = ["EARLIER", "STUDY", "ends", "plan", "record", "runs", "told", "verdicts"]
 
 STUDY = "third-party"
-#: the same trainings as the monitor saw them when a step of θ was that of its layer, *black* no
+#: the same trainings as the monitor saw them when a step of θ was an entry of its layer, *black* no
 #: light at all, and *blind* features that are all zero
 EARLIER = "wild"
 
