@@ -1,4 +1,4 @@
-"""What a CollapseMonitor adds to a training step of the paper's STNs."""
+"""What a CollapseMonitor adds to a training step of four networks."""
 
 import statistics
 import time
@@ -6,6 +6,7 @@ import time
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from stnlib.diagnostics import CollapseMonitor
 from stnlib.models import build
@@ -15,12 +16,61 @@ ADDED = "added by the monitor, share"
 SIDES = {"without a monitor": False, "stnlib": True}
 
 
+class Tutorial(nn.Module):
+    """The layers of PyTorch's tutorial on spatial transformers, for 28 × 28 digits."""
+
+    def __init__(self):
+        super().__init__()
+        self.localization = nn.Sequential(
+            *(nn.Conv2d(1, 8, 7), nn.MaxPool2d(2), nn.ReLU(True)),
+            *(nn.Conv2d(8, 10, 5), nn.MaxPool2d(2), nn.ReLU(True), nn.Flatten()),
+        )
+        self.fc_loc = nn.Sequential(nn.Linear(90, 32), nn.ReLU(True), nn.Linear(32, 6))
+        nn.init.zeros_(self.fc_loc[2].weight)
+        self.fc_loc[2].bias.data.copy_(torch.eye(2, 3).flatten())
+        self.classes = nn.Sequential(
+            *(nn.Conv2d(1, 10, 5), nn.MaxPool2d(2), nn.ReLU()),
+            *(nn.Conv2d(10, 20, 5), nn.Dropout2d(), nn.MaxPool2d(2), nn.ReLU(), nn.Flatten()),
+            *(nn.Linear(320, 50), nn.ReLU(), nn.Dropout(), nn.Linear(50, 10)),
+        )
+
+    def forward(self, images):
+        theta = self.fc_loc(self.localization(images)).view(-1, 2, 3)
+        grid = F.affine_grid(theta, images.size(), align_corners=False)
+        return self.classes(F.grid_sample(images, grid, align_corners=False))
+
+
+class Dense(nn.Module):
+    """A linear layer that makes a dense flow."""
+
+    def __init__(self):
+        super().__init__()
+        self.flow = nn.Sequential(nn.Flatten(), nn.Linear(784, 32), nn.ReLU(), nn.Linear(32, 1568))
+        nn.init.zeros_(self.flow[3].weight)
+        nn.init.zeros_(self.flow[3].bias)
+        self.classes = nn.Linear(784, 10)
+        still = F.affine_grid(torch.eye(2, 3)[None], [1, 1, 28, 28], align_corners=True)
+        self.register_buffer("still", still)
+
+    def forward(self, images):
+        grid = self.still + self.flow(images).view(-1, 28, 28, 2)
+        return self.classes(F.grid_sample(images, grid, align_corners=True).flatten(1))
+
+
+# Makes the network; channels and side of its images, images a batch, steps to be timed.
+NETWORKS = {
+    "cm STN": (lambda: build("stn", 1, 40, 10, classifier="cm"), 1, 40, 128, 101),
+    "c10 STN": (lambda: build("stn", 3, 32, 10, classifier="c10"), 3, 32, 128, 11),
+    "tutorial STN": (Tutorial, 1, 28, 64, 301),
+    "dense flow": (Dense, 1, 28, 64, 601),
+}
+
+
 def stepper(name, watched, batch):
     """A function that takes one training step, on random images."""
     torch.manual_seed(0)
-    channels, size = {"cm": (1, 40), "c10": (3, 32)}[name]
-    model = build("stn", channels, size, 10, classifier=name)
-    model = model.to(memory_format=torch.channels_last)
+    make, channels, size, *_ = NETWORKS[name]
+    model = make().to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(model.parameters(), 1e-4, fused=True)
     monitor = CollapseMonitor(model, optimizer) if watched else None
     images = torch.rand(batch, channels, size, size)
@@ -51,11 +101,11 @@ def added(name, batch, pairs):
 
 
 @pytest.mark.parametrize("of", SIDES)
-@pytest.mark.parametrize("name", ["cm", "c10"])
+@pytest.mark.parametrize("name", NETWORKS)
 def test_step(measure, benchmark, tiny, name, of):
     keep_freed_memory()  # as in a training of ours; page faults differ from step to step
-    batch = 8 if tiny else 128
-    measure(f"step, {name} STN, batch {batch}", of, stepper(name, SIDES[of], batch), 10)
+    *_, batch, pairs = NETWORKS[name]
+    batch = 8 if tiny else batch
+    measure(f"step, {name}, batch {batch}", of, stepper(name, SIDES[of], batch), 10)
     if SIDES[of] and not tiny:
-        share = added(name, batch, pairs=101 if name == "cm" else 11)
-        benchmark.extra_info[ADDED] = float(f"{share:.3g}")
+        benchmark.extra_info[ADDED] = float(f"{added(name, batch, pairs):.3g}")

@@ -15,6 +15,7 @@ from torch import nn
 
 from stnlib.checks.tensors import check_module
 from stnlib.checks.values import choice, number, require, shown
+from stnlib.diagnostics.dependence import localisation_of
 
 __all__ = ["PATIENCE", "SCHEDULES", "KerasAdam", "param_groups", "plateau", "schedule"]
 
@@ -108,17 +109,40 @@ def plateau(losses: Sequence[float]) -> float:
     return factor
 
 
-def param_groups(model: nn.Module, lr: float, loc_lr_factor: float = 1.0) -> list[dict[str, Any]]:
+def param_groups(
+    model: nn.Module,
+    lr: float,
+    loc_lr_factor: float = 1.0,
+    *,
+    batch: Any = None,
+    localisation: nn.Module | Iterable[nn.Module] | Callable[[str], bool] | None = None,
+) -> list[dict[str, Any]]:
     """Parameter groups that give the localisation network a learning rate of its own.
+
+    With `batch` it is found, whatever its names: the parameters that θ depends on, and the model's
+    output by θ alone. Those that the classifier needs as well, such as a backbone that both share,
+    or what lies between two transformers, belong to the rest: a lower rate would slow the
+    classifier down, too. ::
+
+        param_groups(model, 1e-3, 0.1, batch=images)
+        param_groups(model, 1e-3, 0.1, localisation=[model.localization, model.fc_loc])
 
     Parameters
     ----------
     model : nn.Module
-        Any; localisation networks are the submodules named `localisation`.
+        Any; without `batch` and `localisation`, its localisation networks are the submodules named
+        `localisation`.
     lr : float
         Learning rate of everything else, 0 or more.
     loc_lr_factor : float
         The localisation networks' learning rate over `lr`, 0 or more.
+    batch : Any
+        An input of the model's, for one forward pass in evaluation mode: a tensor; a tuple of
+        arguments; or a mapping of arguments by name. The pass changes no weight, buffer, gradient,
+        mode or random number; lazy modules take their shapes by it.
+    localisation : nn.Module | Iterable[nn.Module] | Callable[[str], bool] | None
+        Instead of `batch`: modules of the model, or a function that says of a parameter's name
+        whether it is one of a localisation network's.
 
     Returns
     -------
@@ -129,20 +153,23 @@ def param_groups(model: nn.Module, lr: float, loc_lr_factor: float = 1.0) -> lis
     Raises
     ------
     TypeError, ValueError
-        One line, where an argument is not one of the allowed, or there is a factor and nothing that
-        it could be for.
+        One line, where an argument is not one of the allowed, or there is no localisation network
+        and `batch`, `localisation` or a factor for one.
     """
     check_module("model", model)
     require("lr", lr, number(least=0))
     require("loc_lr_factor", loc_lr_factor, number(least=0))
+    if batch is not None and localisation is not None:
+        raise ValueError("param_groups takes batch or localisation, not both")
+    if batch is not None:
+        chosen = {id(p) for p in localisation_of(model, batch)}
+    else:
+        chosen = _chosen(model, localisation)
     groups: dict[bool, list[nn.Parameter]] = {False: [], True: []}
-    for name, parameter in model.named_parameters():
-        groups["localisation" in name.split(".")].append(parameter)
-    if loc_lr_factor != 1 and not groups[True]:
-        raise ValueError(
-            f"loc_lr_factor {loc_lr_factor} is for submodules named localisation, and this model "
-            "has none: name its localisation network so, or give torch.optim two parameter groups"
-        )
+    for parameter in model.parameters():
+        groups[id(parameter) in chosen].append(parameter)
+    if not groups[True]:
+        _refuse_none(loc_lr_factor, batch, localisation)
     rates = {False: lr, True: lr * loc_lr_factor}
     return [
         {
@@ -154,6 +181,44 @@ def param_groups(model: nn.Module, lr: float, loc_lr_factor: float = 1.0) -> lis
         for is_loc, members in groups.items()
         if members
     ]
+
+
+def _chosen(model: nn.Module, localisation: Any) -> set[int]:
+    """Ids of the parameters that modules or a function of names choose."""
+    named = list(model.named_parameters(remove_duplicate=False))
+    if localisation is None:
+        return {id(p) for name, p in named if "localisation" in name.split(".")}
+    modules = [localisation] if isinstance(localisation, nn.Module) else localisation
+    if callable(modules):
+        return {id(p) for name, p in named if modules(name)}
+    modules = list(modules) if isinstance(modules, Iterable) else [modules]
+    present = {id(p) for _, p in named}
+    for module in modules:
+        if not isinstance(module, nn.Module):
+            raise TypeError(
+                "localisation must be modules of the model or a function of parameters' names, "
+                f"not {shown(module)}"
+            )
+        if not all(id(p) in present for p in module.parameters()):
+            raise ValueError(f"localisation must be modules of the model, not {shown(module)}")
+    return {id(p) for module in modules for p in module.parameters()}
+
+
+def _refuse_none(factor: float, batch: Any, localisation: Any) -> None:
+    """Raise a ValueError of one line where a localisation network was asked for."""
+    if batch is not None:
+        raise ValueError(
+            "in a pass of the batch no parameter was found that θ depends on and the model's "
+            "output by θ alone: give localisation=, its modules or a function of names"
+        )
+    if localisation is not None:
+        raise ValueError("localisation chooses no parameter of the model")
+    if factor != 1:
+        raise ValueError(
+            f"loc_lr_factor {factor} needs a localisation network, and no submodule is named "
+            "localisation: give batch=, an input of the model's, by which it is found, or "
+            "localisation=, its modules or a function of parameters' names"
+        )
 
 
 class KerasAdam(torch.optim.Adam):

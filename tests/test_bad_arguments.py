@@ -294,7 +294,15 @@ CASES = {
             "check_every": 1,
             "snapshot_every": 1,
             "sampler": 0,
+            "keep": 1,
+            "pictures": 1,
         },
+    ),
+    "CollapseMonitor.log_to": Case(
+        lambda logger: diagnostics.CollapseMonitor(Net()).log_to(logger), {"logger": print}
+    ),
+    "CollapseMonitor.report": Case(
+        lambda path: diagnostics.CollapseMonitor(Net()).report(path), {"path": "report.html"}
     ),
     "CollapseMonitor.step": Case(step, {"loss": 1.0}),
     "CollapseMonitor.seen_object": Case(

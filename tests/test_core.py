@@ -23,10 +23,11 @@ FACE = {"SpatialTransformer", "CollapseMonitor", "param_groups", "schedule", "co
 
 
 def modules(name):
-    """The module of that name and those inside it, but for the plot, which draws."""
+    """The module of that name and those inside it, but for the plot and frameworks' callbacks."""
     path = ROOT / "stnlib" / name
     inside = [f"stnlib.{name}.{p.stem}" for p in sorted(path.glob("*.py")) if p.stem != "__init__"]
-    return [f"stnlib.{name}", *(m for m in inside if m != "stnlib.diagnostics.plot")]
+    others = {f"stnlib.diagnostics.{x}" for x in ("plot", "lightning_callback", "trainer_callback")}
+    return [f"stnlib.{name}", *(m for m in inside if m not in others)]
 
 
 def others():

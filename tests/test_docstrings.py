@@ -1,6 +1,6 @@
 """Docstrings: NumPy's style as tools read it, and coordinates told without doubt."""
 
-import importlib
+import importlib.util
 import inspect
 import pkgutil
 import re
@@ -14,13 +14,19 @@ COORDINATES = {"theta", "truth", "grid", "points", "matrix", "first", "second", 
 COORDINATES |= {"coordinate", "align_corners"}
 
 
+# What needs a framework that is in no extra, and is looked at where that is installed.
+NEED = {"stnlib.diagnostics.lightning_callback": "lightning"}
+NEED |= {"stnlib.diagnostics.trainer_callback": "transformers"}
+
+
 def modules():
     """Yield every module."""
     for name in (*WHOLE, *BRIEF):
         room = importlib.import_module(f"stnlib.{name}")
         yield room
         for found in pkgutil.iter_modules(getattr(room, "__path__", ()), f"{room.__name__}."):
-            yield importlib.import_module(found.name)
+            if importlib.util.find_spec(NEED.get(found.name, "stnlib")):
+                yield importlib.import_module(found.name)
 
 
 def members(space, where, module):

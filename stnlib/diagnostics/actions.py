@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from stnlib.checks.values import choice, number, require
+from stnlib.checks.values import choice, number, require, shown
+from stnlib.diagnostics.criteria import Collapse, CollapseError
 
 __all__ = ["ACTIONS", "Actions", "Brake", "Snapshots"]
 
@@ -19,12 +20,12 @@ MOST = 3  # actions of one monitor
 
 
 class Actions:
-    """Does what `kind` says at a collapse, at most MOST times (a warning: once).
+    """Does what `kind` says at a collapse, at most MOST times (`warn` and `stop`: once).
 
     Parameters
     ----------
-    kind : str
-        One of ACTIONS.
+    kind : str | Callable[[Collapse], object]
+        One of ACTIONS, or a function, which is called with the collapse.
     lr_factor : float
         The localisation network's steps after an action over those before, in (0, 1).
     every : int
@@ -37,13 +38,14 @@ class Actions:
 
     def __init__(
         self,
-        kind: str,
+        kind: str | Callable[[Collapse], object],
         lr_factor: float,
         every: int,
         model: nn.Module,
         optimizer: torch.optim.Optimizer | None,
     ) -> None:
-        require("on_collapse", kind, choice(*ACTIONS))
+        if not callable(kind) and (allowed := choice(*ACTIONS)(kind)):
+            raise ValueError(f"on_collapse must be {allowed}, or a function, not {shown(kind)}")
         require("lr_factor", lr_factor, number(above=0, below=1))
         self.kind, self.done, self.brake = kind, 0, Brake()
         self._lr_factor, self._every, self._model = lr_factor, every, model
@@ -63,7 +65,12 @@ class Actions:
     @property
     def exhausted(self) -> bool:
         """Whether it has acted as often as it may."""
-        return self.done >= (MOST if self.kind in ("lower", "rollback") else 1)
+        return self.done >= (MOST if self.repeats else 1)
+
+    @property
+    def repeats(self) -> bool:
+        """Whether what it does may help, so that it is judged anew and done again."""
+        return self.kind not in ("warn", "stop")
 
     def healthy(self, step: int) -> None:
         """No collapse was found at this step: it may be the one to go back to."""
@@ -85,6 +92,13 @@ class Actions:
         self.brake.hold(held, self.brake.factor * self._lr_factor)
         slower = f"the localisation network's steps × {self.brake.factor:g}"
         return f" Done: {back}, {slower}." if back else f" Done: {slower}."
+
+    def conclude(self, found: Collapse) -> None:
+        """Once all is recorded and said: stop, or call the user's function."""
+        if self.kind == "stop":
+            raise CollapseError(found.message)
+        if callable(self.kind):
+            self.kind(found)
 
     def state_dict(self) -> dict[str, Any]:
         """What was done so far, as plain numbers and names of parameters; no snapshots."""

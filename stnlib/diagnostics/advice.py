@@ -6,11 +6,16 @@ from collections.abc import Iterable
 
 from torch import nn
 
-__all__ = ["BOOK", "NO_PATH", "NO_STEP", "PAGES", "advice"]
+__all__ = ["BOOK", "IDLE", "NO_PASS", "NO_PATH", "NO_STEP", "PAGES", "advice"]
 
+NO_PASS = (
+    "no forward pass with gradients was seen since the last step: call step() once after each "
+    "optimizer.step(), and watch the module that is called"
+)
 NO_STEP = (
     "no step of the optimizer was seen since the last look: call monitor.step() after "
-    "optimizer.step(), and set monitor.optimizer where another one is in use"
+    "optimizer.step(), set monitor.optimizer where another one is in use, and where a GradScaler "
+    "may skip a step, call it only if monitor.stepped"
 )
 NO_PATH = (
     "how far a step moves θ cannot be measured here, since what makes θ cannot be called again; "
@@ -19,7 +24,13 @@ NO_PATH = (
 
 # Titles, because who installs the package has no book beside it.
 BOOK = "Spatial Transformer Networks, reproduced"
-PAGES = ("Collapse: why the images go black", "Learning rates, schedules and other remedies")
+PAGES = ("My STN is black", "Collapse: why the images go black")
+
+IDLE = (
+    "An idle transformer shows each image in nearly the same way. Early in a training that is "
+    "usual. If it stays idle, it costs time and does nothing: leave it out, or give its "
+    "localisation network a higher learning rate, with a warm-up."
+)
 
 
 def advice(model: nn.Module, localisation: Iterable[nn.Parameter], rollback: bool) -> str:
@@ -63,7 +74,7 @@ def advice(model: nn.Module, localisation: Iterable[nn.Parameter], rollback: boo
             '    monitor = CollapseMonitor(model, optimizer, on_collapse="rollback")',
         ]
     pages = " and ".join(f'"{page}"' for page in PAGES)
-    lines += [f'Why, and what each remedy did: {pages} in the book "{BOOK}".']
+    lines += [f'What to change, and why: {pages} in the book "{BOOK}".']
     return "\n".join(lines)
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
-__all__ = ["is_batched", "leaves", "shared", "uncompiled", "untouched"]
+__all__ = ["is_batched", "leaves", "parts", "shared", "uncompiled", "untouched", "unwrapped"]
 
 
 def is_batched(tensor: Tensor) -> bool:
@@ -27,7 +29,7 @@ def untouched(model: nn.Module) -> Iterator[None]:
     """Evaluation mode for a while; then modes, buffers and random numbers are as they were."""
     training = [m for m in model.modules() if m.training]
     buffers = [(m._buffers, name, b) for m in model.modules() for name, b in m._buffers.items()]
-    kept = [None if b is None else b.clone() for *_, b in buffers]
+    kept = [None if b is None or is_lazy(b) else b.clone() for *_, b in buffers]
     devices = {p.device for p in model.parameters() if p.device.type == "cuda"}
     for m in training:
         m.training = False
@@ -44,12 +46,33 @@ def untouched(model: nn.Module) -> Iterator[None]:
                     buffer.copy_(before)
 
 
-def leaves(tensor: Tensor) -> Iterator[Tensor]:
-    """The leaves of a tensor's graph, the nearest first."""
-    if tensor.grad_fn is None:
-        yield tensor
-        return
-    queue, seen = deque([tensor.grad_fn]), {tensor.grad_fn}
+def parts(value: Any) -> list[Tensor]:
+    """The tensors in a value: in lists, tuples, mappings and the attributes of objects."""
+    found, waiting, seen = [], [value], set()
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, Tensor):
+            found.append(one)
+        elif id(one) not in seen and not isinstance(one, nn.Module | str | bytes | type):
+            seen.add(id(one))
+            if isinstance(one, Mapping):
+                waiting += one.values()
+            elif isinstance(one, list | tuple | set):
+                waiting += one
+            else:
+                waiting += getattr(one, "__dict__", {}).values()
+    return found
+
+
+def leaves(tensors: Iterable[Tensor], cut: Collection[Any] = ()) -> Iterator[Tensor]:
+    """The leaves of the tensors' graphs, the nearest first; not what lies behind nodes of `cut`."""
+    seen, queue = set(cut), deque[Any]()
+    for tensor in tensors:
+        if tensor.grad_fn is None:
+            yield tensor
+        elif tensor.grad_fn not in seen:
+            seen.add(tensor.grad_fn)
+            queue.append(tensor.grad_fn)
     while queue:
         node = queue.popleft()
         if hasattr(node, "variable"):
@@ -58,6 +81,16 @@ def leaves(tensor: Tensor) -> Iterator[Tensor]:
             if following is not None and following not in seen:
                 seen.add(following)
                 queue.append(following)
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """A model without what `torch.compile`, DataParallel and DDP put around it."""
+    while True:
+        parallel = isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel)
+        inner: Any = model.module if parallel else uncompiled(model)
+        if inner is model:
+            return model
+        model = inner
 
 
 def uncompiled(model: nn.Module) -> nn.Module:

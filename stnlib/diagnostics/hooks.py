@@ -47,20 +47,25 @@ class StepHook:
         Or what wraps one, as accelerate does.
     stepped : Callable[[], None]
         A method of the owner.
+
+    Attributes
+    ----------
+    seen : bool
+        Whether a step was seen since the last `take`; True where none can be seen.
     """
 
     def __init__(
         self, optimizer: torch.optim.Optimizer | None, stepped: Callable[[], None]
     ) -> None:
-        self._stepped, self._handle, self._seen = WeakMethod(stepped), None, True
+        self._stepped, self._handle, self.seen = WeakMethod(stepped), None, True
         inner = getattr(optimizer, "optimizer", optimizer)
         if isinstance(inner, torch.optim.Optimizer):
             self._handle = inner.register_step_post_hook(self._after)
-            self._seen = False
+            self.seen = False
 
     def take(self) -> bool:
         """Whether a step was seen since the last call; True where none can be seen."""
-        seen, self._seen = self._seen, self._handle is None
+        seen, self.seen = self.seen, self._handle is None
         return seen
 
     def remove(self) -> None:
@@ -69,7 +74,7 @@ class StepHook:
             self._handle.remove()
 
     def _after(self, *_: object) -> None:
-        self._seen = True
+        self.seen = True
         if stepped := self._stepped():
             stepped()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import cache
 from numbers import Real
 from typing import Any
 
@@ -20,7 +21,7 @@ __all__ = ["QUANTITIES", "check_loss", "measure", "rate_of"]
 QUANTITIES = {
     "loss": "as given to `step`",
     "coverage": "mean share of the output whose sampling points lie inside the image: exact for "
-    "affine θ, counted on the grid for others",
+    "affine θ, counted on the grid for others, of large ones on that of some images",
     "object_coverage": "mean share of the object that is seen; affine θ only",
     "black": "share of all-black output images",
     "finite": "share of images whose θ is finite",
@@ -31,8 +32,8 @@ QUANTITIES = {
     "outside above 1",
     "phi": "mean ‖φ‖₁ over images, φ the features that enter the layer that makes θ",
     "phi_max": "the largest ‖φ‖₁",
-    "step": "mean over images of the largest change, by the last optimiser step and the images "
-    "held, of an entry of the matrix or else of a point of the grid, in half image sides",
+    "step": "mean over images of the largest change, by the last optimiser step and φ held, "
+    "of an entry of the matrix or else of a point of the grid, in half image sides",
     "step_ratio": "mean of `step` over lr (1 + ‖φ‖₁), which Adam can reach when its steps agree",
     "loc_grad": "norm of the gradient of the parameters that θ depends on",
     "rest_grad": "norm of the gradient of those that no θ depends on",
@@ -42,6 +43,7 @@ QUANTITIES = {
 
 
 MOST_ENTRIES = 32  # of θ; one with more is not kept entry by entry
+MOST_POINTS, LEAST_IMAGES = 2**14, 8  # coordinates of a batch's grids that are looked at each step
 
 
 @torch.no_grad()
@@ -96,33 +98,49 @@ def _place(record: ForwardRecord) -> dict[str, Tensor]:
     if record.matrix is not None:
         matrix = record.matrix.float()
         sides, centre = matrix[:, :, :2].abs().sum(dim=2), matrix[:, :, 2]
-        seen, finite = coverage(matrix), matrix.isfinite().flatten(1)
-        corners = matrix[:, None, :, :2] @ _CORNERS.to(matrix)[:, :, None]
-        corners = corners.squeeze(-1) + centre[:, None]
+        seen, finite = coverage(matrix), matrix.flatten(1).sum(dim=1).isfinite()
+        corners = matrix @ _CORNERS.to(matrix.device)
     else:
         assert record.grid is not None  # what is not known to be affine has one
-        points = record.grid.float().flatten(1, -2)
-        low, high = points.amin(dim=1), points.amax(dim=1)
+        finite = record.grid.flatten(1).sum(dim=1, dtype=torch.float32).isfinite()
+        points = _some(record.grid).float().flatten(1, -2).mT.contiguous()  # or it takes 15 times
+        low, high = points.amin(dim=2), points.amax(dim=2)
         sides, centre = (high - low) / 2, (high + low) / 2
-        seen = (points.abs() <= 1).all(dim=2).float().mean(dim=1)
-        finite = (low + high).isfinite()
-        ends = record.grid.float()
-        for axis in range(1, ends.ndim - 1):
-            ends = ends.index_select(axis, torch.tensor([0, ends.shape[axis] - 1]).to(ends.device))
-        corners = ends.flatten(1, -2)
-    size = sides.new_tensor(record.size or [math.nan] * sides.shape[1])
-    spread = (corners.std(dim=0, correction=0) * (size - 1) / 2).amax()
+        seen = (points.abs().amax(dim=1) <= 1).float().mean(dim=1)
+        corners = _ends(record.grid).float().mT
+    pixels = _pixels(record.size or (math.nan,) * sides.shape[1], sides.device)
+    spread = (corners.std(dim=0, correction=0).amax(dim=1) * (pixels - 1) / 2).amax()
+    typical = torch.stack([sides, sides * pixels, centre.abs()]).amax(dim=2).nanmedian(dim=1).values
     return {
         "coverage": seen.mean(),
-        "finite": finite.all(dim=1).float().mean(),
-        "extent": sides.amax(dim=1).nanmedian(),
-        "extent_pixels": (sides * size).amax(dim=1).nanmedian(),
-        "centre": centre.abs().amax(dim=1).nanmedian(),
+        "finite": finite.float().mean(),
+        "extent": typical[0],
+        "extent_pixels": typical[1],
+        "centre": typical[2],
         "corner_spread": spread if len(corners) > 1 else spread.new_full((), math.nan),
     }
 
 
-_CORNERS = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0], [1.0, 1.0]])
+# Of the output: x, y and 1.
+_CORNERS = torch.tensor([[-1.0, 1.0, -1.0, 1.0], [-1.0, -1.0, 1.0, 1.0], [1.0, 1.0, 1.0, 1.0]])
+
+
+@cache
+def _pixels(size: tuple[float, ...], device: torch.device) -> Tensor:
+    return torch.tensor(size, device=device)
+
+
+def _some(grid: Tensor) -> Tensor:
+    """Every so many-th image's grid, all of its points: MOST_POINTS, but LEAST_IMAGES at least."""
+    images = max(LEAST_IMAGES, MOST_POINTS // max(1, grid[0].numel()))
+    return grid[:: -(-len(grid) // images)]
+
+
+def _ends(grid: Tensor) -> Tensor:
+    """The corners of a grid: (N, 4, 2) or (N, 8, 3)."""
+    for axis in range(1, grid.ndim - 1):
+        grid = torch.stack([grid.select(axis, 0), grid.select(axis, -1)], dim=axis)
+    return grid.flatten(1, -2)
 
 
 def _step(record: ForwardRecord, lr: float | None) -> dict[str, Tensor]:
@@ -130,11 +148,12 @@ def _step(record: ForwardRecord, lr: float | None) -> dict[str, Tensor]:
     values: dict[str, Tensor] = {}
     phi = None
     if record.path is not None and record.path.features is not None:
-        phi = record.path.features.abs().sum(dim=1)
+        phi = record.path.features.abs().sum(dim=1, dtype=torch.float32)
         values |= {"phi": phi.mean(), "phi_max": phi.amax()}
     if record.moved is None:
         return values
-    largest = (record.moved - record.now).float().abs().flatten(1).amax(dim=1)
+    moved, now = (x if record.matrix is not None else _some(x) for x in (record.moved, record.now))
+    largest = (moved.float() - now.float()).flatten(1).abs().amax(dim=1)
     values["step"] = largest.mean()
     if lr and phi is not None:
         reach = (1 + phi) * lr

@@ -8,17 +8,12 @@ from typing import TYPE_CHECKING
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
+from stnlib.diagnostics.charts import PANELS
+
 if TYPE_CHECKING:
     from stnlib.diagnostics.trace import Trace
 
 __all__ = ["draw"]
-
-PANELS = (  # title, quantities, logarithmic
-    ("what is seen (shares)", ("coverage", "object_coverage", "black"), False),
-    ("footprint, half image sides", ("extent", "centre"), True),
-    ("a step of θ, and what drives it", ("step", "step_ratio", "phi"), True),
-    ("loss and gradient norms", ("loss", "loc_grad", "rest_grad"), True),
-)
 
 
 def draw(trace: Trace) -> Figure:

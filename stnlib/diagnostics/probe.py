@@ -2,8 +2,11 @@
 
 The calls of PyTorch's samplers are seen by a `TorchFunctionMode` that is active during the model's
 forward pass and no longer; no function is replaced. Those of scripted parts are seen by a dispatch
-mode, which the first pass finds to be needed or not. A sampler of one's own tells of itself by
-`report_sampling`. A `SpatialTransformer` of `stnlib.models` is recognised by its attributes.
+mode. A sampler of one's own tells of itself by `report_sampling`. A `SpatialTransformer` of
+`stnlib.models` is recognised by its attributes.
+
+The first look, and every `WHOLE`-th, is at the whole pass. It finds which of these are needed and
+which calls need to be noted; the looks until the next do no more than that.
 
 A sampler whose grid depends on nothing that learns is no transformer, and does not count.
 """
@@ -19,16 +22,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stnlib.diagnostics.album import thumbnails
 from stnlib.diagnostics.footprints import black_share
-from stnlib.diagnostics.graph import is_batched, leaves, untouched
+from stnlib.diagnostics.graph import is_batched, leaves, parts, uncompiled, untouched
 from stnlib.diagnostics.hooks import SAMPLERS, Calls, Dispatched, Hook
-from stnlib.diagnostics.sampling import ForwardRecord, report_sampling
+from stnlib.diagnostics.sampling import ForwardRecord, record_of, report_sampling
 from stnlib.diagnostics.tape import Tape
 
 __all__ = ["ForwardProbe"]
 
 OURS = ("localisation", "family", "locate", "sample")  # what a SpatialTransformer has
-COARSE = (16, 16)  # points of the grid by which families that are not affine are judged
+WHOLE = 10  # looks from one to the next at which everything of a pass is noted
 
 
 class ForwardProbe:
@@ -44,6 +48,8 @@ class ForwardProbe:
     failed : Callable[[Tensor], None] | None
         A method, which is not held: called with θ when a pass ends by an error between θ and the
         sampler.
+    pictures : int
+        Images of a batch of which small copies are made.
 
     Attributes
     ----------
@@ -52,9 +58,11 @@ class ForwardProbe:
     calls : int
         Forward passes with gradients so far.
     parameters : list[list[nn.Parameter]]
-        For each transformer, those that it depends on.
+        For each transformer, those that it depends on, in the order in which they were first seen.
     names : list[str]
         For each transformer: its module's name where it is ours.
+    rest : list[nn.Parameter]
+        Those that no transformer depends on.
     """
 
     def __init__(
@@ -62,39 +70,38 @@ class ForwardProbe:
         model: nn.Module,
         every: int = 1,
         failed: Callable[[Tensor], None] | None = None,
+        pictures: int = 0,
     ) -> None:
         self.records: list[ForwardRecord] = []
         self.calls = 0
         self.parameters: list[list[nn.Parameter]] = []
         self.names: list[str] = []
-        self._model, self._every = model, every
+        self.rest: list[nn.Parameter] = []
+        self._every, self._pictures = every, pictures
         self._failed = WeakMethod(failed) if failed else None
-        self._eager = getattr(model, "_orig_mod", model)
-        modules = dict(self._eager.named_modules())
-        self._ours: dict[str, Any] = {
-            n: m for n, m in modules.items() if all(hasattr(m, name) for name in OURS)
-        }
-        self._compiled = [m for m in modules.values() if hasattr(m, "_orig_mod")]
+        self._eager = uncompiled(model)
         first = next(self._eager.parameters(), None)
         self._device = "cpu" if first is None else first.device.type
-        self._begin = 0
         self._stack = ExitStack()
         self._awaited, self._open_for, self._lost = False, 0, ""
-        self._deep: bool | None = None  # whether a dispatch mode is needed; None: not yet known
+        self._looks, self._whole = 0, True
+        self._deep = self._only_ours = False  # whether a dispatch mode is needed, or none
+        self._others = 0
+        self._window: tuple[int, int | None] = (0, None)  # of the calls that need to be noted
+        self._places: dict[tuple[str, int], int] = {}  # by name and which of that name in a pass
+        self._name_of: list[str] = []
+        self._unrepeatable: set[int] = set()
+        self._leaves: dict[int, list[Tensor]] = {}
         self._tape: Tape | None = None
-        self._only_ours, self._others = False, 0
+        self._ours: dict[str, Any] = {}
+        self._compiled: list[nn.Module] = []
+        self._find()
         self._forget()
         before, after = Hook(self._before), Hook(self._after)
         self._hooks = [model.register_forward_pre_hook(before, with_kwargs=True)]
         if self._eager is model:
             self._hooks.append(model.register_forward_hook(after, always_call=True))
         finalize(self, _remove, self._hooks)
-
-    @property
-    def rest(self) -> list[nn.Parameter]:
-        """Parameters that no transformer depends on."""
-        known = {id(p) for part in self.parameters for p in part}
-        return [p for p in self._eager.parameters() if id(p) not in known and p.is_leaf]
 
     @property
     def unseen(self) -> str:
@@ -117,14 +124,51 @@ class ForwardProbe:
     def take(self) -> list[ForwardRecord]:
         """The `records`, which are not kept: the step that they belong to has been taken."""
         records, self.records, self._awaited = self.records, [], False
+        if self._leaves:  # not in the pass, where others may stand for the model's parameters
+            present = list(self._eager.parameters())
+            for place, found in self._leaves.items():
+                ids = {id(p) for p in found}
+                self.parameters[place] = [p for p in present if id(p) in ids]
+            known = {id(p) for part in self.parameters for p in part}
+            self.rest = [p for p in present if id(p) not in known]
+            self._leaves = {}
         return records
+
+    def _find(self) -> None:
+        """What the model has of ours, and what is compiled."""
+        modules = dict(self._eager.named_modules())
+        self._ours = {n: m for n, m in modules.items() if all(hasattr(m, name) for name in OURS)}
+        self._compiled = [m for m in modules.values() if hasattr(m, "_orig_mod")]
+
+    def apart(self, output: Any) -> list[Tensor]:
+        """Leaves that transformers of the pass depend on, and its output only by them.
+
+        To be called in a block of `watching`, at the end of the pass.
+
+        Parameters
+        ----------
+        output : Any
+            What the model returned: a tensor, or anything that has some.
+
+        Returns
+        -------
+        list[Tensor]
+            Each once.
+        """
+        cut = {source.grad_fn for source in self._sources} - {None}
+        if self._tape:
+            cut = cut.union(*map(self._tape.nodes, self._sources))
+        shared = {id(x) for x in leaves(parts(output), cut)} - {id(x) for x in self._sources}
+        found = {id(x): x for x in leaves(self._sources)}
+        return [x for key, x in found.items() if key not in shared]
 
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Look at all that runs inside, of the model or not, as at one pass."""
         self.calls, self._awaited = self.calls + 1, True
         self._open_for += 1
-        self._open()
+        if (self.calls - 1) % self._every == 0:
+            self._open()
         try:
             yield
         finally:
@@ -147,6 +191,7 @@ class ForwardProbe:
         else:
             self._stack.close()
             self._open()
+            self._inside += any(module is ours for ours in self._ours.values())
 
     def _after(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         if self._open_for:
@@ -161,17 +206,21 @@ class ForwardProbe:
         """Put in place everything that sees, until it is closed: for one pass."""
         self.records = []
         self._forget()
-        self._tape = Tape(self._device, self._begin)
+        self._whole, self._looks = self._looks % WHOLE == 0, self._looks + 1
+        if self._whole:
+            self._find()
+            self._unrepeatable.clear()
+        self._tape = Tape(self._device, *((0, None) if self._whole else self._window))
         for name, transformer in self._ours.items():
             for module, function in (
                 (transformer.localisation, self._located),
                 (transformer, self._transformed(name)),
             ):
-                self._stack.callback(module.register_forward_hook(function).remove)
+                self._stack.callback(module.register_forward_hook(function, prepend=True).remove)
             begun = transformer.register_forward_pre_hook(self._begun)
             self._stack.callback(begun.remove)
         modes: list[Any] = [Calls(self.called)]
-        if self._deep is not False:
+        if self._whole or self._deep:
             modes.append(Dispatched(self._dispatched))
         entered: list[Any] = []
 
@@ -185,7 +234,7 @@ class ForwardProbe:
                 entered.append(mode)
 
         self._stack.callback(leave)
-        if self._only_ours:  # their localisation networks are all that need be noted
+        if self._only_ours and not self._whole:  # then their localisation networks suffice
             for transformer in self._ours.values():
                 part = transformer.localisation
                 self._stack.callback(part.register_forward_pre_hook(enter).remove)
@@ -199,19 +248,20 @@ class ForwardProbe:
     def _close(self) -> None:
         """End the look, and hold on to no graph."""
         self._stack.close()
-        if self._deep is None and (self._below or self.records):
-            self._deep = len(self._below) > self._above
-            self._only_ours = bool(self._ours) and self._others == 0 and not self._deep
-            self._begin = 0  # calls are counted from elsewhere now
-        for grid, output, images in self._below if self._deep else ():
-            self._sampled(grid, output, images)
+        self._tell_below()
+        if self._whole and self.records:
+            self._only_ours = bool(self._ours) and not self._others
+        if not (self._whole and self._only_ours):  # where calls are counted from elsewhere
+            self._window = self._needed
         self._forget()
 
     def _forget(self) -> None:
         self._tape = None
         self._theta: Tensor | None = None
         self._grid: Tensor | None = None
-        self._inside = self._above = 0
+        self._inside = self._others = 0
+        self._sources: list[Tensor] = []  # θ or the grid, with its graph
+        self._needed: tuple[int, int | None] = (0, None)
         self._below: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def called(self, func: Callable[..., Any], args: Any, kwargs: Any, result: Any) -> None:
@@ -220,23 +270,32 @@ class ForwardProbe:
             return
         self._tape.note(func, args, kwargs, result)
         if self._inside:  # a transformer of ours: its own hook tells of it
-            self._above += getattr(func, "__name__", "") in SAMPLERS
-        elif func is F.affine_grid:
+            return
+        name = getattr(func, "__name__", "")
+        if func is F.affine_grid:
             self._theta = args[0] if args else kwargs["theta"]
             self._grid = result
         elif func is report_sampling:
+            self._tell_below()
             self._sampled(args[0], result, args[2])
-        elif getattr(func, "__name__", "") in SAMPLERS:
-            self._above += 1
-            if not self._deep:
-                images = args[0] if args else kwargs["input"]
-                self._sampled(args[1] if len(args) > 1 else kwargs["grid"], result, images)
+        elif name in SAMPLERS:
+            images = args[0] if args else kwargs["input"]
+            grid = args[1] if len(args) > 1 else kwargs["grid"]
+            if self._below:
+                self._below.pop()  # the same, seen from below
+            self._tell_below()
+            self._sampled(grid, result, images)
 
     def _dispatched(self, grid: Tensor, output: Tensor, images: Tensor) -> None:
         if not self._inside:
             self._below.append((grid, output, images))
-        else:
-            self._above -= 1
+
+    def _tell_below(self) -> None:
+        """Samplers that the dispatch mode saw and nothing above it."""
+        below, self._below = self._below, []
+        self._deep = self._deep or bool(below)
+        for seen in below:
+            self._sampled(*seen)
 
     def _sampled(self, grid: Tensor, output: Tensor, images: Tensor | None) -> None:
         self._others += 1
@@ -246,6 +305,7 @@ class ForwardProbe:
             return
         black = black_share(_flat(output), None if images is None else _flat(images))
         record = ForwardRecord(black, size=_size(images))
+        record.pictures = thumbnails(self._pictures, output, images)
         planar = grid.shape[-1] == 2
         if planar and self._grid is grid and self._theta is not None:
             record.matrix = self._theta.detach()  # made by affine_grid and by nothing else
@@ -257,7 +317,7 @@ class ForwardProbe:
 
     def _learns(self, grid: Tensor) -> bool:
         """Whether a grid without a graph was made with a parameter, which is frozen."""
-        return self._tape is not None and self._tape.has_parameter(grid)
+        return self._tape is not None and bool(self._tape.parameters(grid))
 
     def _begun(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         self._inside += 1
@@ -268,54 +328,49 @@ class ForwardProbe:
     def _transformed(self, name: str) -> Callable[[Any, tuple[Any, ...], Tensor], None]:
         def transformed(transformer: Any, args: tuple[Any, ...], output: Tensor) -> None:
             self._inside -= 1
-            theta = self._theta
-            assert theta is not None  # the localisation network was called before
-            black = black_share(output.detach(), args[0].detach() if args else None)
-            family = transformer.family
-            plain = getattr(family, "name", None) == "affine"  # needs no check and no assembling
-            affine = plain or getattr(getattr(family, "base", None) or family, "affine", False)
-
-            def shape(found: Tensor) -> Tensor:
-                found = found.float()
-                if plain:
-                    return found.reshape(-1, 2, 3)
-                corners = transformer.align_corners
-                made: Tensor = (
-                    family.matrix(found)[:, :2]
-                    if affine
-                    else family.grid(found, COARSE, align_corners=corners)
-                )
-                return made
-
-            record = ForwardRecord(black, size=self._seen, theta=theta.detach().float())
-            record.shape = shape
-            found = shape(theta.detach())
-            record.matrix, record.grid = (found, None) if affine else (None, found)
-            self._finish(record, theta, name)
+            theta, self._theta = self._theta, None
+            if theta is None or not args:
+                return  # a subclass that does it by other means
+            with torch._C.DisableTorchFunction():  # or the tape would note what follows
+                record = record_of(transformer, theta, args[0], output)
+                record.size = self._seen
+                record.pictures = thumbnails(self._pictures, output, args[0])
+                self._finish(record, theta, name)
 
         return transformed
 
     def _finish(self, record: ForwardRecord, source: Tensor, name: str) -> None:
         """Give a record its place, and the path on which the layer makes its θ."""
-        record.place = len(self.records)
-        found_path = self._tape.path(source) if self._tape else None
-        if found_path is None:
-            self._begin = 0  # what is needed may lie before that: the next tape is a whole one
-        else:
-            record.path, begin = found_path
-            if record.place == 0 and record.path.weight is not None:
-                self._begin = begin
+        number = sum(name == self._name_of[r.place] for r in self.records)
+        record.place = self._places.setdefault((name, number), len(self._places))
         if record.place == len(self.parameters):
             self.parameters.append([])
             self.names.append(name or f"sampler {record.place}")
+            self._name_of.append(name)
+        self._find_path(record, source)
         weight = record.path and record.path.weight
         known = {id(p) for p in self.parameters[record.place]}
-        if source.requires_grad and (not known or (weight is not None and id(weight) not in known)):
-            found = {id(p) for p in leaves(source)}
-            mine = [p for p in self._eager.parameters() if id(p) in found]
-            self.parameters[record.place] = mine
+        if not known or (weight is not None and id(weight) not in known):
+            found = [*leaves([source])] if source.requires_grad else []
+            if not any(isinstance(x, nn.Parameter) for x in found) and self._tape:
+                behind = self._tape.parameters(source)  # such as behind a reentrant checkpoint
+                found += [p for p in behind if p.requires_grad]
+            self._leaves[record.place] = found
         self.records.append(record)
+        self._sources.append(source)
         self._theta = self._grid = None
+
+    def _find_path(self, record: ForwardRecord, source: Tensor) -> None:
+        assert self._tape is not None
+        found = None if record.place in self._unrepeatable else self._tape.path(source)
+        if found and self._whole and not found[0].gives(source):
+            self._unrepeatable.add(record.place)  # such as by views that were written into
+            found = None
+        record.path, begin = found or (None, 0)
+        if record.path is None or record.path.weight is None:
+            begin = 0  # what is needed may lie before
+        first = self._needed[0] if self.records else begin
+        self._needed = min(first, begin), self._tape.count
 
 
 def _remove(hooks: list[Any]) -> None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function
 
 from stnlib.checks.tensors import check_grid, check_images
+from stnlib.diagnostics.footprints import black_share
 from stnlib.diagnostics.tape import Path
 
-__all__ = ["ForwardRecord", "report_sampling"]
+__all__ = ["ForwardRecord", "record_of", "report_sampling"]
+
+COARSE = (16, 16)  # points of the grid by which families that are not affine are judged
 
 
 @dataclass
@@ -39,6 +43,8 @@ class ForwardRecord:
         The matrix, or the grid, of what the path gives; None where that is one of them.
     moved : Tensor | None
         The matrix, or the grid, after the optimiser's step.
+    pictures : tuple[Tensor, ...]
+        Small copies of a few output images and, where they are known, input images.
 
     Convention
     ----------
@@ -56,6 +62,7 @@ class ForwardRecord:
     path: Path | None = None
     shape: Callable[[Tensor], Tensor] | None = None
     moved: Tensor | None = None
+    pictures: tuple[Tensor, ...] = ()
 
     @property
     def now(self) -> Tensor:
@@ -69,6 +76,30 @@ class ForwardRecord:
         if self.path is not None:
             found = self.path.again()
             self.moved = self.shape(found) if self.shape else found
+
+
+def record_of(transformer: Any, theta: Tensor, images: Tensor, output: Tensor) -> ForwardRecord:
+    """What a `stnlib.models.SpatialTransformer` did; its `size` is for the caller to say."""
+    colour = getattr(transformer.sampler, "colour", None)  # it shows that where others show 0
+    images, seen = images.detach(), output.detach()
+    fill = colour(images) if colour else None
+    shown = (seen, images) if fill is None else (seen - fill, images - fill)
+    family = transformer.family
+    plain = getattr(family, "name", None) == "affine"  # needs no check and no assembling
+    affine = plain or getattr(getattr(family, "base", None) or family, "affine", False)
+
+    def shape(found: Tensor) -> Tensor:
+        found = found.float()
+        if plain:
+            return found.reshape(-1, 2, 3)
+        if affine:
+            return family.matrix(found)[:, :2]
+        return family.grid(found, COARSE, align_corners=transformer.align_corners)
+
+    record = ForwardRecord(black_share(*shown), theta=theta.detach().float(), shape=shape)
+    found = shape(theta.detach())
+    record.matrix, record.grid = (found, None) if affine else (None, found)
+    return record
 
 
 def report_sampling(grid: Tensor, output: Tensor, images: Tensor | None = None) -> Tensor:

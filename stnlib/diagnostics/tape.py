@@ -2,33 +2,63 @@
 
 A `Tape` notes the calls of a pass. A `Path` has those of them that lie between the layer that makes
 θ and θ or the grid, that layer included. Called again after the optimiser's step, with the
-parameters as they then are, it says where the step has moved θ, the images held: whatever lies in
+parameters as they then are, it says where the step has moved θ, the features held: whatever lies in
 between, be it a tanh, a matrix exponential or the composition with an estimate.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-from torch.utils._pytree import tree_flatten, tree_map
 
 __all__ = ["Path", "Tape"]
 
-_LAYERS = ("linear", "conv1d", "conv2d", "conv3d", "matmul", "mm", "bmm", "addmm", "einsum", "mv")
-#: what draws random numbers or moves statistics is not called again
+_WEIGHTED = {"linear", "bilinear", "conv1d", "conv2d", "conv3d"}  # (input, weight, ...)
+_PRODUCTS = {"matmul", "mm", "bmm", "addmm", "baddbmm", "einsum", "mv"}
+_VIEWS = {"t", "T", "mT", "transpose", "permute", "view", "reshape", "expand", "unsqueeze", "get"}
+#: what draws random numbers is not called again
 _UNREPEATABLE = {
     *("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout"),
     *("rand", "rand_like", "randn", "randn_like", "randint", "randint_like", "randperm", "random"),
     *("normal", "uniform", "bernoulli", "multinomial", "exponential", "rrelu", "gumbel_softmax"),
     *("batch_norm", "instance_norm"),
 }
+#: the arguments of what moves statistics, unless `training` is false
+_MOVING = {
+    F.batch_norm: ("input", "running_mean", "running_var", "weight", "bias", "training"),
+    F.instance_norm: ("input", "running_mean", "running_var", "weight", "bias", "use_input_stats"),
+}
 
 
-@dataclass
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """The tensors of arguments or of a result, in their order."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, tuple | list):
+        for one in value:
+            yield from _tensors(one)
+    elif isinstance(value, dict):
+        yield from _tensors(list(value.values()))
+
+
+def _mapped(change: Callable[[Any], Any], value: Any) -> Any:
+    """The same lists, tuples and dicts, with something else in them."""
+    if isinstance(value, list):
+        return [_mapped(change, one) for one in value]
+    if isinstance(value, tuple):
+        return tuple(_mapped(change, one) for one in value)
+    if isinstance(value, dict):
+        return {name: _mapped(change, one) for name, one in value.items()}
+    return change(value)
+
+
+@dataclass(slots=True)
 class _Call:
     """A call of PyTorch's, and the autocast under which it was made."""
 
@@ -36,25 +66,32 @@ class _Call:
     args: Any
     kwargs: dict[str, Any]
     result: Any
-    cast: tuple[bool, torch.dtype]
+    cast: torch.dtype | None
+    name: str = field(init=False)
+    in_place: bool = field(init=False)  # whether it changes its first argument
 
-    @property
-    def name(self) -> str:
-        return str(getattr(self.function, "__name__", "")).strip("_")
-
-    @property
-    def in_place(self) -> bool:
-        """Whether it changes its first argument."""
-        name = str(getattr(self.function, "__name__", ""))
+    def __post_init__(self) -> None:
+        name = getattr(self.function, "__name__", "")
         changes = name.endswith("_") and not name.endswith("__")
-        return changes or name == "__setitem__" or self.kwargs.get("inplace") is True
+        self.in_place = changes or name == "__setitem__" or self.kwargs.get("inplace") is True
+        self.name = name.strip("_")
 
     def tensors(self) -> list[Tensor]:
-        return [x for x in tree_flatten((self.args, self.kwargs))[0] if isinstance(x, Tensor)]
+        return [*_tensors(self.args), *_tensors(self.kwargs)]
 
     def results(self) -> list[Tensor]:
-        made = self.args[0] if self.in_place else self.result
-        return [x for x in tree_flatten(made)[0] if isinstance(x, Tensor)]
+        return [*_tensors(self.args[0] if self.in_place else self.result)]
+
+    def without_statistics(self) -> _Call:
+        """The call that gives the same and moves no running mean."""
+        if self.function not in _MOVING:
+            return self
+        names = (*_MOVING[self.function], "momentum", "eps")
+        given = dict(zip(names, self.args, strict=False)) | self.kwargs
+        if not given.get(names[5], self.function is F.instance_norm):
+            return self
+        given |= {"running_mean": None, "running_var": None}
+        return _Call(self.function, (), given, self.result, self.cast)
 
 
 @dataclass(frozen=True)
@@ -76,7 +113,7 @@ class Path:
     target : int
         The slot of what is asked for.
     features : Tensor | None
-        (M, F) float32, what goes into the layer, if it is linear.
+        (M, F), what goes into the layer, if it is linear.
     weight : Tensor | None
         A parameter of the layer.
     """
@@ -95,94 +132,160 @@ class Path:
             return made[value.number] if isinstance(value, _Slot) else value
 
         for call in self.calls:
-            args, kwargs = tree_map(put, (call.args, call.kwargs), is_leaf=_is_slot)
-            enabled, dtype = call.cast
-            device = next(
-                (x.device.type for x in tree_flatten(args)[0] if isinstance(x, Tensor)), "cpu"
-            )
-            with torch.autocast(device, dtype, enabled=enabled, cache_enabled=False):
+            args, kwargs = _mapped(put, call.args), _mapped(put, call.kwargs)
+            with _autocast(call.cast, args):
                 result = call.function(*args, **kwargs)
-            values = tree_flatten(args[0] if call.in_place else result)[0]
+            values = _tensors(args[0] if call.in_place else result)
             for slot, value in zip(call.result, values, strict=False):
                 made[slot.number] = value
         found = made[self.target]
         assert isinstance(found, Tensor)
         return found
 
+    def gives(self, target: Tensor) -> bool:
+        """Whether that is what the pass had, so long as no parameter has changed."""
+        again = self.again()
+        if again.shape != target.shape:
+            return False
+        tolerance = 1e-3 if target.dtype in (torch.float32, torch.float64) else 0.05
+        close = torch.isclose(again.float(), target.detach().float(), tolerance, tolerance)
+        return bool((close | ~target.isfinite()).all())
 
-def _is_slot(value: Any) -> bool:
-    return isinstance(value, _Slot)
+
+def _autocast(dtype: torch.dtype | None, args: Any) -> Any:
+    """The autocast of a call, as cheap as can be where there is none."""
+    device = next((x.device.type for x in _tensors(args)), "cpu")
+    if dtype is None and not torch.is_autocast_enabled(device):
+        return nullcontext()
+    return torch.autocast(device, dtype, enabled=dtype is not None, cache_enabled=False)
 
 
 class Tape:
-    """The calls of a pass so far, from the `begin`-th on."""
+    """The calls of a pass, of which only some are kept.
 
-    def __init__(self, device: str, begin: int = 0) -> None:
-        self._device, self._begin, self._count = device, begin, 0
+    Parameters
+    ----------
+    device : str
+        Type of the model's device.
+    begin, end : int
+        Numbers of the first call to be kept, and of the last but one; `end` None for all.
+    """
+
+    def __init__(self, device: str, begin: int = 0, end: int | None = None) -> None:
+        self._device, self._begin, self._end = device, begin, end
+        self.count = 0
         self._calls: list[_Call] = []
         self._numbers: list[int] = []
+        self._makers: dict[int, list[int]] = {}  # by the tensor's id: the calls that made it
 
     def note(self, function: Callable[..., Any], args: Any, kwargs: Any, result: Any) -> None:
         """Keep one call, until the tape is dropped."""
-        self._count += 1
+        number, self.count = self.count, self.count + 1
+        if number < self._begin or (self._end is not None and number >= self._end):
+            return
         plain = isinstance(result, torch.Size) or not isinstance(result, Tensor | tuple | list)
         if plain and getattr(function, "__name__", "") != "__setitem__":
             return  # such as a shape
-        if self._count > self._begin:
-            cast = torch.is_autocast_enabled(self._device), torch.get_autocast_dtype(self._device)
-            self._calls.append(_Call(function, args, kwargs, result, cast))
-            self._numbers.append(self._count - 1)
+        on = torch.is_autocast_enabled(self._device)
+        cast = torch.get_autocast_dtype(self._device) if on else None
+        call = _Call(function, args, kwargs, result, cast)
+        for tensor in call.results():
+            self._makers.setdefault(id(tensor), []).append(len(self._calls))
+        self._calls.append(call)
+        self._numbers.append(number)
 
-    def has_parameter(self, target: Tensor) -> bool:
-        """Whether any of the calls that lead to a tensor takes a parameter."""
-        led = {id(target)}
-        for call in reversed(self._calls):
-            if led & {id(x) for x in call.results()}:
-                led |= {id(x) for x in call.tensors()}
-                if any(isinstance(x, torch.nn.Parameter) for x in call.tensors()):
-                    return True
-        return False
+    def _maker(self, tensor: Tensor, before: int) -> int | None:
+        """The last call before one that made a tensor, or changed it."""
+        made = self._makers.get(id(tensor), ())
+        return next((i for i in reversed(made) if i < before), None)
+
+    def parameters(self, target: Tensor) -> list[Tensor]:
+        """All parameters that calls took which lead to a tensor, frozen or not."""
+        found: list[Tensor] = []
+        seen: set[int] = set()
+        waiting = [self._maker(target, len(self._calls))]
+        while waiting:
+            i = waiting.pop()
+            if i is None or i in seen or self._calls[i].name == "detach":
+                continue
+            seen.add(i)
+            for x in self._calls[i].tensors():
+                if isinstance(x, torch.nn.Parameter):
+                    found.append(x)
+                else:
+                    waiting.append(self._maker(x, i))
+        return found
 
     def path(self, target: Tensor) -> tuple[Path, int] | None:
         """The path to a tensor, and the number of its first call; None where it cannot be told."""
-        made: dict[int, int] = {}  # by the tensor's id: the call that made it last
-        needs: list[list[int]] = []
-        for i, call in enumerate(self._calls):
-            needs.append([made[id(x)] for x in call.tensors() if id(x) in made])
-            made |= {id(x): i for x in call.results()}
-        if id(target) not in made:
+        found = self._way(target)
+        if found is None:
+            return None
+        order, layer = found
+        path = _path([self._calls[i] for i in order], target, layer)
+        return None if path is None else (path, self._numbers[order[0]])
+
+    def nodes(self, target: Tensor) -> set[Any]:
+        """The nodes of the graph that lie on the path to a tensor."""
+        order, _ = self._way(target) or ([], None)
+        results = [x for i in order for x in self._calls[i].results()]
+        return {x.grad_fn for x in (*results, target)} - {None}
+
+    def _way(self, target: Tensor) -> tuple[list[int], tuple[_Call, Tensor] | None] | None:
+        """The calls of the path in their order; its layer and what goes into that."""
+        last = self._maker(target, len(self._calls))
+        if last is None:
             return None
         wanted: set[int] = set()
-        layers: list[_Call] = []
-        waiting = [made[id(target)]]
+        layers: list[tuple[_Call, Tensor]] = []
+        waiting = [last]
         while waiting:
             i = waiting.pop()
             if i in wanted:
                 continue
             call = self._calls[i]
-            if call.name in _UNREPEATABLE:
+            if call.name in _UNREPEATABLE and call.function not in _MOVING:
                 return None
             wanted.add(i)
-            if call.name in _LAYERS and any(_is_parameter(x) for x in call.tensors()):
-                layers.append(call)
-                continue
-            before = {id(x): n for n in needs[i] for x in self._calls[n].results()}
+            features = self._features(call, i)
+            if features is not None:
+                layers.append((call, features))
             for j, x in enumerate(call.tensors()):
                 own = call.in_place and j == 0
-                if id(x) in before and (x.requires_grad or own):
-                    waiting.append(before[id(x)])
+                maker = self._maker(x, i)
+                if x is features:
+                    continue
+                if maker is not None and (x.requires_grad or own):
+                    waiting.append(maker)
                 elif own or (x.requires_grad and not x.is_leaf):
                     return None  # made by something that is no call of PyTorch's
-        order = sorted(wanted)
-        path = _path([self._calls[i] for i in order], target, layers[0] if layers else None)
-        return None if path is None else (path, self._numbers[order[0]])
+        return sorted(wanted), (layers[0] if layers else None)
+
+    def _features(self, call: _Call, number: int) -> Tensor | None:
+        """What goes into a layer, whose weights may be computed; None where the call is none."""
+        tensors = call.tensors()
+        if call.name in _WEIGHTED:
+            return tensors[0] if any(x.requires_grad for x in tensors[1:]) else None
+        if call.name not in _PRODUCTS:
+            return None
+        others = [x for x in tensors if not self._is_weight(x, number)]
+        return others[0] if 0 < len(others) < len(tensors) else None
+
+    def _is_weight(self, tensor: Tensor, before: int) -> bool:
+        """Whether it is a parameter, or a view of one."""
+        while not _is_parameter(tensor):
+            maker = self._maker(tensor, before)
+            if maker is None or self._calls[maker].name not in _VIEWS:
+                return False
+            tensor, before = self._calls[maker].tensors()[0], maker
+        return True
 
 
 def _is_parameter(tensor: Tensor) -> bool:
     return isinstance(tensor, torch.nn.Parameter) and tensor.requires_grad
 
 
-def _path(calls: list[_Call], target: Tensor, layer: _Call | None) -> Path | None:
+def _path(calls: list[_Call], target: Tensor, layer: tuple[_Call, Tensor] | None) -> Path | None:
     """The calls by slots, without any graph."""
     slots: dict[int, _Slot] = {}
 
@@ -192,8 +295,8 @@ def _path(calls: list[_Call], target: Tensor, layer: _Call | None) -> Path | Non
         return slots.get(id(value)) or value.detach()
 
     bare = []
-    for call in calls:
-        args, kwargs = tree_map(take, (call.args, call.kwargs))
+    for call in map(_Call.without_statistics, calls):
+        args, kwargs = _mapped(take, call.args), _mapped(take, call.kwargs)
         made = [_Slot(len(slots) + n) for n, _ in enumerate(call.results())]
         for n, (x, slot) in enumerate(zip(call.results(), made, strict=True)):
             slots[id(x)] = made[n] = slots[id(x)] if call.in_place and id(x) in slots else slot
@@ -202,8 +305,9 @@ def _path(calls: list[_Call], target: Tensor, layer: _Call | None) -> Path | Non
         return None
     features = weight = None
     if layer:
-        weight = next(x for x in layer.tensors() if _is_parameter(x))
-        others = [x for x in layer.tensors() if not _is_parameter(x) and x.ndim >= 2]
-        if others and layer.name not in ("conv1d", "conv2d", "conv3d"):
-            features = others[0].detach().flatten(0, -2).float()
+        call, entering = layer
+        ours = (x for one in (call, *calls) for x in one.tensors() if _is_parameter(x))
+        weight = next(ours, None)
+        if entering.ndim >= 2 and not call.name.startswith("conv"):
+            features = entering.detach().flatten(0, -2)
     return Path(bare, slots[id(target)].number, features, weight)

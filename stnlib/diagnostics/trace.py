@@ -9,6 +9,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from stnlib.checks.values import shown
+from stnlib.diagnostics.files import check_path, whole_file
 from stnlib.diagnostics.measures import QUANTITIES
 
 if TYPE_CHECKING:
@@ -150,14 +151,11 @@ class Trace:
         """
         import numpy as np
 
-        _check_path(path)
         events = np.array(self.events, dtype=[("step", "i8"), ("kind", "U16")])
-        part = f"{os.fspath(path)}.part"
-        with open(part, "wb") as file:  # a name would be given the ending .npz
-            content: dict[str, Any] = {EVENTS: events, NAMES: np.array([*self.columns], "U")}
-            content |= {name: np.array(c, dtype=np.float32) for name, c in self.columns.items()}
+        content: dict[str, Any] = {EVENTS: events, NAMES: np.array([*self.columns], "U")}
+        content |= {name: np.array(c, dtype=np.float32) for name, c in self.columns.items()}
+        with whole_file(path) as file:  # a name would be given the ending .npz
             np.savez_compressed(file, **content)
-        os.replace(part, path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Trace:
@@ -178,7 +176,7 @@ class Trace:
         OSError, ValueError
             One line that names the file: it is not there, or is not what was written.
         """
-        _check_path(path)
+        check_path(path)
         if os.path.exists(path) and not os.path.isfile(path):
             raise ValueError(f"{os.fspath(path)} is no regular file")
         with open(path, "rb") as file:
@@ -241,11 +239,6 @@ class Trace:
         from stnlib.diagnostics.plot import draw
 
         return draw(self)
-
-
-def _check_path(path: str | os.PathLike[str]) -> None:
-    if not isinstance(path, str | os.PathLike) or not os.fspath(path):
-        raise TypeError(f"path must be that of a file, not {shown(path)}")
 
 
 @cache

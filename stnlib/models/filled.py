@@ -60,20 +60,32 @@ class Filled:
         check_images("image", image)
         if not isinstance(padding, str) or padding != "zeros":
             raise ValueError(f"padding must be zeros with a fill, not {shown(padding)}")
-        fill = self._colour(image)
+        fill = self.colour(image)
         return self.method(image - fill, grid, padding=padding, **options) + fill
 
-    def _colour(self, image: Tensor) -> Tensor | float:
+    def colour(self, images: Tensor) -> Tensor | float:
+        """What is shown outside of images.
+
+        Parameters
+        ----------
+        images : Tensor
+            (N, C, H, W), floating point.
+
+        Returns
+        -------
+        Tensor | float
+            A number, or (C, 1, 1) or (N, C, 1, 1), of the images' dtype.
+        """
         if isinstance(self.fill, str):
-            return image.mean(dim=(2, 3), keepdim=True)
+            return images.mean(dim=(2, 3), keepdim=True)
         if not isinstance(self.fill, Tensor):
             return float(self.fill)
-        if not tracing() and len(self.fill) != image.shape[1]:
+        if not tracing() and len(self.fill) != images.shape[1]:
             raise ValueError(
-                f"fill must have a value for each of {image.shape[1]} channels, "
+                f"fill must have a value for each of {images.shape[1]} channels, "
                 f"not {len(self.fill)}"
             )
-        return self.fill.to(image).view(-1, 1, 1)
+        return self.fill.to(images).view(-1, 1, 1)
 
 
 def _fill(value: Any) -> str | None:

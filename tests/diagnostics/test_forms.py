@@ -479,6 +479,17 @@ class Made(Net):
         elif way == "convolution":
             self.theta = nn.Conv1d(1, 6, 12)
             nn.init.normal_(self.theta.weight, std=0.05)
+        elif way in ("weight norm", "weight norm, no bias"):
+            self.theta = nn.Linear(12, 6, bias=way == "weight norm")
+            torch.nn.utils.parametrizations.weight_norm(self.theta)
+        elif way == "low rank":
+            self.down, self.up = nn.Parameter(torch.randn(2, 12)), nn.Parameter(torch.randn(6, 2))
+            self.theta.requires_grad_(False)
+        elif way == "of another network":
+            self.code = nn.Parameter(torch.randn(1, 4))
+            self.makes = nn.Linear(4, 72)
+        elif way == "normed":
+            self.norm = nn.BatchNorm1d(6)
         elif way == "scaled":
             self.scale = nn.Parameter(torch.ones(6))
 
@@ -506,6 +517,12 @@ class Made(Net):
             return theta
         if self.way == "scaled":
             return out * self.scale
+        if self.way == "low rank":
+            return F.linear(features, self.theta.weight + self.up @ self.down * 0.01)
+        if self.way == "of another network":
+            return F.linear(features, self.makes(self.code).view(6, 12))
+        if self.way == "normed":
+            return self.norm(out) * 0.1
         return out
 
     def forward(self, images):
@@ -522,6 +539,11 @@ WAYS = (
     "matmul",
     "convolution",
     "scaled",
+    "weight norm",
+    "weight norm, no bias",
+    "low rank",
+    "of another network",
+    "normed",
 )
 
 
@@ -535,8 +557,10 @@ def test_the_step_is_how_far_the_matrix_has_moved_whatever_makes_it(way):
     calls = []
     for images, labels in batches(3):
         model.train()
+        state = copy.deepcopy(model.state_dict())
         with torch.no_grad():
             before = model.locate(images)
+        model.load_state_dict(state)  # with the running means
         loss = F.cross_entropy(model(images), labels)
         optimizer.zero_grad()
         loss.backward()
@@ -546,6 +570,11 @@ def test_the_step_is_how_far_the_matrix_has_moved_whatever_makes_it(way):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             monitor.step(loss)
+        with torch.no_grad():
+            phi = model.loc(images).abs().sum(1).mean().item()
+        assert (
+            monitor.trace.columns["phi"][-1] == pytest.approx(phi, rel=1e-4) or way == "convolution"
+        )
         calls.append((monitor.trace.columns["step"][-1], true))
     for said, true in calls:
         assert said == pytest.approx(true, rel=1e-3, abs=1e-7) and true > 0
@@ -565,16 +594,12 @@ def test_a_hook_of_the_users_on_theta_is_called_once_a_step():
 
 
 def test_where_the_step_cannot_be_measured_one_line_says_so_once():
-    class Normed(Net):
-        def __init__(self):
-            super().__init__()
-            self.norm = nn.BatchNorm1d(6)
-
+    class Dropping(Net):
         def forward(self, images):
-            theta = self.norm(self.theta(self.loc(images))) * 0.01 + torch.eye(2, 3).flatten()
+            theta = F.dropout(self.theta(self.loc(images)), 0.1) * 0.01 + torch.eye(2, 3).flatten()
             return self.out(warp(images, theta).flatten(1))
 
-    monitor, told = watch(Normed())
+    monitor, told = watch(Dropping())
     (line,) = told
     assert line.startswith("how far a step moves θ cannot be measured here") and "\n" not in line
     assert all(map(torch.isnan, torch.tensor(monitor.trace.columns["step"])))

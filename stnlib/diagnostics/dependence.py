@@ -1,0 +1,58 @@
+"""What a model's transformers depend on, found by one forward pass that leaves no trace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from stnlib.diagnostics.graph import untouched, unwrapped
+from stnlib.diagnostics.probe import ForwardProbe
+
+__all__ = ["localisation_of"]
+
+
+def localisation_of(model: nn.Module, batch: Any) -> list[nn.Parameter]:
+    """Parameters that θ depends on, and what the model returns depends on by θ alone.
+
+    Frozen ones count. The pass is in evaluation mode; modes, buffers, gradients and random numbers
+    are as before, but lazy modules take their shapes by it. Forward hooks are called.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Any; of one that is compiled or wrapped for many devices, the module inside.
+    batch : Any
+        Its input; a tuple is its arguments, a mapping its arguments by name.
+
+    Returns
+    -------
+    list[nn.Parameter]
+        Of the model's; none where its forward pass has no transformer that is seen.
+    """
+    inner = unwrapped(model)
+    args = batch if isinstance(batch, tuple) else () if isinstance(batch, Mapping) else (batch,)
+    probe = ForwardProbe(inner)
+    try:
+        with untouched(inner), _learning(inner), torch.enable_grad(), probe.watching():
+            found = probe.apart(inner(*args, **(batch if isinstance(batch, Mapping) else {})))
+    finally:
+        probe.detach()
+    ids = {id(x) for x in found}
+    return [p for p in inner.parameters() if id(p) in ids]
+
+
+@contextmanager
+def _learning(model: nn.Module) -> Iterator[None]:
+    """All parameters require gradients for a while, or what depends on frozen ones is not seen."""
+    frozen = [p for p in model.parameters() if not p.requires_grad and p.is_floating_point()]
+    for parameter in frozen:
+        parameter.requires_grad_()
+    try:
+        yield
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(False)
