@@ -61,7 +61,7 @@ def record_third_party(
     folder: _Folder = None,
     seeds: Annotated[
         int, typer.Option(help="Trainings of each network at each rate.", min=1, max=1024)
-    ] = 5,
+    ] = 10,
 ) -> None:
     """Train transformers as other people write them until they fail, with the monitor watching.
 

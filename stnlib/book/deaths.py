@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from stnlib.book.alarms import first_alarm
 from stnlib.diagnostics import Trace
 from stnlib.records import store
-from stnlib.records.outcome import AT_CHANCE, HALF_BLACK, in_a_word, lost
+from stnlib.records.outcome import AT_CHANCE, HALF_BLACK, LIVING, in_a_word, lost
 
 __all__ = [
     "LEAST_SEEN",
@@ -227,22 +228,25 @@ def outcomes(pairs: Iterable[tuple[store.Record, Trace]]) -> pd.DataFrame:
     -------
     pd.DataFrame
         A row a run: `key`, every field of the configuration, `outcome` (see
-        `stnlib.records.outcome.in_a_word`), `lost`, `death`, `onset`, `fall` and `warning` (steps,
-        nan for none), `kind` of the warning, `steps` in all, and `reach` (lr · loc_lr_factor ·
-        (1 + ‖φ‖₁) at the first step: how far a step of Adam's can move θ).
+        `stnlib.records.outcome.in_a_word`), `lost`, `kept` (it looks or idles, and the classifier
+        has learned), `death`, `onset`, `fall` and `warning` (steps, nan for none), `kind` of the
+        warning (by the monitor's criteria as they are today: see `stnlib.book.alarms`), `steps` in
+        all, and `reach` (lr · loc_lr_factor · (1 + ‖φ‖₁) at the first step: how far a step of
+        Adam's can move θ).
     """
     return pd.DataFrame([_row(record, trace) for record, trace in pairs])
 
 
 def _row(record: store.Record, trace: Trace) -> dict[str, Any]:
     config, frame = record.config, trace.to_frame()
-    warning, kind = trace.events[0] if trace.events else (np.nan, None)
+    warning, kind = first_alarm(trace, config.side)
     at = {"death": death(frame), "onset": onset(frame), "fall": fall(frame["accuracy"])}
     return {
         "key": record.key,
         **config.to_dict(),
         "outcome": in_a_word(record),
         "lost": lost(record),
+        "kept": in_a_word(record) in LIVING,
         **{name: np.nan if step is None else step for name, step in at.items()},
         "warning": warning,
         "kind": kind,

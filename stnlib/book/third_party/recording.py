@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,19 +11,24 @@ import numpy as np
 import pandas as pd
 import torch
 
+from stnlib.book.alarms import Measured, measured
 from stnlib.book.stats import Share, tally
 from stnlib.book.third_party.images import SIZES, load
 from stnlib.book.third_party.networks import NETWORKS, RATES
 from stnlib.book.third_party.training import train
 from stnlib.records import observations
+from stnlib.records.outcome import BLIND
 from stnlib.records.provenance import provenance
 
-__all__ = ["STUDY", "ends", "plan", "record", "runs", "verdicts"]
+__all__ = ["EARLIER", "STUDY", "ends", "plan", "record", "runs", "told", "verdicts"]
 
-STUDY = "wild"
+STUDY = "third-party"
+#: the same trainings as the monitor saw them when a step of θ was an entry of its layer, *black* no
+#: light at all, and *blind* features that are all zero
+EARLIER = "wild"
 
 
-def plan(data: str, seeds: int = 5, controls: int = 2) -> list[dict[str, Any]]:
+def plan(data: str, seeds: int = 10, controls: int = 2) -> list[dict[str, Any]]:
     """What to do: every network at each of its rates.
 
     Parameters
@@ -37,15 +43,12 @@ def plan(data: str, seeds: int = 5, controls: int = 2) -> list[dict[str, Any]]:
     Returns
     -------
     list[dict[str, Any]]
-        Each `what` of `stnlib.records.observations`, seed by seed. `monitor` 2 marks runs of
-        bounded networks since the monitor measures the step of θ itself; until then it was that of
-        the layer before the bound.
+        Each `what` of `stnlib.records.observations`, seed by seed.
     """
     n_train, _, epochs = SIZES[data]
     return [
         {"network": network, "data": data, "lr": lr, "seed": seed, "frozen": frozen}
         | {"epochs": epochs, "n_train": n_train}
-        | ({"monitor": 2} if NETWORKS[network].bounded else {})
         for seed in range(seeds)
         for network, rates in RATES.items()
         for lr in rates
@@ -90,21 +93,29 @@ def runs(found: Iterable[dict[str, Any]]) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame
-        A row a run: the fields of `plan`, `monitor` 1 where it was the first and nan where that
-        makes no difference; those of `train`'s first row; and two more. `fate`: `died` (black, gone
-        or accuracy fallen, for good), `shrunken` or `alive`; `failed`: the first step at which what
-        became of it showed, `blackened` included where it died; nan where it is alive.
+        A row a run: the fields of `plan`; those of `train`'s first row; and three more. `monitor`:
+        of the bounded networks of EARLIER, 1 where a step was that of the layer before the bound,
+        2 where the bound counted by its slope; else nan. `fate`: `died` (black, gone or accuracy
+        fallen, for good), `shrunken`, `blind` (at the end, where the run says so) or `alive`.
+        `failed`: the first step at which what became of it showed, `blackened` included where it
+        died; nan where it is alive or blind.
     """
-    table = pd.DataFrame([one["what"] | one["rows"][0] for one in found])
-    table = table.reindex(columns=dict.fromkeys([*table, "monitor"]))
-    bounded = table["network"].map(lambda name: NETWORKS[name].bounded)
-    table["monitor"] = table["monitor"].fillna(1).where(bounded)
-    steps = ["warned", "died", "fell", "blackened", "shrank"]
+    table = pd.DataFrame([_monitor(one) | one["what"] | one["rows"][0] for one in found])
+    table = table.reindex(columns=[*dict.fromkeys([*table, "onset", "corner_spread"])])
+    signs = ["died", "fell", "blackened", "shrank"]
+    steps = ["warned", "onset", *signs]
     table[steps] = table[steps].astype(float)
     dead = table[["died", "fell"]].notna().any(axis=1)
-    table["failed"] = table[steps[1:]].where(dead, table[["shrank"]]).min(axis=1)
-    table["fate"] = np.select([dead, table["shrank"].notna()], ["died", "shrunken"], "alive")
+    table["failed"] = table[signs].where(dead, table[["shrank"]]).min(axis=1)
+    ends = {"died": dead, "shrunken": table["shrank"].notna()}
+    ends["blind"] = ~table["frozen"] & (table["corner_spread"].astype(float) < BLIND)
+    table["fate"] = np.select(list(ends.values()), list(ends), "alive")
     return table.drop(columns=["kind"]).sort_values(["network", "lr", "frozen", "seed"])
+
+
+def _monitor(one: dict[str, Any]) -> dict[str, float]:
+    marked = one["study"] == EARLIER and NETWORKS[one["what"]["network"]].bounded
+    return {"monitor": 1.0 if marked else math.nan}
 
 
 def ends(table: pd.DataFrame) -> pd.DataFrame:
@@ -125,6 +136,24 @@ def ends(table: pd.DataFrame) -> pd.DataFrame:
     counts = trained.groupby([*cell, "fate"], sort=False).size().unstack(fill_value=0)
     accuracy = table.groupby([*cell, "frozen"], sort=False)["accuracy"].mean().unstack()
     return counts.join(accuracy.rename(columns={False: "accuracy", True: "classifier alone"}))
+
+
+def told(table: pd.DataFrame) -> Measured:
+    """How well the monitor warned of those that die, and how often of those that live.
+
+    Parameters
+    ----------
+    table : pd.DataFrame
+        Of `runs` of STUDY; controls do not count.
+
+    Returns
+    -------
+    Measured
+        Lost are those that do not live, at the same rates those of a network at one rate.
+    """
+    trained, at = table[~table["frozen"]], ("data", "network", "lr")
+    kept = trained["fate"] == "alive"
+    return measured(trained.assign(warning=trained["warned"], kept=kept, lost=~kept), at)
 
 
 def verdicts(table: pd.DataFrame) -> dict[str, Share]:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from stnlib.book.deaths import WINDOW, death, fall, for_good, running_mean
+from stnlib.book.deaths import WINDOW, death, fall, for_good, onset, running_mean
 from stnlib.book.third_party.images import Images
 from stnlib.book.third_party.networks import NETWORKS
 from stnlib.checks.values import choice, require
@@ -21,6 +21,7 @@ __all__ = ["train"]
 
 BATCH, THIN = 64, 5
 COLUMNS = ("accuracy", "loss", "coverage", "black", "extent", "centre", "step", "phi")
+COLUMNS += ("corner_spread",)
 
 Row = dict[str, Any]
 
@@ -50,12 +51,13 @@ def train(
     -------
     list[Row]
         First a row with `kind` "run", None for what did not happen: `warned` and `warning`, the
-        monitor's first step and kind; `died` and `fell`, see `stnlib.book.deaths`; `blackened`, the
-        first step at which more than 99 % of the outputs are black; `shrank`, the step from which
-        coverage is below 1/2, in the mean of 10; `best` and `at_warning`, running accuracy (20
-        batches) at its best before the warning, or at all, and of the 10 batches up to it;
-        `accuracy` on the validation images, `coverage` and `black`, means of the last 10 steps;
-        `steps`. Then a row with `kind` "step" for every fifth step, with the monitor's numbers.
+        monitor's first step and kind; `died`, its `onset` and `fell`, see `stnlib.book.deaths`;
+        `blackened`, the first step at which more than 99 % of the outputs are black; `shrank`, the
+        step from which coverage is below 1/2, in the mean of 10; `best` and `at_warning`, running
+        accuracy (20 batches) at its best before the warning, or at all, and of the 10 batches up to
+        it; `accuracy` on the validation images; `coverage`, `black` and `corner_spread`, means of
+        the last 10 steps; `steps`. Then a row with `kind` "step" for every fifth step, with the
+        monitor's numbers.
 
     Raises
     ------
@@ -91,11 +93,11 @@ def train(
 def _run(frame: pd.DataFrame, events: list[tuple[int, str]]) -> Row:
     warned, warning = events[0] if events else (None, None)
     accuracy = frame["accuracy"].loc[:warned]
-    last = frame[["coverage", "black"]].tail(WINDOW).mean()
+    last = frame[["coverage", "black", "corner_spread"]].tail(WINDOW).mean()
     return {
         "kind": "run",
         **{"warned": warned, "warning": warning},
-        **{"died": death(frame), "fell": fall(frame["accuracy"])},
+        **{"died": death(frame), "onset": onset(frame), "fell": fall(frame["accuracy"])},
         "blackened": next(map(int, frame.index[frame["black"] > BLACK]), None),
         "shrank": for_good(running_mean(frame["coverage"], WINDOW) < SEEN, frame.index),
         "best": float(accuracy.rolling(20, min_periods=1).mean().max()),
