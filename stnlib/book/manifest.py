@@ -14,14 +14,14 @@ from stnlib.atomic import write_whole
 from stnlib.errors import ConfigError
 from stnlib.paths import BOOK
 
-__all__ = ["FOLDERS", "listed", "present", "problems", "write"]
+__all__ = ["listed", "present", "problems", "write"]
 
 NAME = "manifest.sha256"
 FOLDERS = ("records", "observations")
 KINDS = (".json", ".npz", ".safetensors")
 
 
-def present(book: Path = BOOK) -> list[str]:
+def present(book: Path = BOOK) -> set[str]:
     """The files that a manifest lists.
 
     Parameters
@@ -31,11 +31,11 @@ def present(book: Path = BOOK) -> list[str]:
 
     Returns
     -------
-    list[str]
-        Their paths in it, with ``/`` on every system, sorted.
+    set[str]
+        Their paths in it, with ``/`` on every system.
     """
     every = (path for folder in FOLDERS for path in (book / folder).glob("*/*"))
-    return sorted(p.relative_to(book).as_posix() for p in every if p.suffix in KINDS)
+    return {p.relative_to(book).as_posix() for p in every if p.suffix in KINDS}
 
 
 def _hash(path: Path) -> str:
@@ -81,7 +81,7 @@ def write(book: Path = BOOK) -> int:
     int
         How many files it lists.
     """
-    names = present(book)
+    names = sorted(present(book))
     text = "".join(f"{_hash(book / name)}  {name}\n" for name in names)
     write_whole(book / NAME, text.encode())
     return len(names)
@@ -100,7 +100,7 @@ def problems(book: Path = BOOK) -> Iterator[str | None]:
     str | None
         For each file, listed or there: a line that says what is wrong, or None.
     """
-    said, there = listed(book), set(present(book))
+    said, there = listed(book), present(book)
     for name in sorted(there | set(said)):
         if name not in said:
             yield f"{name}: not in the manifest"

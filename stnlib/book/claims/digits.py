@@ -52,7 +52,7 @@ def table_iv() -> Finding:
     gain = paired_difference(with_it, without)
     numbers = {"no transformer": summarize(without), "transformer": summarize(with_it)}
     same = _reproduces("baseline") and _reproduces("stn")
-    return found(gain.low > 0, numbers | {"difference": gain}, same)
+    return found(gain.low > 0, {"difference": gain} | numbers, same)
 
 
 def generalisation() -> Finding:
@@ -199,9 +199,9 @@ def images_worth() -> Finding:
 
     low, high = bootstrap(ratio, len(without))
     every = np.arange(len(without))
-    numbers = {"no transformer": f"{_needed(without.mean(0)):,.0f} images"}
+    numbers = {"factor": f"{ratio(every):.1f} [{low:.1f}, {high:.1f}] (n={len(every)})"}
+    numbers["no transformer"] = f"{_needed(without.mean(0)):,.0f} images"
     numbers["transformer"] = f"{_needed(with_it.mean(0)):,.0f} images"
-    numbers["factor"] = f"{ratio(every):.1f} [{low:.1f}, {high:.1f}] (n={len(every)})"
     return found(low > 1, numbers)
 
 
@@ -210,7 +210,7 @@ def better_recipe() -> Finding:
     without, with_it = (test(runs("cm-better", model=model)) for model in ("baseline", "stn"))
     lead = paired_difference(with_it, without)
     numbers = {"no transformer": summarize(without), "transformer": summarize(with_it)}
-    return found(with_it.mean() >= 0.975 and lead.low > 0, numbers | {"difference": lead})
+    return found(with_it.mean() >= 0.975 and lead.low > 0, {"difference": lead} | numbers)
 
 
 def recipe_at_its_best() -> Finding:
@@ -218,7 +218,7 @@ def recipe_at_its_best() -> Finding:
     ours = test(runs("cm-recipe"))
     searched = test(runs("cm-better", model="stn"))[ours.index]
     lead = paired_difference(ours, searched)
-    return found(lead.low < 0 < lead.high, {"recipe": summarize(ours), "difference": lead})
+    return found(lead.low < 0 < lead.high, {"difference": lead, "recipe": summarize(ours)})
 
 
 def few_images() -> Verdict:

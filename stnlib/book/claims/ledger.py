@@ -2,8 +2,8 @@
 
 A claim has an `id`, a `subject`, the `claim` in one sentence, `data`, `studies`, the `function`
 that computes it (module and name in this package), a `status`, and its `numbers` as published;
-where it is about one of the paper's own claims, that (`paper`) and a `verdict`. A prediction has an
-`id`, its `statement`, the `commit` and `date` in which it was written down, `studies`, a `function`
+where it is about one of the paper's own claims, that (`paper`) and a `verdict`; and the names of
+the numbers that its page has (`shown`), if these are others than the first. A prediction has an `id`, its `statement`, the `commit` and `date` in which it was written down, `studies`, a `function`
 and a `verdict`.
 """
 
@@ -67,8 +67,13 @@ def claims(folder: Path = BOOK) -> list[dict[str, Any]]:
     ConfigError
         One line, where the file or an entry is not sound.
     """
-    entries = _read(folder / "claims.toml", "claim", _CLAIM, ("paper", "verdict"))
+    entries = _read(folder / "claims.toml", "claim", _CLAIM, ("paper", "verdict", "shown"))
     for entry in entries:
+        if unknown := set(entry.get("shown", ())) - set(entry["numbers"]):
+            raise ConfigError(
+                f"claims.toml, {entry['id']}: shown must be of its numbers, "
+                f"not {', '.join(sorted(unknown))}"
+            )
         if entry["status"] not in STATUS:
             raise ConfigError(
                 f"claims.toml, {entry['id']}: status must be one of {', '.join(STATUS)}, "

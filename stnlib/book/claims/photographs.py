@@ -222,8 +222,8 @@ def number_format() -> Finding:
 def authors_mode() -> Finding:
     """In float32, with Keras's Adam and batches in one order."""
     made = {data: runs("c10d-authors", data=data) for data in ("c10", "c10d")}
-    numbers = {"C10": _count(made["c10"]), "C10D": _count(made["c10d"])}
-    numbers["C10, black"] = ends(made["c10"], "black")
+    numbers: dict[str, object] = {"C10, black": ends(made["c10"], "black")}
+    numbers |= {"C10": _count(made["c10"]), "C10D": _count(made["c10d"])}
     return found(ends(made["c10"], "black").k > 0, numbers)
 
 
