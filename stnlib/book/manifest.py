@@ -95,9 +95,9 @@ def problems(book: Path = BOOK) -> Iterator[str | None]:
     book : Path
         The book's folder.
 
-    Yields
-    ------
-    str | None
+    Returns
+    -------
+    Iterator[str | None]
         For each file, listed or there: a line that says what is wrong, or None.
     """
     said, there = listed(book), present(book)

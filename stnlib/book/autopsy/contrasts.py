@@ -53,7 +53,13 @@ def contrasts(branches: pd.DataFrame) -> pd.DataFrame:
     rows = {}
     for name, part in branches[branches["id"] != "none"].groupby("id"):
         died = tally(part["died"])
-        row = dict(zip(("difference", "low", "high"), share_difference(died, tally(base["died"])), strict=True))
+        row = dict(
+            zip(
+                ("difference", "low", "high"),
+                share_difference(died, tally(base["died"])),
+                strict=True,
+            )
+        )
         rows[name] = {"died": died} | row | {"p": within_deaths(part, base)}
     found = pd.DataFrame.from_dict(rows, orient="index").rename_axis("id")
     return found.assign(holm=holm(found["p"]))

@@ -92,7 +92,9 @@ def fast_steps_kill() -> Finding:
         "border": lost["border"],
         "learns without a transformer": tally(alone),
     }
-    return found(all(lost[name].k == lost[name].n for name in ("clipped", "bilinear", "border")), numbers)
+    return found(
+        all(lost[name].k == lost[name].n for name in ("clipped", "bilinear", "border")), numbers
+    )
 
 
 def bright_ground() -> Finding:
@@ -237,7 +239,11 @@ def edge_claims() -> Finding:
     base = lost.pop("none")
     p = {i: stratified_p([(s.k, s.n, base.k, base.n)]) for i, s in lost.items()}
     corrected = dict(zip(p, holm(list(p.values())), strict=True))
-    words = {"init_glorot": "no identity", "batch_32": "batches of 32", "standard": "normalised images"}
+    words = {
+        "init_glorot": "no identity",
+        "batch_32": "batches of 32",
+        "standard": "normalised images",
+    }
     numbers = {"unchanged": base} | {word: lost[i] for i, word in words.items()}
     numbers["p of each"] = f"{max(p[i] for i in words):.3f}"
     numbers["p of each (Holm)"] = f"{max(corrected[i] for i in words):.2f}"

@@ -53,8 +53,9 @@ def lower_rate() -> Finding:
     """Lost on Cluttered MNIST at 0.003 and below."""
     low = [r for r in runs("cm-map", model="stn", loc_lr_factor=1.0) if r.config.lr <= 3e-3]
     lost = remedies.table(low)["lost"]
-    rates = validation(r for r in low if r.config.lr == 1e-4), validation(
-        r for r in low if r.config.lr == 3e-3
+    rates = (
+        validation(r for r in low if r.config.lr == 1e-4),
+        validation(r for r in low if r.config.lr == 3e-3),
     )
     numbers = {"lost": tally(lost), "validation at 0.0001": summarize(rates[0])}
     numbers["validation at 0.003"] = summarize(rates[1])
@@ -94,7 +95,9 @@ def warm_ups() -> Finding:
     """A warm-up by itself, and with a cosine."""
     every = remedied("cm-cures", lr=DEADLY, model="stn").groupby("id")["outcome"]
     numbers = {"warm-up": in_words(every.get_group("warmup"))}
-    both = next(name for name in _screened().index if set(name.split(" + ")) == {"warmup", "cosine"})
+    both = next(
+        name for name in _screened().index if set(name.split(" + ")) == {"warmup", "cosine"}
+    )
     numbers["warm-up and cosine"] = in_words(every.get_group(both))
     corrected = _screened()["holm"][both]
     numbers["p (Holm)"] = f"{corrected:.3f}"
@@ -131,7 +134,9 @@ def three_together() -> Finding:
     """All three parts, at 0.01 and 0.02, against none of them."""
     made = runs("cm-factorial", model="stn")
     has = [r for r in made if r.config.changed().keys() >= {"warmup", "schedule", "loc_lr_factor"}]
-    none = [r for r in made if not r.config.changed().keys() & {"warmup", "schedule", "loc_lr_factor"}]
+    none = [
+        r for r in made if not r.config.changed().keys() & {"warmup", "schedule", "loc_lr_factor"}
+    ]
     looks, without = ends(has, "looks"), ends(none, "looks", "idle")
     fast = [r for r in has if r.config.lr == 2e-2]
     base = validation(runs("cm-factorial", model="baseline", warmup=0.1, schedule="cosine"))
@@ -147,7 +152,9 @@ def calm_features() -> Finding:
     names = {i: ("tanh" if "bounded" in i else "normalised") for i in made.groups}
     numbers = {names[i]: in_words(part["outcome"]) for i, part in made}
     blind = tally(remedied("cm-blind")["outcome"] == "blind")
-    relu = tally(remedied("cm-cures", lr=DEADLY, model="stn").query("id == 'warmup'")["outcome"] == "blind")
+    relu = tally(
+        remedied("cm-cures", lr=DEADLY, model="stn").query("id == 'warmup'")["outcome"] == "blind"
+    )
     numbers |= {"blind": blind, "blind with a ReLU": relu}
     return found(blind.high < relu.low, numbers)
 
@@ -156,7 +163,9 @@ def risk() -> Finding:
     """The whole recipe, where some are lost without it and where none is."""
     unaided = runs("cm-map", "cm-factorial", "recipe", "c10", "c10d", "c10-probe", "c10d-probe")
     whole = []
-    for record in runs("cm-factorial", "recipe", "cm-recipe", "c10-recipe", "c10d-recipe", model="stn"):
+    for record in runs(
+        "cm-factorial", "recipe", "cm-recipe", "c10-recipe", "c10d-recipe", model="stn"
+    ):
         config = record.config
         if config.loc_lr_factor == 0.1 and config.warmup and config.schedule == "cosine":
             without = remedies.lost_without(record, unaided)
@@ -186,7 +195,9 @@ def costs_where_nothing_dies() -> Finding:
     numbers = {}
     for data, word in (("cm", "CM"), ("digits", "embedded digits")):
         recipe = validation(runs("recipe", data=data, schedule="cosine"))
-        numbers[word] = paired_difference(recipe, validation(runs("recipe", data=data, schedule="constant")))
+        numbers[word] = paired_difference(
+            recipe, validation(runs("recipe", data=data, schedule="constant"))
+        )
     return found(all(one.high < 0 for one in numbers.values()), numbers)
 
 
@@ -234,7 +245,9 @@ def warm_up_saves_none() -> Verdict:
     """Every one with a warm-up ends black."""
     made = runs("c10d-cures", **CHANGES["warm-up"])
     black = [in_a_word(record) == "black" for record in made]
-    return judged(settled(black, planned("c10d-cures", warmup=0.05)), f"{sum(black)} black", dates(made))
+    return judged(
+        settled(black, planned("c10d-cures", warmup=0.05)), f"{sum(black)} black", dates(made)
+    )
 
 
 def first_view() -> Verdict:

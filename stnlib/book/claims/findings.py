@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 __all__ = ["Finding", "Verdict", "found", "judged", "settled"]
 
+
 class Finding(NamedTuple):
     """What the records say about a claim.
 

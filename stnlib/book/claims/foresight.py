@@ -184,7 +184,7 @@ def warned_on_optical_digits_alive() -> Verdict:
 
 
 def tanh_by_its_slope() -> Verdict:
-    """With a tanh counted by its slope, no warning at the lowest rates, and all lost are warned of."""
+    """A tanh counted by its slope: no warning at the lowest rates, and all lost are warned of."""
     table = _wild(2)
     table = table[table["network"].str.startswith("tanh")]
     told = [recording.verdicts(part) for _, part in table.groupby("data")]

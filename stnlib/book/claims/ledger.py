@@ -3,7 +3,8 @@
 A claim has an `id`, a `subject`, the `claim` in one sentence, `data`, `studies`, the `function`
 that computes it (module and name in this package), a `status`, and its `numbers` as published;
 where it is about one of the paper's own claims, that (`paper`) and a `verdict`; and the names of
-the numbers that its page has (`shown`), if these are others than the first. A prediction has an `id`, its `statement`, the `commit` and `date` in which it was written down, `studies`, a `function`
+the numbers that its page has (`shown`), if these are others than the first. A prediction has an
+`id`, its `statement`, the `commit` and `date` in which it was written down, `studies`, a `function`
 and a `verdict`.
 """
 
@@ -146,10 +147,10 @@ def problems(entry: dict[str, Any]) -> Iterator[str]:
     entry : dict[str, Any]
         Of `claims` or `predictions`.
 
-    Yields
-    ------
-    str
-        One line each.
+    Returns
+    -------
+    Iterator[str]
+        A line each.
     """
     try:
         computed = compute(entry["function"])

@@ -10,6 +10,7 @@ from stnlib.paths import BOOK
 
 __all__ = ["claims", "papers", "scoreboard"]
 
+
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -42,7 +42,9 @@ PAPERS = ("c10", "c10d", "c10-probe", "c10d-probe", "c10d-rates", "c10d-authors"
 
 
 def _count(some: Iterable[Record]) -> str:
-    return ", ".join(f"{n} {end}" for end, n in pd.Series(map(in_a_word, some)).value_counts().items())
+    return ", ".join(
+        f"{n} {end}" for end, n in pd.Series(map(in_a_word, some)).value_counts().items()
+    )
 
 
 def _learned_then_black(record: Record) -> bool:
@@ -132,9 +134,7 @@ def collapses() -> Finding:
 def probe() -> Finding:
     """What the C10D probe's transformers end as."""
     made = runs("c10d-probe", lr=1e-3)
-    clipped, correct = (
-        [r for r in made if r.config.sampler == s] for s in ("clipped", "bilinear")
-    )
+    clipped, correct = ([r for r in made if r.config.sampler == s] for s in ("clipped", "bilinear"))
     numbers = {"clipped sampler": _count(clipped), "correct sampler": _count(correct)}
     numbers["learned, then black"] = tally([_learned_then_black(record) for record in made])
     lost = [in_a_word(record) not in LIVING for record in made]

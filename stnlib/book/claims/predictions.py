@@ -178,7 +178,9 @@ def _each_saves(study: str, *changes: str) -> Verdict:
     """Whether each saves by itself, with an interval that excludes no effect."""
     table = contrasts(branches_of(study)).loc[[*changes]]
     saves = table["high"] < 0
-    said = f"{saves.sum()} of {len(saves)} by the interval, {(table['holm'] < 0.05).sum()} after Holm"
+    said = (
+        f"{saves.sum()} of {len(saves)} by the interval, {(table['holm'] < 0.05).sum()} after Holm"
+    )
     return judged(bool(saves.all()), said, _begun(study))
 
 

@@ -51,7 +51,8 @@ def idle_without_a_third_of_the_rate() -> Verdict:
         (_scheduled(3e-4, 1.0), "looks"),
     )
     slow = [in_a_word(record) for record in _cell(**_scheduled(1e-3, 0.1))[0]]
-    said = f"{sum(so)} of {len(so)} recorded runs as foretold; at factor 0.1: {', '.join(slow) or 'none'}"
+    said = f"{sum(so)} of {len(so)} recorded runs as foretold; "
+    said += f"at factor 0.1: {', '.join(slow) or 'none'}"
     return judged(settled(so, total), said, dates(made))
 
 
@@ -67,7 +68,7 @@ def warm_up_makes_idle() -> Verdict:
 
 
 def its_own_warm_up() -> Verdict:
-    """One of the localisation network alone idles as one of both does, of the classifier's it looks.
+    """One of the localisation network alone idles as one of both; of the classifier's it looks.
 
     The longer the warm-up, the more are idle.
     """
@@ -107,7 +108,9 @@ def nothing_lost() -> Verdict:
     """No transformer of the file is black, shrunken or a point."""
     made, n = _cell()
     kept = [in_a_word(record) not in ("black", "shrunken", "point") for record in made]
-    return judged(settled(kept, n), f"none of {sum(kept)} is" if all(kept) else "some are", dates(made))
+    return judged(
+        settled(kept, n), f"none of {sum(kept)} is" if all(kept) else "some are", dates(made)
+    )
 
 
 def looks_at_a_tenth() -> Finding:
@@ -117,7 +120,11 @@ def looks_at_a_tenth() -> Finding:
     for factor in (1.0, 0.3, 0.1):
         made, _ = _cell(**_scheduled(1e-3, factor))
         lead = (validation(made) - without).dropna()
-        paired = paired_difference(lead, 0 * lead) if len(lead) > 1 else f"{summarize(lead).mean:+.3f} (n=1)"
+        paired = (
+            paired_difference(lead, 0 * lead)
+            if len(lead) > 1
+            else f"{summarize(lead).mean:+.3f} (n=1)"
+        )
         looks = ends(made, "looks")
         numbers[f"factor {factor:g}"] = f"{looks.k} of {looks.n} look, {paired}"
     every = ends(_cell(**_scheduled(1e-3, 0.1))[0], "looks")
