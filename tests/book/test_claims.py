@@ -38,7 +38,9 @@ def test_an_entry_names_studies_that_there_are(entry):
 
 def test_every_study_of_the_book_has_a_claim():
     named = {name for claim in CLAIMS for name in claim["studies"]}
-    files = {path.stem for kind in ("studies", "autopsies") for path in (BOOK / kind).glob("*.toml")}
+    files = {
+        path.stem for kind in ("studies", "autopsies") for path in (BOOK / kind).glob("*.toml")
+    }
     assert files - named == {"scattered-search"}  # it chose rates and claims nothing
 
 

@@ -24,8 +24,8 @@ from stnlib.paths import BOOK
 __all__ = ["STATUS", "claims", "compute", "early", "predictions", "problems"]
 
 STATUS = {
-    "settled": "a recorded event; or an effect whose interval, or whose p-value after Holm's "
-    "correction, excludes none, with at least five trainings on each side",
+    "settled": "a recorded event, or a calculation; or an effect whose interval, or whose p-value "
+    "after Holm's correction, excludes none, with at least five trainings on each side",
     "suggestive": "an effect of fewer trainings, or one that was looked for after the runs",
     "open": "runs that are missing can still reverse it",
 }
