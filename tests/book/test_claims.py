@@ -59,6 +59,10 @@ def test_every_prediction_was_committed_when_it_says():
         assert git.stdout.strip() == entry["date"], entry["id"]
 
 
+def test_predictions_stand_in_the_order_in_which_they_were_written_down():
+    assert [entry["date"] for entry in PREDICTIONS] == sorted(e["date"] for e in PREDICTIONS)
+
+
 def computed(monkeypatch, result):
     def compute(function):
         if isinstance(result, Exception):
