@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 LOCKED := pyproject.toml requirements.lock
 
-.PHONY: book test lab chapters bench lock clean help
+.PHONY: book test lab chapters evidence bench lock clean help
 
 book: $(VENV)/book.done  ## build the book into _build/html (installs no torch)
 	$(BIN)/jupyter-book build book/
@@ -26,6 +26,10 @@ lab: $(VENV)/all.done  ## open the chapters in JupyterLab
 
 chapters: $(VENV)/all.done  ## run the chapters (CHAPTER=cm: one) and store their outputs
 	$(BIN)/python tools/chapters.py $(CHAPTER)
+
+evidence: $(VENV)/all.done  ## after new records: renew the manifest, the claims' numbers, verdicts
+	$(BIN)/python tools/evidence.py
+	$(BIN)/python tools/chapters.py evidence evidence_causes predictions
 
 bench: $(VENV)/all.done  ## measure speed on an idle machine (TINY=1: only see that it runs)
 	@mkdir -p _build

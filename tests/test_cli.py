@@ -218,6 +218,7 @@ HEAVY = {"torch", "pandas", "numpy", "dask", "distributed", "rich", "pooch"}
         ["run", "--help"],
         ["branches", "--help"],
         ["third-party", "--help"],
+        ["verify", "--help"],
         ["doctor"],
         ["data"],
         ["records", "nosuch"],

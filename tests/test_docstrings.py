@@ -8,7 +8,7 @@ from itertools import pairwise
 
 ROOMS = ("sampler", "transforms", "models", "diagnostics", "optim", "checks")
 WHOLE = (*ROOMS, "errors", "paths", "atomic", "progress")
-WHOLE += ("book", "book.autopsy", "book.figures", "book.third_party")
+WHOLE += ("book", "book.autopsy", "book.claims", "book.figures", "book.third_party")
 BRIEF = ("data", "training", "records", "study", "cli")  # where a line may do
 COORDINATES = {"theta", "truth", "grid", "points", "matrix", "first", "second", "corners"}
 COORDINATES |= {"coordinate", "align_corners"}

@@ -1,6 +1,7 @@
 """What the repository promises: versions that agree, layout, layers, well-formed chapters."""
 
 import ast
+import json
 import re
 import sys
 import tomllib
@@ -125,6 +126,16 @@ def test_every_package_that_is_imported_is_declared(package):
 
 def test_the_citation_has_the_version_of_the_package():
     assert yml("CITATION.cff")["version"] == PROJECT["project"]["version"]
+
+
+def test_the_archive_says_what_the_citation_says():
+    archive = json.loads((ROOT / ".zenodo.json").read_text(encoding="utf-8"))
+    citation = yml("CITATION.cff")
+    for name in ("title", "version", "keywords"):
+        assert archive[name] == citation[name]
+    names = [author["name"] for author in citation["authors"]]
+    assert [creator["name"] for creator in archive["creators"]] == names
+    assert archive["license"] in citation["license"]
 
 
 def test_the_book_installs_without_torch():

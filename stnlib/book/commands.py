@@ -1,4 +1,4 @@
-"""The commands of `stn` that make the book's observations, which are no records of trainings."""
+"""The commands of `stn` that are about the book: its observations, and whether it is true."""
 
 from __future__ import annotations
 
@@ -88,7 +88,31 @@ def record_third_party(
         raise typer.Exit(1)
 
 
-COMMANDS = {"branches": make_branches, "third-party": record_third_party}
+def verify(
+    retrain: Annotated[
+        bool,
+        typer.Option(
+            "--retrain",
+            help="Make one cheap training of each study of digits again, too; half an hour.",
+        ),
+    ] = False,
+) -> None:
+    """Compute all that the book claims anew from its records, and print a certificate.
+
+    The hashes of records, traces, weights and observations are compared with the manifest, and
+    every number and verdict with what is published. Exit status 1 with the names of what failed.
+    """
+    from stnlib.book.verify import certificate
+
+    text, failed = certificate(retrain)
+    typer.echo(text)
+    for line in failed:
+        typer.echo(f"failed: {line}", err=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+COMMANDS = {"branches": make_branches, "third-party": record_third_party, "verify": verify}
 
 
 def _place(folder: str | None) -> Path:

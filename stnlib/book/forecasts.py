@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +10,16 @@ import pandas as pd
 
 from stnlib.book.stats import Share, share_contrast, tally
 
-__all__ = ["Threshold", "balanced_accuracy", "fit_threshold", "forecast", "mixed", "told"]
+__all__ = [
+    "Threshold",
+    "balanced_accuracy",
+    "fit_threshold",
+    "forecast",
+    "mixed",
+    "pairs",
+    "resampled",
+    "told",
+]
 
 
 class Threshold(NamedTuple):
@@ -139,3 +148,60 @@ def forecast(past: pd.DataFrame, fresh: pd.DataFrame, predictors: Sequence[str])
             rows[name] = {"threshold": value, "fitted": accuracy} | told(after[name] > value, dies)
     columns = ["threshold", "fitted", "judged", "low", "high", "dying", "living"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+
+
+def pairs(
+    frames: Mapping[str, pd.DataFrame], onsets: pd.Series, column: str, lead: int
+) -> np.ndarray:
+    """Of each run about to die and each still alive at that step: has the former more?
+
+    A run that dies is compared with its risk set only, the runs whose death has not begun when its
+    own does, and at the same step, so that long runs have no more chances than short ones. The mean
+    of the pairs is the concordance (Harrell and others, 1982, JAMA 247), 0.5 for a guess.
+
+    Parameters
+    ----------
+    frames : Mapping[str, pd.DataFrame]
+        Of each run, a row a step.
+    onsets : pd.Series
+        The step with which each run's death begins, by the same names; nan for none.
+    column : str
+        Of the frames.
+    lead : int
+        Steps before the onset.
+
+    Returns
+    -------
+    np.ndarray
+        (runs, runs) in the order of `onsets`: 1, 0, or nan where the two are no pair.
+    """
+    found = np.full((len(onsets), len(onsets)), np.nan)
+    for i, (name, begun) in enumerate(onsets.items()):
+        at = begun - lead
+        if at in frames[name].index:
+            own = frames[name][column][at]
+            for j, (other, ends) in enumerate(onsets.items()):
+                if not ends <= begun:
+                    found[i, j] = own > frames[other][column][at]
+    return found
+
+
+def resampled(more: np.ndarray) -> Callable[[np.ndarray], float]:
+    """The concordance of drawn runs, for `stnlib.book.stats.bootstrap`.
+
+    Parameters
+    ----------
+    more : np.ndarray
+        Of `pairs`.
+
+    Returns
+    -------
+    Callable[[np.ndarray], float]
+        Of the drawn runs' numbers; nan where they make no pair.
+    """
+
+    def concordance(drawn: np.ndarray) -> float:
+        some = more[np.ix_(drawn, drawn)]
+        return float(np.nanmean(some)) if not np.isnan(some).all() else np.nan
+
+    return concordance

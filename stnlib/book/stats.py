@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ __all__ = [
     "Interval",
     "Share",
     "Summary",
+    "bootstrap",
     "holm",
     "in_words",
     "paired_difference",
@@ -248,6 +249,34 @@ def paired_difference(values: Sequence[float], base: Sequence[float]) -> Interva
     half = stats.t.ppf(0.975, n - 1) * error
     p = 2 * stats.t.sf(abs(mean) / error, n - 1) if error else mean == 0
     return Interval(*map(float, (mean, mean - half, mean + half, p)), n=n)
+
+
+def bootstrap(
+    statistic: Callable[[np.ndarray], float | np.ndarray], n: int, draws: int = 2000
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds of a statistic's 95 % interval, by drawing seeds with replacement (Efron, 1979).
+
+    It serves what has no formula, such as a curve's mean at each epoch. With three seeds its
+    interval is too narrow: there it describes, and settles nothing.
+
+    Parameters
+    ----------
+    statistic : Callable[[np.ndarray], float | np.ndarray]
+        Of the drawn seeds, indices from 0 to n - 1: a number, or one a point of a curve.
+    n : int
+        Seeds.
+    draws : int
+        How often n seeds are drawn, always the same.
+
+    Returns
+    -------
+    tuple[np.ndarray, np.ndarray]
+        Lower and upper bounds, of the statistic's shape. Draws in which it is nan do not count.
+    """
+    rng = np.random.default_rng(0)
+    drawn = [statistic(rng.integers(n, size=n)) for _ in range(draws)]
+    low, high = np.nanquantile(drawn, (0.025, 0.975), axis=0)
+    return low, high
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -113,3 +113,11 @@ def test_formulas_are_drawn_by_a_script_inside_the_book(html):
         scripts = [a.get("src", "") for tag, a in elements(html, page) if tag == "script"]
         assert any(source.startswith("_static/tex-svg.js") for source in scripts)
     assert (html / "_static" / "tex-svg.js").stat().st_size > 1_000_000
+
+
+@pytest.mark.parametrize("page", ["evidence", "evidence_causes", "predictions"])
+def test_a_ledger_is_a_table_whose_rows_lead_to_studies(html, page):
+    found = elements(html, page)
+    assert sum(tag == "tr" for tag, _ in found) > 30
+    studies = {a["href"] for tag, a in found if tag == "a" and "download" in a}
+    assert len([link for link in studies if link.endswith(".toml")]) > 5

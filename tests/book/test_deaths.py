@@ -201,3 +201,31 @@ def test_a_view_wanders_by_half_a_side_for_each_unit_of_its_shift():
     row = {"tx_std": 0.1, "ty_std": 0.3}
     assert deaths.wander(row, 41) == pytest.approx(0.3 * 20)
     assert deaths.wander({"tx_std": 0.3, "ty_std": 0.1}, 41) == pytest.approx(0.3 * 20)
+
+
+def courses(**phi):
+    return {name: pd.DataFrame({"phi": values}) for name, values in phi.items()}
+
+
+def test_a_dying_run_is_compared_with_those_still_alive_at_its_step():
+    frames = courses(soon=[1.0, 5, 9, 9], late=[2.0, 2, 8, 9], never=[1.0, 3, 3, 10])
+    onsets = pd.Series({"soon": 2.0, "late": 3.0, "never": np.nan})
+    more = forecasts.pairs(frames, onsets, "phi", 1)
+    # One step before: soon has 5, the others 2 and 3; late has 8, never 3; soon is dead by then.
+    assert np.nan_to_num(more, nan=-1).tolist() == [[-1, 1, 1], [-1, -1, 1], [-1, -1, -1]]
+    more = forecasts.pairs(frames, onsets, "phi", 2)
+    assert np.nan_to_num(more, nan=-1).tolist() == [[-1, 0, 0], [-1, -1, 0], [-1, -1, -1]]
+
+
+def test_a_death_in_the_first_steps_has_nothing_to_be_foretold_by():
+    frames = courses(soon=[1.0, 5], never=[1.0, 3])
+    more = forecasts.pairs(frames, pd.Series({"soon": 1.0, "never": np.nan}), "phi", 2)
+    assert np.isnan(more).all()
+    assert np.isnan(forecasts.resampled(more)(np.arange(2)))
+
+
+def test_the_concordance_of_drawn_runs_counts_a_run_as_often_as_it_is_drawn():
+    more = np.array([[np.nan, 1, 0], [np.nan] * 3, [np.nan] * 3])
+    concordance = forecasts.resampled(more)
+    assert concordance(np.array([0, 1, 2])) == 0.5
+    assert concordance(np.array([0, 1, 1])) == 1

@@ -1,5 +1,6 @@
 """Means over seeds, by hand, by SciPy and as others published them; the paper's own numbers."""
 
+from itertools import combinations
 from statistics import NormalDist
 
 import numpy as np
@@ -11,6 +12,8 @@ from scipy import stats
 
 from stnlib.book import paper
 from stnlib.book.stats import (
+    bootstrap,
+    holm,
     in_words,
     paired_difference,
     share_contrast,
@@ -167,3 +170,40 @@ def test_a_share_counts_what_is_so_of_all(kind):
 def test_outcomes_in_words_are_counted_the_most_frequent_first():
     assert in_words(pd.Series(["blind", "black", "black", "black"])) == "3 black, 1 blind"
     assert in_words(pd.Series([], dtype=str)) == ""
+
+
+def test_holm_rejects_what_a_published_example_does():
+    # The example of `Holm` in the reference manual of CRAN's package HDLSSkST, at 0.05.
+    corrected = holm([0.50, 0.01, 0.001, 0.69, 0.02, 0.05, 0.0025])
+    assert [p < 0.05 for p in corrected] == [False, False, True, False, False, False, True]
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
+def test_holm_is_bonferroni_over_every_subset_of_hypotheses(p_values):
+    """A hypothesis falls where each subset that has it falls by Bonferroni: the closed test."""
+    places = range(len(p_values))
+    subsets = [s for n in places for s in combinations(places, n + 1)]
+    for i, corrected in enumerate(holm(p_values)):
+        worst = max(len(s) * min(p_values[j] for j in s) for s in subsets if i in s)
+        assert corrected == pytest.approx(min(1, worst))
+
+
+def test_a_bootstrap_is_scipys_percentiles_and_always_the_same():
+    values = np.random.default_rng(1).normal(size=12)
+    low, high = bootstrap(lambda drawn: values[drawn].mean(), 12)
+    theirs = stats.bootstrap((values,), np.mean, method="percentile", n_resamples=9999, rng=2)
+    assert (low, high) == pytest.approx(tuple(theirs.confidence_interval), abs=0.05)
+    assert (low, high) == bootstrap(lambda drawn: values[drawn].mean(), 12)
+
+
+def test_a_bootstrap_of_a_curve_has_a_bound_a_point():
+    curves = np.array([[0.1, 0.5, 0.9], [0.2, 0.5, 0.7], [0.3, 0.5, 0.8]])
+    low, high = bootstrap(lambda drawn: curves[drawn].mean(0), 3)
+    assert low.shape == (3,) and low[1] == high[1] == 0.5
+    assert (low[[0, 2]] < curves.mean(0)[[0, 2]]).all()
+    assert (high[[0, 2]] > curves.mean(0)[[0, 2]]).all()
+
+
+def test_draws_that_have_no_value_do_not_count():
+    low, high = bootstrap(lambda drawn: np.nan if 0 in drawn else 1.0, 3)
+    assert (low, high) == (1, 1)

@@ -1,0 +1,287 @@
+"""The book's records, each read once: what the functions of the claims share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+
+import pandas as pd
+
+from stnlib.book import deaths, remedies
+from stnlib.book.stats import Share, tally
+from stnlib.diagnostics import Trace
+from stnlib.paths import BOOK
+from stnlib.records import observations, store, studyfile, tables
+from stnlib.records.outcome import LIVING, in_a_word
+from stnlib.records.store import Record
+
+__all__ = [
+    "alive",
+    "dates",
+    "ends",
+    "frame",
+    "observed",
+    "planned",
+    "remedied",
+    "runs",
+    "table",
+    "test",
+    "traced",
+    "validation",
+    "watched",
+]
+
+
+@cache
+def _study(name: str) -> tuple[Record, ...]:
+    return tuple(store.of_study(name, [BOOK / "records"]))
+
+
+@cache
+def _planned(name: str) -> tuple[Any, ...]:
+    return tuple(studyfile.configurations(BOOK / "studies" / f"{name}.toml"))
+
+
+def _such(config: Any, fields: dict[str, Any]) -> bool:
+    return all(getattr(config, name) == value for name, value in fields.items())
+
+
+def runs(*studies: str, **fields: Any) -> list[Record]:
+    """Records of studies, each once, of those configurations that have these fields.
+
+    Parameters
+    ----------
+    *studies : str
+        Names.
+    **fields : Any
+        Of a configuration.
+
+    Returns
+    -------
+    list[Record]
+        Study by study, in the order of their files.
+    """
+    every = {record.key: record for name in studies for record in _study(name)}
+    return [record for record in every.values() if _such(record.config, fields)]
+
+
+def planned(study: str, **fields: Any) -> int:
+    """How many runs a study's file asks for, recorded or not.
+
+    Parameters
+    ----------
+    study : str
+        Its name.
+    **fields : Any
+        Of the configurations that count.
+
+    Returns
+    -------
+    int
+        At least as many as `runs` has.
+    """
+    return sum(_such(config, fields) for config in _planned(study))
+
+
+def table(*studies: str, **fields: Any) -> pd.DataFrame:
+    """`runs` as a frame; see `stnlib.records.tables.table`.
+
+    Parameters
+    ----------
+    *studies : str
+        Names.
+    **fields : Any
+        Of a configuration.
+
+    Returns
+    -------
+    pd.DataFrame
+        With one column more, `end`: what became of each in a word.
+    """
+    some = runs(*studies, **fields)
+    return tables.table(some).assign(end=[in_a_word(record) for record in some])
+
+
+def remedied(*studies: str, **fields: Any) -> pd.DataFrame:
+    """`runs` by remedy; see `stnlib.book.remedies.table`.
+
+    Parameters
+    ----------
+    *studies : str
+        Names.
+    **fields : Any
+        Of a configuration.
+
+    Returns
+    -------
+    pd.DataFrame
+        A row a run.
+    """
+    return remedies.table(runs(*studies, **fields))
+
+
+@cache
+def _traces(*studies: str) -> tuple[tuple[Record, Trace], ...]:
+    return tuple(deaths.traces(*studies, where=[BOOK / "records"]))
+
+
+def watched(*studies: str) -> list[tuple[Record, Trace]]:
+    """The records that have a trace, each with it.
+
+    Parameters
+    ----------
+    *studies : str
+        Names.
+
+    Returns
+    -------
+    list[tuple[Record, Trace]]
+        A training of several studies comes once.
+    """
+    found = {record.key: (record, trace) for name in studies for record, trace in _traces(name)}
+    return list(found.values())
+
+
+@cache
+def frame(key: str, study: str) -> pd.DataFrame:
+    """A traced run, a row a step.
+
+    Parameters
+    ----------
+    key, study : str
+        Of its record, and of one that asks for it.
+
+    Returns
+    -------
+    pd.DataFrame
+        Of `stnlib.diagnostics.Trace.to_frame`.
+    """
+    return next(trace for record, trace in _traces(study) if record.key == key).to_frame()
+
+
+@cache
+def _outcomes(study: str) -> pd.DataFrame:
+    pairs = _traces(study)
+    last = [record.last for record, _ in pairs]
+    return deaths.outcomes(pairs).assign(
+        coverage=[row.get("coverage", 0.0) for row in last],
+        val_accuracy=[row["val_accuracy"] for row in last],
+        date=[record.provenance["date"] for record, _ in pairs],
+    )
+
+
+def traced(*studies: str) -> pd.DataFrame:
+    """What became of traced runs; see `stnlib.book.deaths.outcomes`.
+
+    Parameters
+    ----------
+    *studies : str
+        Names.
+
+    Returns
+    -------
+    pd.DataFrame
+        With `coverage` and `val_accuracy` after the last epoch, and the record's `date`.
+    """
+    every = pd.concat([_outcomes(name) for name in studies], ignore_index=True)
+    return every.drop_duplicates("key", ignore_index=True)
+
+
+@cache
+def observed(study: str) -> tuple[dict[str, Any], ...]:
+    """Observations of a study.
+
+    Parameters
+    ----------
+    study : str
+        Its name.
+
+    Returns
+    -------
+    tuple[dict[str, Any], ...]
+        In the order of their keys.
+    """
+    return tuple(observations.read_all(study, [BOOK / "observations"]))
+
+
+def dates(some: Iterable[Record]) -> list[str]:
+    """When runs were recorded.
+
+    Parameters
+    ----------
+    some : Iterable[Record]
+        The runs.
+
+    Returns
+    -------
+    list[str]
+        ISO 8601, UTC.
+    """
+    return [record.provenance["date"] for record in some]
+
+
+def ends(some: Iterable[Record], *words: str) -> Share:
+    """How many end so.
+
+    Parameters
+    ----------
+    some : Iterable[Record]
+        Runs.
+    *words : str
+        Of `stnlib.records.outcome.in_a_word`.
+
+    Returns
+    -------
+    Share
+        Of them.
+    """
+    return tally([in_a_word(record) in words for record in some])
+
+
+def alive(record: Record) -> bool:
+    """Whether neither transformer nor classifier has failed.
+
+    Parameters
+    ----------
+    record : Record
+        Of a run.
+
+    Returns
+    -------
+    bool
+        As `stnlib.records.outcome.LIVING` has it.
+    """
+    return in_a_word(record) in LIVING
+
+
+def test(some: Iterable[Record]) -> pd.Series:
+    """Test accuracies.
+
+    Parameters
+    ----------
+    some : Iterable[Record]
+        Runs that differ in their seeds.
+
+    Returns
+    -------
+    pd.Series
+        By seed.
+    """
+    return pd.Series({r.seed: r.result["test_accuracy"] for r in some}).sort_index()
+
+
+def validation(some: Iterable[Record]) -> pd.Series:
+    """Validation accuracies after the last epoch.
+
+    Parameters
+    ----------
+    some : Iterable[Record]
+        Runs that differ in their seeds.
+
+    Returns
+    -------
+    pd.Series
+        By seed.
+    """
+    return pd.Series({r.seed: r.last["val_accuracy"] for r in some}).sort_index()

@@ -1,0 +1,212 @@
+"""The claims about what foretells a loss, and about the monitor's warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+import pandas as pd
+
+from stnlib.book import forecasts
+from stnlib.book.claims.facts import dates, frame, observed, runs, traced, watched
+from stnlib.book.claims.findings import Finding, Verdict, found, judged
+from stnlib.book.deaths import ahead
+from stnlib.book.stats import bootstrap, tally
+from stnlib.book.third_party import recording
+from stnlib.records.outcome import LIVING
+
+__all__ = [
+    "before_the_accuracy",
+    "concordances",
+    "false_alarms",
+    "one_step_before",
+    "others_networks",
+    "steps_and_rates",
+    "tanh_by_its_slope",
+    "three_steps_before",
+    "warned_before_onset",
+    "warned_on_optical_digits",
+    "warned_on_optical_digits_alive",
+    "warned_on_optical_digits_lowest",
+    "wild_alive",
+    "wild_dying",
+]
+
+TRACED = ("cm-map", "cm-edge", "cm-inverted", "cm-claims", "cm-hidden")
+TRACED += ("c10-probe", "c10-frames", "c10d-probe", "c10d-cures", "recipe")
+
+
+@cache
+def _past() -> pd.DataFrame:
+    """The map's cells of both outcomes as they stood when the fresh runs were made."""
+    begun = min(dates(runs("cm-edge")))
+    older = {r.key for r in runs("cm-map") if r.provenance["date"] < begun or r.study != "cm-map"}
+    table = traced("cm-map")
+    return forecasts.mixed(table[(table["lr"] < 0.03) & table["key"].isin(older)])
+
+
+def _forecast(lead: int, *predictors: str) -> pd.DataFrame:
+    """Fitted on the map, judged on fresh seeds, so many steps before the onset."""
+    parts = [
+        table.assign(step=table["key"].map(ahead(watched(study), lead)))
+        for table, study in ((_past(), "cm-map"), (traced("cm-edge"), "cm-edge"))
+    ]
+    return forecasts.forecast(*parts, predictors)
+
+
+def _told_right(row: pd.Series) -> str:
+    return f"{row['judged']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
+
+
+def steps_and_rates() -> Finding:
+    """Balanced accuracy one step before the onset, by predictor."""
+    told = _forecast(1, "step", "reach", "lr")
+    names = {"step": "largest step of θ", "reach": "σ at first", "lr": "learning rate"}
+    numbers = {word: _told_right(told.loc[name]) for name, word in names.items()}
+    guess = told["low"] < 0.5
+    return found(guess.to_dict() == {"step": False, "reach": True, "lr": True}, numbers)
+
+
+def concordances() -> Finding:
+    """How often a run about to die has larger features than one still alive at that step."""
+    onsets = traced("cm-edge").set_index("key")["onset"]
+    frames = {key: frame(key, "cm-edge") for key in onsets.index}
+    numbers, lows = {}, []
+    for lead in (1, 2, 3, 5):
+        more = forecasts.pairs(frames, onsets, "phi", lead)
+        low, high = bootstrap(forecasts.resampled(more), len(more))
+        words = f"{lead} step{'s' if lead > 1 else ''} before"
+        numbers[words] = f"{np.nanmean(more):.2f} [{low:.2f}, {high:.2f}]"
+        lows.append(low)
+    return found(min(lows[:3]) > 0.5, numbers)
+
+
+def _dying() -> pd.DataFrame:
+    return traced(*TRACED).dropna(subset="death")
+
+
+def warned_before_onset() -> Finding:
+    """The monitor's lead before the death begins."""
+    lead = _dying().eval("onset - warning")
+    before = tally(lead > 0)
+    numbers = {"warned before": before, "median lead": f"{lead.median():.0f} steps"}
+    numbers["at most 3 steps"] = f"{(lead <= 3).mean():.0%}"
+    return found(before.low > 0.8 and lead.median() < 10, numbers)
+
+
+def before_the_accuracy() -> Finding:
+    """Warnings before the accuracy falls for good."""
+    fell = traced(*TRACED).dropna(subset="fall")
+    before = tally(fell.eval("warning < fall"))
+    return found(before.low > 0.8, {"warned before": before})
+
+
+def false_alarms() -> Finding:
+    """Warnings in runs that stay alive, by whether others die at the same rates."""
+    table = traced(*TRACED)
+    cells = table.groupby(["data", "lr", "loc_lr_factor"])["death"]
+    deadly = cells.transform("count") > 0
+    alive = table["outcome"].isin(LIVING)
+    shares = [tally(table[alive & (deadly == some)]["warning"].notna()) for some in (True, False)]
+    numbers = dict(zip(("where some die", "where none does"), shares, strict=True))
+    return found(shares[1].high < shares[0].low, numbers)
+
+
+def _wild(monitor: int) -> pd.DataFrame:
+    """The runs with one state of the monitor, and those for which it makes no difference."""
+    table = recording.runs(observed(recording.STUDY))
+    return table[table["monitor"] != 3 - monitor]
+
+
+def _told(data: str, monitor: int = 1) -> dict[str, object]:
+    table = _wild(monitor)
+    return recording.verdicts(table[table["data"] == data])
+
+
+DIED, ALIVE = "died, and warned before the first sign", "alive, and warned"
+SHRANK, LOWEST = "shrank, and warned before it", "alive at the lowest rate, and warned"
+CONTROLS = "controls, and warned"
+
+
+def others_networks() -> Finding:
+    """Warnings before the first sign in networks that are not ours."""
+    numbers = {}
+    for data, word in (("mnist", "MNIST"), ("optical", "optical digits")):
+        told = _told(data)
+        numbers |= {f"{word}, died": told[DIED], f"{word}, shrank": told[SHRANK]}
+        numbers[f"{word}, alive, and warned"] = told[ALIVE]
+    most = all(one.k >= one.n - 1 for name, one in numbers.items() if "alive" not in name)
+    return found(most, numbers)
+
+
+def _wild_dates(data: str, monitor: int | None = None) -> list[str]:
+    return [
+        one["provenance"]["date"]
+        for one in observed(recording.STUDY)
+        if one["what"]["data"] == data and one["what"].get("monitor") == monitor
+    ]
+
+
+def wild_dying() -> Verdict:
+    """Warned before the accuracy falls, in at least nine of ten that die."""
+    fell = _told("mnist")["fell, and warned before"]
+    said = f"{fell} of those whose accuracy could fall"
+    return judged(fell.k >= 0.9 * fell.n, said, _wild_dates("mnist"))
+
+
+def wild_alive() -> Verdict:
+    """Warned in at most one of twenty that stay alive."""
+    alive = _told("mnist")[ALIVE]
+    return judged(alive.k <= alive.n / 20, str(alive), _wild_dates("mnist"))
+
+
+def warned_on_optical_digits() -> Verdict:
+    """Every network that dies or shrinks is warned of before the first sign."""
+    told = _told("optical")
+    every = all(told[what].k == told[what].n for what in (DIED, SHRANK))
+    said = f"died {told[DIED]}, shrunken {told[SHRANK]}"
+    return judged(every, said, _wild_dates("optical"))
+
+
+def warned_on_optical_digits_lowest() -> Verdict:
+    """No warning at the lowest rates, and none in the controls."""
+    told = _told("optical")
+    none = all(told[what].k == 0 for what in (LOWEST, CONTROLS))
+    said = f"lowest rates {told[LOWEST]}, controls {told[CONTROLS]}"
+    return judged(none, said, _wild_dates("optical"))
+
+
+def warned_on_optical_digits_alive() -> Verdict:
+    """More than one in twenty of those that stay alive is warned of."""
+    alive = _told("optical")[ALIVE]
+    return judged(alive.k > alive.n / 20, str(alive), _wild_dates("optical"))
+
+
+def tanh_by_its_slope() -> Verdict:
+    """A tanh counted by its slope: no warning at the lowest rates, and all lost are warned of."""
+    table = _wild(2)
+    table = table[table["network"].str.startswith("tanh")]
+    told = [recording.verdicts(part) for _, part in table.groupby("data")]
+    quiet = all(one[LOWEST].k == 0 for one in told)
+    every = all(one[what].k == one[what].n for one in told for what in (DIED, SHRANK))
+    lowest = ", ".join(f"{one[LOWEST].k} of {one[LOWEST].n}" for one in told)
+    said = f"warned at the lowest rates: {lowest}; all lost warned of: {'yes' if every else 'no'}"
+    when = [date for data in ("mnist", "optical") for date in _wild_dates(data, 2)]
+    return judged(quiet and every, said, when)
+
+
+def _before(lead: int, holds: Callable[[float], bool]) -> Verdict:
+    told = _forecast(lead, "step").loc["step"]
+    said = f"balanced accuracy {_told_right(told)}"
+    return judged(holds(told["judged"]), said, dates(runs("cm-edge")))
+
+
+def one_step_before() -> Verdict:
+    """A balanced accuracy of at least 0.9 one step before the onset."""
+    return _before(1, lambda accuracy: accuracy >= 0.9)
+
+
+def three_steps_before() -> Verdict:
+    """A balanced accuracy below 0.8 three steps before the onset."""
+    return _before(3, lambda accuracy: accuracy < 0.8)
