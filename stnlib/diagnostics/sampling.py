@@ -79,7 +79,24 @@ class ForwardRecord:
 
 
 def record_of(transformer: Any, theta: Tensor, images: Tensor, output: Tensor) -> ForwardRecord:
-    """What a `stnlib.models.SpatialTransformer` did; its `size` is for the caller to say."""
+    """What a `stnlib.models.SpatialTransformer` did; its `size` is for the caller to say.
+
+    Convention: see `stnlib.transforms`.
+
+    Parameters
+    ----------
+    transformer : Any
+        The layer.
+    theta : Tensor
+        (N, P), what its localisation network gave.
+    images, output : Tensor
+        (N, C, H, W) and (N, C, h, w), what went in and what came out.
+
+    Returns
+    -------
+    ForwardRecord
+        Detached.
+    """
     colour = getattr(transformer.sampler, "colour", None)  # it shows that where others show 0
     images, seen = images.detach(), output.detach()
     fill = colour(images) if colour else None
