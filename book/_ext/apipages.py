@@ -79,8 +79,11 @@ def known():
 
 def methods(node):
     """Return the public methods of a class."""
-    found = [child for child in node.body if isinstance(child, ast.FunctionDef)]
-    return [child for child in found if not child.name.startswith("_")]
+    found = {}
+    for child in node.body:
+        if isinstance(child, ast.FunctionDef) and not child.name.startswith("_"):
+            found.setdefault(child.name, child)  # a property's setter comes after it
+    return list(found.values())
 
 
 def signature(node):
@@ -112,7 +115,7 @@ def linked(text, names):
 
     def line(words):
         # What stands in a table keeps its width: the default role makes it code.
-        table = re.match(r"\S+ {2,}\S", words)
+        table = re.search(r"\S {2,}\S", words)
         return words if table else re.sub(r"(?<![`:\w])`([^`\n]+)`(?!`)", one, words)
 
     return "\n".join(map(line, text.split("\n")))
@@ -140,19 +143,19 @@ def indented(text):
     return "\n".join(f"   {line}" if line else "" for line in text.split("\n"))
 
 
-def entry(full, node, names, kind=None):
+def entry(name, node, names, kind=None):
     """Return the reST of one name, with the methods of a class."""
     if not isinstance(node, ast.FunctionDef | ast.ClassDef):
         value = ast.unparse(node.value)
         option = f"\n   :value: {value}" if len(value) <= 72 else ""
-        return f".. py:data:: {full}{option}"
+        return f".. py:data:: {name}{option}"
     is_class = isinstance(node, ast.ClassDef)
     kind = kind or ("class" if is_class else "function")
     told = "" if kind == "property" else signature(node)
     body = rst(ast.get_docstring(node) or "", names)
     if is_class:
         body += "".join(f"\n\n{member(m, names)}" for m in methods(node))
-    return f".. py:{kind}:: {full}{told}\n\n{indented(body)}"
+    return f".. py:{kind}:: {name}{told}\n\n{indented(body)}"
 
 
 def member(node, names):
@@ -166,7 +169,7 @@ def page(module):
     """Return the reST of a module: what it says of itself, then its public names."""
     names = known()
     about = rst(ast.get_docstring(tree(module)) or "", names)
-    entries = [entry(f"{module}.{name}", node, names) for name, node, _ in public(module)]
+    entries = [entry(name, node, names) for name, node, _ in public(module)]
     start = [".. default-role:: literal", f".. py:module:: {module}", about]
     return "\n\n".join([*start, *entries, ".. default-role::"])
 
