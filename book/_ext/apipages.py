@@ -93,7 +93,9 @@ def signature(node):
         made = [c for c in node.body if getattr(c, "name", "") == "__init__"]
         if not made:
             fields = [c for c in node.body if isinstance(c, ast.AnnAssign)]
-            told = [f"{c.target.id}={ast.unparse(c.value)}" if c.value else c.target.id for c in fields]
+            told = [
+                f"{c.target.id}={ast.unparse(c.value)}" if c.value else c.target.id for c in fields
+            ]
             return f"({', '.join(told)})"
         (given,) = made
     arguments = given.args
