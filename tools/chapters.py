@@ -80,11 +80,16 @@ def run(path):
 
 def chapter(name):
     """Return the path of the chapter called ``name`` (``cm``), or raise ``ValueError``."""
-    path = BOOK / f"{name.removesuffix('.ipynb')}.ipynb"
-    if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in BOOK.glob("*.ipynb")))
-        raise ValueError(f"no chapter {name!r}: chapters are {known}")
-    return path
+    found = {path.stem: path for path in chapters()}
+    stem = Path(name).stem
+    if stem not in found:
+        raise ValueError(f"no chapter {name!r}: chapters are {', '.join(sorted(found))}")
+    return found[stem]
+
+
+def chapters():
+    """Return the paths of all chapters, the appendix's at the end."""
+    return sorted(BOOK.glob("*.ipynb")) + sorted(BOOK.glob("appendix/*.ipynb"))
 
 
 def main(arguments=None):
@@ -98,7 +103,7 @@ def main(arguments=None):
             strip(Path(name))
         return
     try:
-        paths = [chapter(name) for name in options.names] or sorted(BOOK.glob("*.ipynb"))
+        paths = [chapter(name) for name in options.names] or chapters()
     except ValueError as error:
         sys.exit(str(error))
     os.environ["OMP_NUM_THREADS"] = "1"  # sums are rounded as in the tests, on any machine

@@ -2,7 +2,7 @@
 
 The loss compares the view g with a target h: L(θ) = ∫ (g - h)² du. Integrals are exact up to
 rounding: between breakpoints an integrand is a polynomial of degree 2, for which two Gauss points
-are enough. ``book/toy.ipynb`` derives and uses it.
+are enough. ``book/appendix/toy.ipynb`` derives and uses it.
 
 Convention
 ----------

@@ -1,8 +1,6 @@
 """The built book: every warning is an error, and reading it needs no network."""
 
 import re
-import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,7 +9,16 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 TOC = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text(encoding="utf-8"))
-PAGES = [TOC["root"], *(entry["file"] for entry in TOC["chapters"])]
+
+
+def files(entries):
+    """Yield the pages of a table of contents, those below a page after it."""
+    for entry in entries:
+        yield entry["file"]
+        yield from files(entry.get("sections", []))
+
+
+PAGES = [TOC["root"], *(page for part in TOC["parts"] for page in files(part["chapters"]))]
 
 
 class Elements(HTMLParser):
@@ -32,26 +39,6 @@ class Elements(HTMLParser):
     def handle_data(self, text):
         if self.inside:
             self.scripts.append(text)
-
-
-@pytest.fixture(scope="session")
-def html(tmp_path_factory):
-    """Build the book anew, as a reader would, with warnings as errors; return the pages' folder."""
-    out = tmp_path_factory.mktemp("book")
-    # Elsewhere than in _build: a build on top of an old one repeats no warning of unchanged pages.
-    command = "build book/ -W -n --keep-going --path-output"
-    program = Path(sys.executable).with_name("jupyter-book")
-    done = subprocess.run(
-        [str(program), *command.split(), str(out)],
-        cwd=ROOT,
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-    )
-    report = done.stdout + done.stderr
-    warnings = [line for line in report.splitlines() if re.search(r"WARNING: |ERROR: ", line)]
-    assert done.returncode == 0, "\n".join(warnings) or report[-3000:]
-    return out / "_build" / "html"
 
 
 def elements(html, page):
@@ -76,7 +63,8 @@ def test_a_page_loads_only_files_that_were_built(html, page):
         a["src"] for tag, a in elements(html, page) if tag in {"script", "img"} and "src" in a
     ]
     local = [address.split("?")[0] for address in loaded if not address.startswith("data:")]
-    assert not [address for address in local if not (html / address).is_file()]
+    home = (html / page).parent
+    assert not [address for address in local if not (home / address).is_file()]
 
 
 @pytest.mark.parametrize("page", [*PAGES, "search", "genindex"])
@@ -111,7 +99,7 @@ def test_formulas_are_drawn_by_a_script_inside_the_book(html):
     ]
     for page in pages:
         scripts = [a.get("src", "") for tag, a in elements(html, page) if tag == "script"]
-        assert any(source.startswith("_static/tex-svg.js") for source in scripts)
+        assert any("_static/tex-svg.js" in source for source in scripts)
     assert (html / "_static" / "tex-svg.js").stat().st_size > 1_000_000
 
 

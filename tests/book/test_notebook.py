@@ -205,7 +205,7 @@ def test_the_estimate_knows_how_many_images_a_data_set_has(name, alone, capsys):
 
 
 BOOK = Path(__file__).parents[2] / "book"
-CHAPTERS = sorted(BOOK.glob("*.ipynb"))
+CHAPTERS = sorted([*BOOK.glob("*.ipynb"), *BOOK.glob("appendix/*.ipynb")])
 
 
 def code(path):
@@ -232,7 +232,9 @@ WRONG = {
     "theory": {"n_train": 5000, "seed": -1, "epochs": 0},
     "sampler": {"seed": 1e30},
     "cm": {"data": "c10", "lr": 1e308, "epochs": 0, "batch_size": 0, "n_seeds": 1},
-    "toy": {"seed": 0.5},
+    "appendix/toy": {"seed": 0.5},
+    "rescue": {"lr": 0, "seed": -1},
+    "questions": {"seed": "one"},
     "status": {"packages": "torch nosuch"},
 }
 

@@ -62,7 +62,7 @@ def test_dots_that_are_moved_aside_are_drawn_in_the_same_places_each_time():
     assert np.array_equal(*drawn)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "book").glob("*.ipynb")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", sorted((ROOT / "book").glob("**/*.ipynb")), ids=lambda p: p.stem)
 def test_a_cell_that_reads_the_clock_has_the_tag_of_a_measured_time(path):
     for cell in nbformat.read(path, as_version=4).cells:
         if cell.cell_type == "code" and any(w in cell.source for w in ("timeit", "perf_counter(")):

@@ -1,0 +1,30 @@
+"""The built book, for all tests that read its pages."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def html(tmp_path_factory):
+    """Build the book anew, as a reader would, with warnings as errors; return the pages' folder."""
+    out = tmp_path_factory.mktemp("book")
+    # Elsewhere than in _build: a build on top of an old one repeats no warning of unchanged pages.
+    command = "build book/ -W -n --keep-going --path-output"
+    program = Path(sys.executable).with_name("jupyter-book")
+    done = subprocess.run(
+        [str(program), *command.split(), str(out)],
+        cwd=ROOT,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+    )
+    report = done.stdout + done.stderr
+    warnings = [line for line in report.splitlines() if re.search(r"WARNING: |ERROR: ", line)]
+    assert done.returncode == 0, "\n".join(warnings) or report[-3000:]
+    return out / "_build" / "html"
