@@ -40,10 +40,8 @@ NOT_YET = {
     "words": {"theory", "sampler", "cm", "c10d", "collapse"},
     "finished": {"collapse", "status"},
     "terms": {"sampler", "c10d", "collapse", "appendix/toy"},
-    "sentences": {"theory", "sampler", "cm", "c10d", "collapse", "status"}
-    | {"appendix/toy"},
-    "figures": {"theory", "sampler", "cm", "c10d", "collapse", "status"}
-    | {"appendix/toy"},
+    "sentences": {"theory", "sampler", "cm", "c10d", "collapse", "status"} | {"appendix/toy"},
+    "figures": {"theory", "sampler", "cm", "c10d", "collapse", "status"} | {"appendix/toy"},
 }
 
 
