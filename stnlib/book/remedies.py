@@ -13,7 +13,7 @@ import pandas as pd
 from scipy.stats import fisher_exact
 
 from stnlib.book.stats import Contrast, Share, holm, share_contrast, share_difference, tally
-from stnlib.records.outcome import LIVING, in_a_word, lost
+from stnlib.records.outcome import LIVING, Outcome, in_a_word, lost
 from stnlib.records.store import Record
 from stnlib.training.config import RunConfig, defaults
 
@@ -189,10 +189,10 @@ def verdicts(runs: pd.DataFrame) -> pd.DataFrame:
     -------
     pd.DataFrame
         A row a remedy, by its id, the best first: `kind`, `remedy` (the label), `lost` (a `Share`),
-        `difference`, `low` and `high` (Newcombe's 95 % interval), `p` (Fisher's exact test,
-        two-sided, of this remedy alone), `holm` (that p corrected for the number of remedies),
-        `helps` (fewer are lost, and `p` is below 0.05), `accuracy` (mean of the runs that learn and
-        whose transformer is not lost, nan for none).
+        `looks` (a `Share`), `difference`, `low` and `high` (Newcombe's 95 % interval), `p`
+        (Fisher's exact test, two-sided, of this remedy alone), `holm` (that p corrected for the
+        number of remedies), `helps` (fewer are lost, and `p` is below 0.05), `accuracy` (mean of
+        the runs that learn and whose transformer is not lost, nan for none).
     """
     base = tally(runs[runs["id"] == "none"]["lost"])
     living = runs[runs["outcome"].isin(LIVING)].groupby("id")["val_accuracy"].mean()
@@ -202,12 +202,15 @@ def verdicts(runs: pd.DataFrame) -> pd.DataFrame:
         difference, low, high = share_difference(share, base)
         p = fisher_exact([[one.k, one.n - one.k] for one in (share, base)]).pvalue
         row = {"kind": kind, "remedy": label, "lost": share, "difference": difference}
-        rows[name] = row | {"low": low, "high": high, "p": p, "helps": difference < 0 and p < 0.05}
-        rows[name]["accuracy"] = living.get(name, float("nan"))
+        row |= {"low": low, "high": high, "p": p, "accuracy": living.get(name, float("nan"))}
+        rows[name] = row | {"looks": tally(part["outcome"] == Outcome.LOOKS)}
     found = pd.DataFrame.from_dict(rows, orient="index").rename_axis("id")
     others = found.index != "none"
     found.loc[others, "holm"] = holm(found.loc[others, "p"])
-    return found.sort_values(["difference", "accuracy"], ascending=[True, False])
+    found["helps"] = (found["difference"] < 0) & (found["p"] < 0.05)
+    found["looking"] = found["looks"].map(lambda share: share.k / share.n)
+    found = found.sort_values(["difference", "looking"], ascending=[True, False])
+    return found.drop(columns="looking")
 
 
 def lost_without(record: Record, others: Iterable[Record]) -> Share | None:

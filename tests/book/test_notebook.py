@@ -229,6 +229,9 @@ def test_a_chapter_checks_its_parameters_in_its_second_cell(path):
 
 
 WRONG = {
+    "lr_schedules": {"lr": 2, "seed": 0.5},
+    "c10d_recipe": {"lr": 0, "factor": 0},
+    "when_it_pays": {"seed": -1},
     "theory": {"n_train": 5000, "seed": -1, "epochs": 0},
     "sampler": {"seed": 1e30},
     "cm": {"data": "c10", "lr": 1e308, "epochs": 0, "batch_size": 0, "n_seeds": 1},

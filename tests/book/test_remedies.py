@@ -166,6 +166,16 @@ def test_a_remedy_helps_where_the_interval_lies_below_zero():
     expected = share_difference(wilson(0, 5), wilson(10, 10))
     assert tuple(found.loc["warmup", ["difference", "low", "high"]]) == pytest.approx(expected)
     assert found.loc["warmup", "accuracy"] == 0.9 and pd.isna(found.loc["none", "accuracy"])
+    assert found.loc["warmup", "looks"] == wilson(5, 5)
+    assert found.loc["none", "looks"] == wilson(0, 10)
+
+
+def test_of_remedies_that_lose_as_many_the_one_with_which_more_look_comes_first():
+    idle = record(HEALTHY | {"corner_spread": 0.1}, batch_size=32)
+    looks = record(HEALTHY | {"val_accuracy": 0.5}, batch_size=512)
+    lost = [record(BLACK, seed=seed) for seed in (1, 2)]
+    found = remedies.verdicts(remedies.table([idle, looks, *lost]))
+    assert list(found.index) == ["batch_512", "batch_32", "none"]
 
 
 @pytest.mark.parametrize(("lost", "helps"), [(3, False), (2, True)])
@@ -266,38 +276,6 @@ def test_two_factors_interact_where_the_effect_of_one_depends_on_the_other(lost,
 # Figures
 
 
-def test_outcomes_stand_in_groups_and_what_helps_is_bold():
-    table = runs(nothing="1" * 10, **{"warm-up": "00000", "reset": "1110"})
-    alone = remedies.table([record({"val_accuracy": 0.8}, model="baseline", warmup=0.1)])
-    both = pd.concat([table, alone])
-    left, right = figures.outcomes(remedies.verdicts(table), both, remedies.KINDS).axes
-    labels = left.get_yticklabels()
-    assert [x.get_text() for x in labels] == ["nothing", "warm-up", "reset when black"]
-    assert [x.get_fontweight() for x in labels] == ["normal", "bold", "normal"]
-    assert [text.get_text() for text in left.texts] == ["0 of 10", "5 of 5", "1 of 4"]
-    assert sorted(bar.get_width() for bar in left.patches if bar.get_width()) == [0.25, 0.75, 1, 1]
-    marks = [len(line.get_xdata()) for line in right.lines if line.get_marker() in ("o", "X")]
-    assert sum(marks) == len(table)
-    bars = [list(line.get_xdata()) for line in right.lines if line.get_linewidth() == 2]
-    assert [0.8, 0.8] in bars
-
-
-def test_rates_have_a_panel_a_network_and_a_mark_a_run():
-    table = runs(nothing="110").assign(panel="a")
-    one, two = figures.rates(pd.concat([table, table.assign(panel="b")])).axes
-    assert [one.get_title(), two.get_title()] == ["a", "b"]
-    assert sum(len(line.get_xdata()) for line in one.lines) == 3
-
-
-def test_settings_stand_side_by_side_for_the_data_that_are_there():
-    table = pd.concat(
-        [runs(nothing="11").assign(setting="old"), runs(nothing="00").assign(setting="new")]
-    )
-    (axis,) = figures.settings(table, {"cm": "digits", "c10": "photographs"}).axes
-    assert axis.get_title() == "digits"
-    assert [label.get_text() for label in axis.get_xticklabels()] == ["old", "new"]
-
-
 def test_a_pace_is_marked_where_the_goal_is_first_reached():
     values = {"fast": [0.5, 0.8, 0.75], "slow": [0.2, 0.3, 0.4]}
     table = pd.DataFrame(
@@ -324,23 +302,7 @@ def test_several_runs_of_a_network_have_a_mean_and_a_mark_each():
     assert thickest.get_ydata() == pytest.approx([0.55, 0.7, 0.8])
 
 
-def test_schedules_are_drawn_from_what_the_training_uses():
-    first, second = figures.schedules({"a": ("cosine", 0.1), "b": ("plateau", 0.0)}).axes
-    y = first.lines[0].get_ydata()
-    assert y[0] == 0 and y.max() == pytest.approx(1, abs=0.01) and y[-1] == pytest.approx(0)
-    assert set(second.lines[0].get_ydata().round(6)) >= {1.0, 0.1}
-
-
 def test_steps_have_a_line_a_training_in_every_panel():
     trace = pd.DataFrame({"coverage": [1, 0], "step": [0.1, 1], "phi": [9, 99], "accuracy": [0, 1]})
     for axis in figures.steps({"as it was": trace, "better": trace}).axes:
         assert len(axis.lines) == 2
-
-
-def test_what_is_undone_is_drawn_for_both_shifts_and_the_rotation():
-    columns = {"undone_tx": 0.9, "undone_ty": 0.8, "undone_rotation": 0.1}
-    axis = figures.undoing(pd.DataFrame([{"epoch": 1, **columns}, {"epoch": 2, **columns}])).axes[0]
-    courses = [line.get_ydata()[-1] for line in axis.lines if line.get_marker() == "o"]
-    assert courses == list(columns.values())
-    names = [text.get_text().strip() for text in axis.texts]
-    assert {"shift in x", "shift in y", "rotation", "undone", "ignored"} == set(names)

@@ -189,9 +189,9 @@ def test_the_figure_draws_the_means_and_leaves_out_what_is_not_known():
         ]
         + [{"model": "baseline", "distortion": 1.0, "test_accuracy": 0.5}]
     )
-    left, right = payoff(table).axes
-    lines = [line for line in left.get_lines() if line.get_linestyle() == "-"]
+    above, below = payoff(table).axes
+    lines = [line for line in above.get_lines() if line.get_linestyle() == "-"]
     assert lines[0].get_ydata() == pytest.approx([0.86, 0.81])
-    assert {text.get_text().strip() for text in left.texts} == {"transformer", "no transformer"}
-    said = {text.get_text().strip() for text in right.texts}
-    assert said == {"shift", "rotation", "ignored", "undone"}
+    assert {text.get_text().strip() for text in above.texts} == {"transformer", "no transformer"}
+    said = {text.get_text().strip() for text in below.texts}
+    assert said == {"shift", "rotation", "ignored", "undone", "n = 2", "1"}

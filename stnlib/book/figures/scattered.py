@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from stnlib.book.figures.rows import WIDTH
 from stnlib.book.figures.style import COLORS, PALETTE, draw_undone, spread_labels
 
 __all__ = ["payoff"]
@@ -30,21 +31,28 @@ def payoff(runs: pd.DataFrame) -> Figure:
     Returns
     -------
     Figure
-        Two panels.
+        Two panels, the second below the first; how many runs of each network there are stands
+        between them.
     """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10.5, 3.6))
+    figure, (above, below) = plt.subplots(2, 1, figsize=(WIDTH, 6.2), sharex=True)
     ends = []
     for model, name in _NETWORKS.items():
         part = runs[runs["model"] == model]
-        ends += _line(left, part, "test_accuracy", name, COLORS[model])
-    spread_labels(left, ends)
-    left.set(ylabel="test accuracy", xlabel="strength of the distortion")
-    draw_undone(right, 0)
+        ends += _line(above, part, "test_accuracy", name, COLORS[model])
+    spread_labels(above, ends)
+    above.set_ylabel("test accuracy", fontsize=11)
+    sizes = runs.groupby(["distortion", "model"]).size().groupby("distortion").min()
+    for strength, n in sizes.items():
+        text = f"n = {n}" if strength == sizes.index[0] else f"{n}"
+        below.annotate(text, (strength, 1.03), xycoords=("data", "axes fraction"), ha="center")
+    draw_undone(below, 0)
     transformers, ends = runs[runs["model"] == "stn"], []
-    for color, (column, name) in zip(PALETTE, _UNDONE.items(), strict=False):
-        ends += _line(right, transformers.dropna(subset=column), column, name, color)
-    spread_labels(right, ends, gap=0.09)
-    right.set(xlim=left.get_xlim(), xlabel="strength of the distortion")
+    for color, (column, name) in zip(PALETTE[3:], _UNDONE.items(), strict=False):
+        ends += _line(below, transformers.dropna(subset=column), column, name, color)
+    spread_labels(below, ends, gap=0.09)
+    below.set_xlabel("strength of the scattering", fontsize=11)
+    for axis in (above, below):
+        axis.tick_params(labelsize=10)
     return figure
 
 
