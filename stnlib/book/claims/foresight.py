@@ -115,7 +115,7 @@ def false_alarms() -> Finding:
 
 def _wild(monitor: int) -> pd.DataFrame:
     """The runs with one state of the monitor, and those for which it makes no difference."""
-    table = recording.runs(observed(recording.STUDY))
+    table = recording.runs(observed(recording.EARLIER))
     return table[table["monitor"] != 3 - monitor]
 
 
@@ -143,7 +143,7 @@ def others_networks() -> Finding:
 def _wild_dates(data: str, monitor: int | None = None) -> list[str]:
     return [
         one["provenance"]["date"]
-        for one in observed(recording.STUDY)
+        for one in observed(recording.EARLIER)
         if one["what"]["data"] == data and one["what"].get("monitor") == monitor
     ]
 
