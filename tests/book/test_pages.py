@@ -39,11 +39,9 @@ VARIED = r"\b(?:died|dies|dying|dead|alive|is gone|was gone|went out|to be had|o
 NOT_YET = {
     "words": {"c10d", "collapse", "lr_schedules"},
     "finished": {"collapse", "lr_schedules", "status"},
-    "terms": {"sampler", "c10d", "collapse", "lr_schedules", "appendix/toy"},
-    "sentences": {"c10d", "collapse", "lr_schedules", "status"}
-    | {"appendix/toy"},
-    "figures": {"c10d", "collapse", "lr_schedules", "status"}
-    | {"appendix/toy"},
+    "terms": {"c10d", "collapse", "lr_schedules", "appendix/toy"},
+    "sentences": {"c10d", "collapse", "lr_schedules", "status"} | {"appendix/toy"},
+    "figures": {"c10d", "collapse", "lr_schedules", "status"} | {"appendix/toy"},
 }
 
 
