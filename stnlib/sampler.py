@@ -2,7 +2,7 @@
 
 `sample_loop` is the equation, `sample` the same vectorised, `sample_native` PyTorch's own
 and `sample_clipped` the form that most Keras and TensorFlow transformers of 2016 to 2018 share,
-which differs. The first three agree in value and gradient; ``book/sampler.ipynb`` derives all four.
+which differs. The first three agree in value and gradient; the book derives all four.
 Image and output may have any height and width.
 
 Convention

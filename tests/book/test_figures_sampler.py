@@ -47,16 +47,16 @@ def test_kernels_have_a_panel_each_with_the_pixels_their_shares_and_the_sum():
 def test_values_stand_above_and_slopes_below_with_a_name_a_series():
     x = np.array([0.0, 1.0, 2.0, 3.0])
     one = {"correct": (x**2, 2 * x), "clipped": (x**3, 3 * x**2)}
-    two = {"zeros": (np.sin(x), np.cos(x))}
+    two = {"correct": (np.sin(x), np.cos(x))}
     figure = figures.values_and_slopes(x, {"a": one, "b": two}, lines=[1, 2], shade=(0.5, 2.5))
     top_a, top_b, low_a, low_b = figure.axes
     assert [axis.get_title() for axis in figure.axes] == ["a", "b", "", ""]
-    assert (top_a.get_ylabel(), low_a.get_ylabel()) == ("value", "derivative")
+    assert (top_a.get_ylabel(), low_a.get_ylabel()) == ("value", "slope")
     for row, axis in enumerate((top_a, low_a)):
         drawn = {name: list(line.get_ydata()) for name, line in named(axis).items()}
         assert drawn == {name: list(curve[row]) for name, curve in one.items()}
     for row, axis in enumerate((top_b, low_b)):
-        assert list(named(axis)["zeros"].get_ydata()) == list(two["zeros"][row])
+        assert list(named(axis)["correct"].get_ydata()) == list(two["correct"][row])
     legend = top_a.get_legend()
     shown = [to_rgb(line.get_color()) for line in legend.get_lines()]
     expected = {name: to_rgb(line.get_color()) for name, line in named(top_a).items()}
@@ -69,74 +69,6 @@ def test_values_stand_above_and_slopes_below_with_a_name_a_series():
         upright = [line.get_xdata()[0] for line in axis.lines if len(set(line.get_xdata())) == 1]
         assert upright == [1, 2]
     assert low_a.get_xlim() == (0, 3) and low_a.get_xlabel() == "x (pixels)"
-
-
-def test_footprints_write_the_weight_of_each_pixel_at_its_column_and_row():
-    weights = np.zeros((3, 4))
-    weights[0, 2], weights[2, 1] = 0.25, 0.75
-    figure = figures.footprints({"a": weights, "b": 4 * weights}, point=(2.1, 0.3))
-    for axis, scale in zip(figure.axes, (1, 4), strict=True):
-        assert np.array_equal(axis.images[0].get_array(), scale * weights)
-        written = {
-            t.get_text(): (round(t.get_position()[0]), round(t.get_position()[1]))
-            for t in axis.texts
-        }
-        assert written == {f"{scale * 0.25:.2f}": (2, 0), f"{scale * 0.75:.2f}": (1, 2)}
-        assert (axis.get_xlabel()[0], axis.get_ylabel()[0]) == ("m", "n")
-        top = axis.images[0].norm.vmax
-        assert axis.images[0].norm.vmin == 0 and top >= max(1, scale * 0.75)
-        for text in axis.texts:  # legible: white on what is dark
-            dark = float(text.get_text()) > top / 2
-            assert text.get_color() == ("white" if dark else "black")
-    (mark,) = figure.axes[0].lines
-    assert mark.get_xydata().tolist() == [[2.1, 0.3]] and not figure.axes[1].lines
-
-
-def test_a_footprint_of_many_pixels_has_no_numbers():
-    (axis,) = figures.footprints({"a": np.full((10, 10), 0.01)}).axes
-    assert not axis.texts and not axis.lines
-
-
-def test_a_table_of_images_has_names_at_the_left_and_titles_on_top():
-    rows = {
-        r: {c: np.full((2, 2), v) for c, v in zip("xy", vs, strict=True)}
-        for r, vs in (("p", (0.1, 0.2)), ("q", (0.3, 0.4)))
-    }
-    axes = figures.images(rows).axes
-    assert [axis.images[0].get_array()[0, 0] for axis in axes] == [0.1, 0.2, 0.3, 0.4]
-    assert [axis.get_title() for axis in axes] == ["x", "y", "", ""]
-    assert [axis.get_ylabel() for axis in axes] == ["p", "", "q", ""]
-    assert {axis.images[0].get_clim() for axis in axes} == {(0, 1)}
-
-
-def test_signed_images_share_one_scale_whose_middle_is_zero():
-    maps = {"a": np.array([[0.1, -0.4]]), "b": np.array([[0.2, 0.3]])}
-    first, second, bar = figures.difference_images(maps, "∂V").axes
-    for axis, (title, values) in zip((first, second), maps.items(), strict=True):
-        assert axis.get_title() == title
-        assert np.array_equal(axis.images[0].get_array(), values)
-        assert axis.images[0].get_clim() == (-0.4, 0.4)
-    assert bar.get_ylabel() == "∂V"
-    red, _, blue = first.images[0].cmap([1.0, 0.5, 0.0])[:, [0, 2]]
-    assert red[0] > red[1] and blue[0] < blue[1]  # orange above, blue below
-
-
-def test_shares_of_good_starts_have_their_names_beside_their_ends():
-    shares = {"points": [0.9, 0.5, 0.34], "pyramid": [0.95, 0.9, 0.8], "linear": [0.9, 0.6, 0.36]}
-    axis = figures.agreement([1, 2, 4], shares, chance=1 / 3).axes[0]
-    lines = axis.lines[:3]
-    assert ys(axis)[:3] == list(shares.values())
-    assert all(list(line.get_xdata()) == [1, 2, 4] for line in lines)
-    assert ys(axis)[3] == [1 / 3, 1 / 3]
-    written = colored(axis)
-    assert [written[to_rgb(line.get_color())] for line in lines] == list(shares)
-    at = {text.get_text().strip(): text.get_position() for text in axis.texts}
-    assert all(at[name][0] == 4 for name in shares)
-    assert at["points"][1] < at["linear"][1] < at["pyramid"][1]  # apart, in their order
-    (note,) = (text for text in axis.texts if text.get_text() == "a random direction")
-    assert note.xy == (1, 1 / 3)
-    assert [label.get_text() for label in axis.get_xticklabels()] == ["1", "1/2", "1/4"]
-    assert list(axis.get_xticks()) == [1, 2, 4] and axis.get_xscale() == "log"
 
 
 def test_positions_are_numbered_where_they_are_read_in_the_row_of_their_name():
@@ -159,33 +91,64 @@ def test_positions_are_numbered_where_they_are_read_in_the_row_of_their_name():
     assert black.get_text() == "black" and tuple(black.xy) == (3, -1)
 
 
-def test_derivatives_stand_below_their_loss_and_differences_are_dots_on_them():
+def test_footprints_write_the_weight_of_each_pixel_at_its_column_and_row():
+    weights = np.array([[0.0, 0.0, 0.3], [0.0, 0.8, 0.0]])
+    figure = figures.footprints({"a": weights, "b": 4 * weights})
+    for axis, (title, scale) in zip(figure.axes, (("a", 1), ("b", 4)), strict=True):
+        assert axis.get_title() == title
+        assert np.array_equal(axis.images[0].get_array(), scale * weights)
+        written = {tuple(text.get_position()): text.get_text() for text in axis.texts}
+        assert written == {
+            (m, n): f"{scale * weights[n, m]:.1f}" for n in range(2) for m in range(3)
+        }
+        top = axis.images[0].norm.vmax
+        for text in axis.texts:  # legible: white on what is dark
+            dark = float(text.get_text()) > top / 2
+            assert text.get_color() == ("white" if dark else "black")
+
+
+def test_shares_of_good_starts_have_their_intervals_and_their_names_beside_their_ends():
+    counts = {"at points": [90, 50, 30], "linearised": [90, 60, 36], "pyramid": [95, 90, 80]}
+    axis = figures.agreement([1, 2, 4], counts, n=100, chance=1 / 3).axes[0]
+    for (name, found), bars in zip(counts.items(), axis.containers, strict=True):
+        line, _, (spans,) = bars
+        assert list(line.get_ydata()) == pytest.approx([k / 100 for k in found])
+        assert line.get_xdata() == pytest.approx([1, 2, 4], rel=0.04)  # apart, to be seen
+        for k, span in zip(found, spans.get_segments(), strict=True):
+            # Wilson's interval solves (p - k / n)² = z² p (1 - p) / n.
+            for p in span[:, 1]:
+                assert abs(p - k / 100) == pytest.approx(
+                    1.96 * (p * (1 - p) / 100) ** 0.5, rel=1e-3
+                )
+        assert colored(axis)[to_rgb(line.get_color())] == name
+    at = {text.get_text().strip(): text.get_position() for text in axis.texts}
+    assert at["at points"][1] < at["linearised"][1] < at["pyramid"][1]  # apart, in their order
+    (note,) = (text for text in axis.texts if text.get_text() == "a random direction")
+    assert note.xy == (1, 1 / 3) and [1 / 3, 1 / 3] in ys(axis)
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["1", "1/2", "1/4"]
+    assert axis.get_xscale() == "log" and "n = 100" in axis.get_ylabel()
+
+
+def test_slopes_of_a_loss_are_lines_and_what_was_measured_is_dots():
     scales = np.linspace(0.5, 1.5, 13)
     panels = {
-        name: {
-            "loss": k + scales**2,
-            "derivatives": {
-                "true": k + 2 * scales,
-                "clipped": k + 3 * scales,
-                "native": k * scales,
-            },
-            "differences": {"clipped, finite": k + 4 * scales, "native, finite": k - scales},
-        }
+        name: {"true": k + 2 * scales, "correct": k + 3 * scales, "clipped": k * scales}
         for k, name in ((1, "bright"), (2, "black"))
     }
-    figure = figures.scale_derivatives(scales, panels)
-    for column, (title, panel) in enumerate(panels.items()):
-        top, bottom = figure.axes[column], figure.axes[2 + column]
-        assert top.get_title() == title
-        assert list(top.lines[0].get_ydata()) == list(panel["loss"])
-        lines = named(bottom)
-        for name, values in panel["derivatives"].items():
-            assert list(lines[name].get_ydata()) == list(values)
-            assert list(lines[name].get_xdata()) == list(scales)
-        for name, values in panel["differences"].items():
-            assert lines[name].get_xydata().tolist() == [[scales[i], values[i]] for i in (0, 6, 12)]
-            assert lines[name].get_linestyle() == "None"
-        assert all(1 in [line.get_xdata()[0] for line in axis.lines] for axis in (top, bottom))
-    assert [figure.axes[i].get_ylabel() for i in (0, 2)] == ["loss L(s)", "dL/ds"]
-    names = [text.get_text() for text in figure.axes[3].get_legend().get_texts()]
-    assert names == [*panels["bright"]["derivatives"], *panels["bright"]["differences"]]
+    measured = {name: k + 4 * scales for k, name in ((1, "bright"), (2, "black"))}
+    figure = figures.scale_slopes(scales, panels, measured)
+    for axis, (title, slopes) in zip(figure.axes, panels.items(), strict=True):
+        assert axis.get_title() == title
+        lines = named(axis)
+        dots = lines.pop("clipped, measured")
+        assert {name: list(line.get_ydata()) for name, line in lines.items()} == {
+            name: list(values) for name, values in slopes.items()
+        }
+        assert dots.get_xdata() == pytest.approx(scales[[0, 6, 12]])
+        assert dots.get_ydata() == pytest.approx(measured[title][[0, 6, 12]])
+        assert dots.get_linestyle() == "None"
+        assert to_rgb(dots.get_color()) == to_rgb(lines["clipped"].get_color())
+        assert len({to_rgb(line.get_color()) for line in lines.values()}) == 3
+        assert 1 in [line.get_xdata()[0] for line in axis.lines]
+    written = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert written == ["true", "correct", "clipped", "clipped, measured"]

@@ -34,27 +34,21 @@ def test_invariance_has_a_panel_a_movement_and_a_named_line_a_training():
         "shift": {"centred": {0.0: 0.7, 4.0: 0.4}, "moved back": {0.0: 0.6, 4.0: 0.5}},
     }
     examples = {label: noise(3, 1, 4, 4) + k for k, label in enumerate(curves)}
-    figure = figures.invariance(curves, examples, chance=0.25)
-    for column, (label, lines) in enumerate(curves.items()):
-        strip, axis = figure.axes[column], figure.axes[2 + column]
+    figure = figures.invariance(curves, examples, n=17, chance=0.25)
+    for row, (label, lines) in enumerate(curves.items()):
+        strip, axis = figure.axes[2 * row], figure.axes[2 * row + 1]
         close(strip.images[0].get_array(), np.hstack(list(examples[label][:, 0])))
-        assert axis.get_xlabel() == label
+        assert (axis.get_xlabel(), axis.get_ylabel()) == (label, "accuracy (n = 17)")
         *drawn, chance = axis.lines
+        written = {to_rgb(text.get_color()): text for text in axis.texts}
         for line, (name, points) in zip(drawn, lines.items(), strict=True):
             assert line.get_xydata().tolist() == [list(point) for point in points.items()]
             text, color, style = figures.LINES[name]
-            assert line.get_label() == text and line.get_linestyle() == style
-            assert to_rgb(line.get_color()) == to_rgb(color)
+            assert line.get_linestyle() == style and to_rgb(line.get_color()) == to_rgb(color)
+            words = written[to_rgb(color)]
+            assert words.get_text().strip() == text and words.get_position()[0] == max(points)
         assert list(chance.get_ydata()) == [0.25, 0.25]
-    assert figure.axes[3].texts[0].xy[1] == 0.25
-    assert [axis.get_ylabel() for axis in figure.axes] == ["", "", "accuracy", ""]
-
-
-def test_every_training_of_an_invariance_is_named_in_the_legend():
-    curves = {"turn": {"centred": {0.0: 0.9}, "shifted": {0.0: 0.8}}}
-    (legend,) = figures.invariance(curves).legends
-    names = {text.get_text() for text in legend.get_texts()}
-    assert names == {"trained on centred digits", "trained on shifted digits"}
+        assert written[to_rgb("0.4")].xy == (min(min(points) for points in lines.values()), 0.25)
 
 
 def test_three_parts_show_the_same_points_in_the_input_and_in_the_output():
@@ -85,7 +79,8 @@ def test_holes_of_a_push_forward_are_counted_and_coloured():
     shown = middle.images[0].get_array()
     assert shown.mask.tolist() == [[False, True, False], [True, False, False]]
     close(shown.compressed(), [0.1, 0.3, 0.5, 0.6])
-    assert middle.get_xlabel() == "2 pixels that nothing fell on"
+    assert middle.get_xlabel() == "2 of 6\nwithout a value"
+    assert right.get_xlabel() == "0 of 6\nwithout a value"
     red, green, blue, _ = middle.images[0].cmap.get_bad()
     assert red > 2 * green and red > 2 * blue
 
@@ -101,7 +96,7 @@ def test_a_footprint_goes_round_what_is_read_and_its_top_edge_is_thick():
     figures.draw_footprint(pair, image, affine(0.5, 0, 0.5, 0, 0.25, -0.5), output, "half")
     close(pair[0].images[0].get_array(), image[0])
     close(pair[1].images[0].get_array(), output[0])
-    assert pair[0].get_title() == "half" and pair[1].get_title() == "output"
+    assert pair[0].get_title() == "half"
     whole, top, thin, thick = outline(pair[0])
     # x from 0 to 1 of [-1, 1] on 17 pixels: 8 to 16; y from -0.75 to -0.25 on 9: 1 to 3.
     close([whole.min(0), whole.max(0)], [[8, 1], [16, 3]])
@@ -113,22 +108,29 @@ def test_a_footprint_goes_round_what_is_read_and_its_top_edge_is_thick():
 
 
 def test_footprints_stand_above_their_outputs_each_under_its_title():
-    image, outputs = noise(1, 9, 9), [noise(1, 5, 5), noise(1, 5, 5) / 2]
-    grids = {"left": affine(0.5, 0, -0.5, 0, 0.5, 0), "right": affine(0.5, 0, 0.5, 0, 0.5, 0)}
-    left, right, *below = figures.footprints(image, grids, outputs).axes
-    assert (left.get_title(), right.get_title()) == ("left", "right")
-    for axis, output, low in zip((left, right), outputs, (0, 4), strict=True):
+    image, outputs = noise(1, 9, 9), noise(6, 1, 5, 5)
+    shifts = {f"by {x}": x for x in (-0.5, 0.0, 0.5, 0.25, -0.25, 0.125)}
+    grids = {name: affine(0.5, 0, x, 0, 0.5, 0) for name, x in shifts.items()}
+    axes = np.array(figures.footprints(image, grids, outputs).axes).reshape(4, 3)
+    assert [axis.get_title() for axis in axes[::2].flat] == list(shifts)
+    for axis, below, x, output in zip(
+        axes[::2].flat, axes[1::2].flat, shifts.values(), outputs, strict=True
+    ):
         whole, *_ = outline(axis)
-        close([whole.min(0), whole.max(0)], [[low, 2], [low + 4, 6]])
-        close(below[axis is right].images[0].get_array(), output[0])
+        close([whole.min(0), whole.max(0)], [[2 + 4 * x, 2], [6 + 4 * x, 6]])
+        close(below.images[0].get_array(), output[0])
 
 
 def test_a_lattice_has_its_rows_its_columns_and_its_first_row_thick():
     grids = {
         "turned": affine(0.25, -0.5, 0, 0.5, 0.25, 0, size=(2, 3)),
         "as it is": affine(1.0, 0, 0, 0, 1, 0),
+        "smaller": affine(0.5, 0, 0, 0, 0.5, 0),
     }
-    turned, _ = figures.lattices(grids).axes
+    below = {name: f"{name}, 6 numbers" for name in grids}
+    turned, *others = figures.lattices(grids, below).axes
+    for axis, name in zip((turned, *others), grids, strict=True):
+        assert (axis.get_title(), axis.get_xlabel()) == (name, below[name])
     *lines, top = turned.lines
     found = sorted(np.round(line.get_xydata(), 4).tolist() for line in lines)
     points = {(u, v): [0.25 * u - 0.5 * v, 0.5 * u + 0.25 * v] for u in (-1, 0, 1) for v in (-1, 1)}
@@ -143,14 +145,16 @@ def test_a_lattice_has_its_rows_its_columns_and_its_first_row_thick():
     assert low > high  # down, as in an image
 
 
-def test_what_a_family_cannot_undo_is_written_under_it():
-    pictures = noise(2, 3, 1, 4, 4)
-    figure = figures.undone(pictures, [[0.0, 1.26], [3.0, 1e-9]], ["turn", "bend"], ["one", "all"])
-    for i, axis in enumerate(figure.axes):
-        close(axis.images[0].get_array(), pictures[i // 3, i % 3, 0])
-    assert [axis.get_title() for axis in figure.axes] == ["warped", "one", "all", "", "", ""]
-    assert [axis.get_xlabel() for axis in figure.axes] == ["", "undone", "1.3", "", "3.0", "undone"]
-    assert [axis.get_ylabel() for axis in figure.axes[::3]] == ["turn", "bend"]
+def test_a_table_says_how_far_each_family_is_off_and_colours_what_is_undone():
+    axis = figures.undone([[0.0, 1.26], [3.0, 1e-9]], ["turn", "bend"], ["one", "all"]).axes[0]
+    written = {tuple(text.get_position()): text.get_text() for text in axis.texts}
+    assert written == {(0, 0): "undone", (1, 0): "1.3", (0, 1): "3.0", (1, 1): "undone"}
+    colours = [to_rgb(box.get_facecolor()) for box in axis.patches]
+    assert colours[0] == colours[3] != colours[1] == colours[2]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["turn", "bend"]
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["one", "all"]
+    low, high = axis.get_ylim()
+    assert low > high  # the first row on top
 
 
 def pixel(value, width, align_corners):
@@ -181,20 +185,34 @@ def test_rulers_put_each_coordinate_at_the_pixel_where_it_is_read(width):
     written = {text.get_text(): text.xy[0] for text in rulers[1].texts[width:]}
     assert written == {"-1": -0.5, "1": width - 0.5}
     assert [axis.get_xlabel() for axis in rulers] == ["", "", "pixel of the input"]
-    assert [axis.get_ylabel().splitlines()[0] for axis in rulers] == [
-        "align_corners=True",
-        "align_corners=False",
-        "mixed: grid True,",
+    titles = [axis.get_title(loc="left") for axis in rulers]
+    assert [title.split()[0] for title in titles] == [
+        "align_corners=True:",
+        "align_corners=False:",
+        "mixed,",
     ]
 
 
-def test_costs_are_dots_with_their_numbers_the_first_on_top():
-    counts = {"localisation": 1_234_567, "sampler": 890, "classifier": 45_678}
-    axis = figures.costs(counts).axes[0]
-    dots = axis.collections[1].get_offsets()
-    assert dots.tolist() == [[n, row] for row, n in enumerate(counts.values())]
-    assert [label.get_text() for label in axis.get_yticklabels()] == list(counts)
-    written = {text.get_text(): tuple(text.xy) for text in axis.texts}
-    assert written == {"1,234,567": (1_234_567, 0), "890": (890, 1), "45,678": (45_678, 2)}
+def test_costs_are_stacked_bars_with_their_sums_the_first_on_top():
+    bars = {
+        "alone": {"classifier": 4_000_000},
+        "led": {"localisation network": 300_000, "grid and sampler": 10_000, "classifier": 690_000},
+    }
+    axis = figures.costs(bars).axes[0]
+    drawn = [box for box in axis.patches if box.get_width() > 1000]
+    spans = [(box.get_x(), box.get_width(), round(box.get_y() + box.get_height() / 2))
+             for box in drawn]  # fmt: skip
+    assert spans == [
+        (0, 4_000_000, 0),
+        (0, 300_000, 1),
+        (300_000, 10_000, 1),
+        (310_000, 690_000, 1),
+    ]
+    colours = [to_rgb(box.get_facecolor()) for box in drawn]
+    assert colours[0] == colours[3] and len(set(colours)) == 3
+    assert [text.get_text() for text in axis.texts] == ["4.00", "1.00"]
+    assert [label.get_text() for label in axis.get_yticklabels()] == list(bars)
     low, high = axis.get_ylim()
-    assert low > high and axis.get_xscale() == "log"
+    assert low > high
+    names = {text.get_text() for text in axis.figure.legends[0].get_texts()}
+    assert names == set(bars["led"])

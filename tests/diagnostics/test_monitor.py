@@ -864,7 +864,7 @@ def test_a_warning_names_pages_by_titles_that_the_book_has():
     *pages, title = re.findall(r'"([^"]+)"', text.splitlines()[-1])
     titles = {
         "".join(json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"]).splitlines()[0]
-        for path in book.glob("*.ipynb")
+        for path in book.rglob("*.ipynb")
     }
     titles |= {path.read_text(encoding="utf-8").splitlines()[0] for path in book.glob("*.md")}
     wanted = {f"# {page}" for page in pages}

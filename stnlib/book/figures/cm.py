@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from stnlib.book.figures.style import COLORS, label_line, show_image
+from stnlib.book.figures.style import COLORS, label_line
 from stnlib.sampler import to_pixels
 
 __all__ = [
@@ -19,21 +18,21 @@ __all__ = [
     "accuracy_dots",
     "courses",
     "digit_places",
-    "pairs",
     "rotation_response",
     "translation_response",
 ]
 
+WIDTH = 6.4  # inches: at 390 pixels of a phone, type of 10 points is 8 pixels high
 NAMES = {
     "baseline": "baseline",
-    "baseline_wide": "baseline, as many parameters as the STN",
+    "baseline_wide": "wider baseline",
+    "stn_frozen": "STN, frozen",
     "stn": "STN",
-    "stn_frozen": "STN, frozen at the identity",
 }
 
 
 def digit_places(positions: Tensor) -> Figure:
-    """Where the digits' centres are: a map, and how often each row and column occurs.
+    """How often each column and each row has a digit's centre.
 
     Parameters
     ----------
@@ -43,18 +42,14 @@ def digit_places(positions: Tensor) -> Figure:
     Returns
     -------
     Figure
-        Three panels.
+        Two panels.
     """
-    x, y = to_pixels(positions, 40).numpy().T
-    figure, axes = plt.subplots(1, 3, figsize=(10, 3))
-    counts, _, _ = np.histogram2d(y, x, bins=40, range=((-0.5, 39.5),) * 2)
-    axes[0].imshow(counts, cmap="cividis")
-    axes[0].set(xlabel="x of the digit's centre, pixels", ylabel="y, pixels")
-    for axis, values, name in ((axes[1], x, "x"), (axes[2], y, "y")):
+    figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 2.3), sharex=True, sharey=True)
+    for axis, values, name in zip(axes, to_pixels(positions, 40).numpy().T, "xy", strict=True):
         places, share = np.unique(values, return_counts=True)
         axis.bar(places, share / len(values), color="0.4")
-        axis.set(xlabel=f"{name} of the digit's centre, pixels", ylabel="share of images")
-    axes[2].set(ylim=(0, 1))
+        axis.set(xlabel=f"{name} of the digit's centre (pixel)", ylim=(0, 1))
+    axes[0].set_ylabel(f"share of {len(positions):,} images")
     return figure
 
 
@@ -64,56 +59,34 @@ def courses(histories: pd.DataFrame, paper: pd.DataFrame) -> Figure:
     Parameters
     ----------
     histories, paper : pd.DataFrame
-        `model`, `epoch`, `train_accuracy`, `val_accuracy`; a row a run and epoch; of the paper one
-        run a model.
+        `model`, `seed`, `epoch`, `train_accuracy`, `val_accuracy`; a row a run and epoch; of the
+        paper one run a model, without a seed.
 
     Returns
     -------
     Figure
-        Two panels.
+        Two panels, a line a run.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharey=True, sharex=True)
+    figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.4), sharey=True, sharex=True)
     panels = {"training": "train_accuracy", "validation": "val_accuracy"}
     for axis, (title, column) in zip(axes, panels.items(), strict=True):
         for model in ("baseline", "stn"):
             ours, theirs = (table[table["model"] == model] for table in (histories, paper))
             color = COLORS[model]
-            sns.lineplot(ours, x="epoch", y=column, color=color, errorbar="sd", ax=axis)
-            axis.plot(theirs["epoch"], theirs[column], "o--", color=color, ms=4, lw=1)
+            for _, run in ours.groupby("seed"):
+                axis.plot(run["epoch"], run[column], color=color, lw=0.7, alpha=0.5)
+            axis.plot(theirs["epoch"], theirs[column], "o", color=color, ms=4)
             if title == "validation":  # in training the curves end on one another
                 end = ours.groupby("epoch")[column].mean()
-                dy = 9 if model == "stn" else -9
-                label_line(axis, end.index[-1], end.iloc[-1], NAMES[model], color, dy=dy)
-        axis.set(title=title, xlabel="epoch", ylabel="accuracy")
-    axes[0].plot([], [], "-", color="0.3", label="ours: mean and standard deviation")
-    axes[0].plot([], [], "o--", color="0.3", ms=4, lw=1, label="the paper: one run")
-    axes[0].legend(loc="lower right")
-    return figure
-
-
-def pairs(before: Tensor, after: Tensor, titles: Sequence[str]) -> Figure:
-    """Images as they came and as the transformer handed them on, side by side.
-
-    Parameters
-    ----------
-    before, after : Tensor
-        (N, C, H, W) float in [0, 1].
-    titles : Sequence[str]
-        One a pair; `O.` (original) and `T.` (transformed) are added, as in the paper.
-
-    Returns
-    -------
-    Figure
-        Four pairs a row.
-    """
-    rows = -(-len(before) // 4)
-    figure, axes = plt.subplots(rows, 8, figsize=(10, 1.45 * rows), squeeze=False)
-    for axis in axes.flat:
-        axis.axis("off")
-    shown = zip(axes.reshape(-1, 2), before, after, titles, strict=False)
-    for (left, right), original, transformed, title in shown:
-        show_image(left, original, f"{title} O.")
-        show_image(right, transformed, f"{title} T.")
+                dy = 20 if model == "stn" else -24
+                words = label_line(axis, end.index[-1], end.iloc[-1], NAMES[model], color, 0, dy)
+                words.set_ha("right")
+        axis.set(title=title, xlabel="epoch")
+    n = histories["seed"].nunique()
+    axes[0].plot([], [], "-", color="0.3", lw=0.7, label=f"ours, n = {n} each")
+    axes[0].plot([], [], "o", color="0.3", ms=4, label="the paper, one each")
+    axes[0].legend(loc="lower right", fontsize="small")
+    axes[0].set_ylabel("accuracy")
     return figure
 
 
@@ -133,48 +106,58 @@ def accuracy_dots(table: pd.DataFrame, paper: Mapping[str, float]) -> Figure:
         A row of dots a model.
     """
     models = [name for name in NAMES if name in set(table["model"])]
-    figure, axis = plt.subplots(figsize=(8, 0.75 * len(models) + 0.8))
+    figure, axis = plt.subplots(figsize=(WIDTH, 0.68 * len(models) + 0.8))
     jitter = np.random.default_rng(0)  # the same at each drawing
+    rows = []
     for i, model in enumerate(models):
         runs = table.loc[table["model"] == model, "test_accuracy"]
         axis.plot(runs, i + jitter.uniform(-0.1, 0.1, len(runs)), "o", ms=5, color=COLORS[model])
         mean = runs.mean()
-        axis.plot([mean, mean], [i - 0.3, i + 0.3], color=COLORS[model], lw=2)
+        axis.plot([mean, mean], [i - 0.25, i + 0.25], color=COLORS[model], lw=2)
         if model in paper:
-            axis.plot(paper[model], i, "D", mfc="none", mec="black", ms=7)
-            axis.annotate("the paper", (paper[model], i), (0, 11), textcoords="offset points",
-                          ha="center")  # fmt: skip
-    axis.set(xlabel="test accuracy", ylim=(len(models) - 0.5, -0.5))
-    axis.set_yticks(range(len(models)), [NAMES[model] for model in models])
+            axis.plot(paper[model], i + 0.35, "D", mfc="none", mec=COLORS["paper"], ms=6)
+            label_line(axis, paper[model], i + 0.35, "the paper", COLORS["paper"], dx=7)
+        rows.append(f"{NAMES[model]}\nn = {len(runs)}")
+    axis.set(xlabel="test accuracy", ylim=(len(models) - 0.4, -0.5))
+    axis.set_yticks(range(len(models)), rows)
+    axis.tick_params(axis="y", length=0)
     return figure
 
 
-def translation_response(positions: Tensor, theta: Tensor) -> Figure:
-    """Where the transformer looks against where the digit is, along x and y.
+def translation_response(positions: Tensor, thetas: Mapping[int, Tensor]) -> Figure:
+    """Where the transformers look against where the digit is, along x and y.
 
     Convention: see `stnlib.transforms`.
 
     Parameters
     ----------
     positions : Tensor
-        (N, 2), normalised (x, y) of the digits' centres.
-    theta : Tensor
-        (N, 6), affine; its translation is where the output's centre is read.
+        (N, 2), normalised (x, y) of the digits' centres in 40×40 pixels.
+    thetas : Mapping[int, Tensor]
+        Seed → (N, 6), affine; its translation is where the output's centre is read.
 
     Returns
     -------
     Figure
-        Two panels.
+        Two panels: the images of the first seed as dots, a fitted line a seed.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(9, 4))
+    figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.4), sharex=True, sharey=True)
+    pixels, ends = 39 / 2, np.array([-8.0, 8.0])
     for axis, name, column, index in zip(axes, "xy", (0, 1), (2, 5), strict=True):
-        where, look = positions[:, column].numpy(), theta[:, index].numpy()
-        axis.plot([-0.5, 0.5], [-0.5, 0.5], "--", color="black", lw=1)
-        axis.annotate("on the digit", (0.3, 0.37), rotation=38, ha="center", fontsize="small")
-        jitter = np.random.default_rng(0).uniform(-0.012, 0.012, len(where))
-        axis.plot(where + jitter, look, ".", ms=3, alpha=0.4, color=COLORS["stn"])
-        axis.set(xlabel=f"{name} of the digit's centre", ylabel=f"{name} of the view's centre")
-        axis.set(xlim=(-0.5, 0.5), ylim=(-0.6, 0.6))
+        where = pixels * positions[:, column].numpy()
+        axis.plot(ends, ends, "--", color=COLORS["truth"], lw=1)
+        jitter = np.random.default_rng(0).uniform(-0.35, 0.35, len(where))
+        for k, theta in enumerate(thetas.values()):
+            look = pixels * theta[:, index].numpy()
+            if k == 0:
+                axis.plot(where + jitter, look, ".", ms=2, alpha=0.3, color=COLORS["stn"])
+            fit = np.polyval(np.polyfit(where, look, 1), ends)
+            axis.plot(ends, fit, color=COLORS["stn"], lw=1, alpha=0.8)
+        axis.set(xlabel=f"{name} of the digit's centre", title=name)
+    label_line(axes[0], -8, 8, "dashed: on the digit\n(pixels from the middle)", "black", dx=0)
+    label_line(axes[1], -8, 8, f"lines: n = {len(thetas)} seeds\ndots: one of them",
+               COLORS["stn"], dx=0)  # fmt: skip
+    axes[0].set_ylabel("centre of the view")
     return figure
 
 
@@ -192,21 +175,22 @@ def rotation_response(table: pd.DataFrame) -> Figure:
     Figure
         One panel.
     """
-    figure, axis = plt.subplots(figsize=(6, 4))
+    figure, axis = plt.subplots(figsize=(WIDTH, 2.9))
     limit = table["degrees"].max()
     axis.plot([-limit, limit], [-limit, limit], "--", color="black", lw=1)
     at = (0.7 * limit, 0.7 * limit)
-    axis.annotate("undone", at, (-6, 6), textcoords="offset points", ha="right")
+    axis.annotate("fully undone", at, (-6, 6), textcoords="offset points", ha="right")
     for _, run in table.groupby("seed"):
         axis.plot(run["degrees"], run["rotation"], color=COLORS["stn"], lw=1, alpha=0.7)
     middle = table.groupby("degrees")["rotation"].mean()
-    label_line(axis, middle.index[-1], middle.iloc[-1], "measured", COLORS["stn"])
+    label_line(axis, middle.index[-1], middle.iloc[-1], f"measured\nn = {table['seed'].nunique()}",
+               COLORS["stn"])  # fmt: skip
     axis.set(xlabel="rotation of the digit, degrees", ylabel="mean rotation of θ, degrees")
     return figure
 
 
-def accuracy_by_size(table: pd.DataFrame, target: float) -> Figure:
-    """Test accuracy against the number of training images.
+def accuracy_by_size(table: pd.DataFrame, target: float, needed: Mapping[str, float]) -> Figure:
+    """Test accuracy against the number of training images, a dot a run.
 
     Parameters
     ----------
@@ -214,23 +198,35 @@ def accuracy_by_size(table: pd.DataFrame, target: float) -> Figure:
         A row a run: `model`, `n_train`, `test_accuracy`.
     target : float
         Accuracy to mark.
+    needed : Mapping[str, float]
+        Images that each model needs for it.
 
     Returns
     -------
     Figure
-        A line a model.
+        A line a model through its means, and an arrow between what the two need.
     """
-    figure, axis = plt.subplots(figsize=(8, 4))
+    figure, axis = plt.subplots(figsize=(WIDTH, 3.3))
     for model, runs in table.groupby("model"):
         color = COLORS[model]
-        sns.lineplot(
-            runs, x="n_train", y="test_accuracy", marker="o", color=color, errorbar="sd", ax=axis
-        )
+        axis.plot(runs["n_train"], runs["test_accuracy"], "o", color=color, ms=4, alpha=0.6)
         means = runs.groupby("n_train")["test_accuracy"].mean()
+        axis.plot(means.index, means, color=color, lw=1.8)
         label_line(axis, means.index[-1], means.iloc[-1], NAMES[model], color, dx=8)
     axis.axhline(target, color="black", lw=0.8, ls=":")
+    few, many = needed["stn"], needed["baseline"]
+    axis.annotate(
+        "",
+        (few, target),
+        (many, target),
+        arrowprops={"arrowstyle": "->", "lw": 1.6, "color": "black"},
+    )
+    label_line(axis, few, target, f"{many / few:.1f} times fewer  ", "black", dx=0, dy=10).set_ha(
+        "right"
+    )
     sizes = sorted(table["n_train"].unique())
-    axis.set(xscale="log", xlabel="training images", ylabel="test accuracy")
-    axis.set_xticks(sizes, [f"{int(n):,}" for n in sizes])
+    n = table.groupby(["model", "n_train"]).size().max()
+    axis.set(xscale="log", xlabel=f"training images (n = {n} runs each)", ylabel="test accuracy")
+    axis.set_xticks(sizes, [f"{int(size):,}" for size in sizes])
     axis.minorticks_off()
     return figure

@@ -1,4 +1,4 @@
-"""Figures of the sampler chapter."""
+"""Figures of the sampler chapter and of the appendix pages that it leads to."""
 
 from __future__ import annotations
 
@@ -9,20 +9,24 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 
-from stnlib.book.figures.style import BLUE, GREEN, GREY, PURPLE, RED, spread_labels
+from stnlib.book.figures.style import BLUE, COLORS, GREY, label_line, spread_labels
+from stnlib.book.stats import wilson
 
 __all__ = [
     "agreement",
-    "difference_images",
     "footprints",
-    "images",
     "kernels",
     "positions",
-    "scale_derivatives",
+    "scale_slopes",
     "values_and_slopes",
 ]
 
-SERIES = ((BLUE, "-"), (RED, "--"), (GREEN, "-."), (PURPLE, ":"))  # told apart without colours too
+WIDTH = 6.4  # inches: at 390 pixels of a phone, type of 10 points is 8 pixels high
+SAMPLERS = {  # told apart without colours, too
+    "correct": (COLORS["bilinear"], "-"),
+    "clipped": (COLORS["clipped"], "--"),
+}
+METHODS = {"at points": GREY, "linearised": COLORS["stn_frozen"], "pyramid": BLUE}
 
 
 def kernels(
@@ -44,7 +48,7 @@ def kernels(
     Figure
         A panel a kernel.
     """
-    figure, axes = plt.subplots(1, len(curves), figsize=(9, 2.8), sharey=True)
+    figure, axes = plt.subplots(1, len(curves), figsize=(WIDTH, 2.6), sharey=True)
     for axis, (name, (value, parts)) in zip(axes, curves.items(), strict=True):
         for part in parts:
             axis.fill_between(x, part, color=BLUE, alpha=0.15, lw=0)
@@ -53,10 +57,12 @@ def kernels(
         axis.plot(range(len(row)), row, "o", color="black")
         axis.set(title=f"{name} kernel", xlabel="x (pixels)")
     axes[0].set(ylabel="value", ylim=(0, 1.1))
-    axes[0].annotate("a pixel", (1.15, row[1] + 0.05))
-    axes[-1].annotate("the sum of all", (3.4, 0.45), color=BLUE)
-    axes[-1].annotate("one pixel's share", (2, 0.3), xytext=(1.95, 0.85), color=BLUE,
-                      arrowprops={"arrowstyle": "-", "color": BLUE})  # fmt: skip
+    axes[0].annotate("a pixel", (1.2, row[1] + 0.06), fontsize="small")
+    note = {"color": BLUE, "fontsize": "small", "textcoords": "offset points"}
+    axes[-1].annotate("the sum of all", (2.5, sum(row[2:4]) / 2), (4, 22), **note)
+    end = len(row) - 1
+    axes[-1].annotate("one pixel's share", (end + 0.5, row[end] / 2), (-14, 32),
+                      arrowprops={"arrowstyle": "-", "color": BLUE}, **note)  # fmt: skip
     return figure
 
 
@@ -85,9 +91,8 @@ def values_and_slopes(
     Figure
         A column a panel.
     """
-    width = min(9, 3.2 + 2.9 * len(panels))
     figure, axes = plt.subplots(
-        2, len(panels), figsize=(width, 4.2), sharex=True, sharey="row", squeeze=False
+        2, len(panels), figsize=(WIDTH, 4), sharex=True, sharey="row", squeeze=False
     )
     for (top, bottom), (title, series) in zip(axes.T, panels.items(), strict=True):
         for row, axis in enumerate((top, bottom)):
@@ -95,101 +100,46 @@ def values_and_slopes(
                 axis.axvspan(*shade, color="0.93", lw=0)
             for line in lines:
                 axis.axvline(line, color="0.8", lw=0.6)
-            for (name, curve), (color, style) in zip(series.items(), SERIES, strict=False):
+            for name, curve in series.items():
+                color, style = SAMPLERS.get(name, SAMPLERS["correct"])
                 axis.plot(x, curve[row], style, color=color, lw=1.8, label=name)
         top.set_title(title)
         bottom.axhline(0, color=GREY, lw=0.8)
         bottom.set(xlabel="x (pixels)", xlim=(float(x[0]), float(x[-1])))
         bottom.xaxis.set_major_locator(MultipleLocator(1 if len(panels) == 1 else 2))
         if len(series) > 1:
-            top.legend(frameon=False, fontsize=8)
+            top.legend(fontsize="small")
     axes[0, 0].set_ylabel("value")
-    axes[1, 0].set_ylabel("derivative")
+    axes[1, 0].set_ylabel("slope")
     return figure
 
 
-def footprints(maps: Mapping[str, np.ndarray], point: tuple[float, float] | None = None) -> Figure:
-    """The weight of every pixel of the input, as numbers where there are few.
+def footprints(maps: Mapping[str, np.ndarray]) -> Figure:
+    """The weight of every pixel of the input, as numbers.
 
     Parameters
     ----------
     maps : Mapping[str, np.ndarray]
         By title, (H, W).
-    point : tuple[float, float] | None
-        (x, y) to mark in the first, in pixels.
 
     Returns
     -------
     Figure
         A panel a map.
     """
-    figure, axes = plt.subplots(1, len(maps), figsize=(3.1 * len(maps), 3.1), squeeze=False)
+    figure, axes = plt.subplots(1, len(maps), figsize=(WIDTH, 3.5), squeeze=False)
     for axis, (title, weights) in zip(axes[0], maps.items(), strict=True):
         top = max(1.0, 1.2 * weights.max())
         axis.imshow(weights, cmap="Blues", vmin=0, vmax=top)
         for (n, m), weight in np.ndenumerate(weights):
-            if weights.size < 50 and weight > 0:
-                axis.text(m, n + 0.15, f"{weight:.2f}", ha="center", va="center", fontsize=8,
-                          color="white" if weight > 0.5 * top else "black")  # fmt: skip
-        axis.set(title=title, xlabel="m (pixels)", ylabel="n (pixels)")
-        axis.set(xticks=range(weights.shape[1]), yticks=range(weights.shape[0]))
-    if point:
-        axes[0, 0].plot(*point, "x", color=RED, ms=7, mew=2)
-    return figure
-
-
-def images(rows: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
-    """A table of grey images.
-
-    Parameters
-    ----------
-    rows : Mapping[str, Mapping[str, np.ndarray]]
-        Row name → column name → image (H, W) in [0, 1].
-
-    Returns
-    -------
-    Figure
-        A panel an image.
-    """
-    columns = max(len(row) for row in rows.values())
-    size = (2.1 * columns, 2.2 * len(rows))
-    figure, axes = plt.subplots(len(rows), columns, figsize=size, squeeze=False)
-    for i, (name, row) in enumerate(rows.items()):
-        for (title, image), axis in zip(row.items(), axes[i], strict=True):
-            axis.imshow(image, cmap="gray", vmin=0, vmax=1)
-            axis.set(xticks=[], yticks=[], title="" if i else title)
-            axis.spines[:].set_visible(True)
-        axes[i, 0].set_ylabel(name)
-    return figure
-
-
-def difference_images(maps: Mapping[str, np.ndarray], label: str) -> Figure:
-    """Signed images on one scale: orange above, blue below, white at zero.
-
-    Parameters
-    ----------
-    maps : Mapping[str, np.ndarray]
-        By title, (H, W); at least two.
-    label : str
-        Of the scale.
-
-    Returns
-    -------
-    Figure
-        A panel an image.
-    """
-    reach = max(np.abs(m).max() for m in maps.values())
-    figure, axes = plt.subplots(1, len(maps), figsize=(2.6 * len(maps) + 0.8, 2.7))
-    for (title, values), axis in zip(maps.items(), axes, strict=True):
-        shown = axis.imshow(values, cmap="PuOr_r", vmin=-reach, vmax=reach)
-        axis.set(xticks=[], yticks=[], title=title)
-        axis.spines[:].set_visible(True)
-    figure.colorbar(shown, ax=axes, label=label, shrink=0.8)
+            axis.text(m, n, f"{weight:.1f}", ha="center", va="center", fontsize="small",
+                      color="white" if weight > 0.5 * top else "black")  # fmt: skip
+        axis.set(title=title, xticks=[], yticks=[])
     return figure
 
 
 def agreement(
-    factors: Sequence[int], shares: Mapping[str, Sequence[float]], chance: float
+    factors: Sequence[int], counts: Mapping[str, Sequence[int]], n: int, chance: float
 ) -> Figure:
     """Share of starts whose gradient points to the solution, against the shrink factor.
 
@@ -197,28 +147,33 @@ def agreement(
     ----------
     factors : Sequence[int]
         Input over output, rising.
-    shares : Mapping[str, Sequence[float]]
-        By the sampler's name, one a factor.
+    counts : Mapping[str, Sequence[int]]
+        By the way of reading, of `METHODS`; good starts at each factor.
+    n : int
+        Starts at each.
     chance : float
         The share of a random direction.
 
     Returns
     -------
     Figure
-        A line a sampler.
+        A line a way of reading, with intervals of 95 %.
     """
-    figure, axis = plt.subplots(figsize=(6.5, 3.3))
+    figure, axis = plt.subplots(figsize=(WIDTH, 3.4))
     ends = []
-    for (name, share), (color, style) in zip(shares.items(), SERIES, strict=False):
-        axis.plot(factors, share, style, marker="o", color=color, lw=1.8)
-        ends.append((factors[-1], share[-1], name, color))
-    axis.axhline(chance, color=GREY, lw=0.8)
-    axis.annotate("a random direction", (factors[0], chance), xytext=(0, 4), color=GREY,
-                  textcoords="offset points")  # fmt: skip
+    for i, (name, found) in enumerate(counts.items()):
+        share = np.array(found) / n
+        low, high = np.array([wilson(k, n)[2:] for k in found]).T
+        places = np.array(factors) * 1.03 ** (i - 1)  # beside one another, to be seen
+        axis.errorbar(places, share, (share - low, high - share), marker="o", color=METHODS[name],
+                      lw=1.8, elinewidth=1)  # fmt: skip
+        ends.append((1.08 * factors[-1], share[-1], name, METHODS[name]))
+    axis.axhline(chance, color=GREY, lw=0.8, ls=":")
+    label_line(axis, factors[0], chance, "a random direction", "0.4", dx=0, dy=8)
     axis.set_xscale("log", base=2)
     axis.set_xticks(factors, [f"1/{f}" if f > 1 else "1" for f in factors])
     axis.set(xlabel="size of the output, in sizes of the input", ylim=(0, 1.08))
-    axis.set_ylabel("share of starts that head\nwithin 60° of the solution")
+    axis.set_ylabel(f"good starts (n = {n} each)")
     spread_labels(axis, ends)
     return figure
 
@@ -231,66 +186,63 @@ def positions(width: int, rows: Mapping[str, Sequence[float]]) -> Figure:
     width : int
         Pixels of the input, and of the output.
     rows : Mapping[str, Sequence[float]]
-        By name, two; a place an output pixel.
+        By name, of `SAMPLERS`, two; a place an output pixel.
 
     Returns
     -------
     Figure
         A row of numbered dots a name.
     """
-    figure, axis = plt.subplots(figsize=(7, 2.2))
+    figure, axis = plt.subplots(figsize=(WIDTH, 2.3))
     for pixel in range(width):
         axis.axvspan(pixel - 0.5, pixel + 0.5, color="0.93" if pixel % 2 else "0.86", lw=0)
-    for height, (places, (color, _)) in enumerate(zip(rows.values(), SERIES, strict=False)):
-        axis.plot(places, [-height] * width, "o", color=color, ms=9)
+    for height, (name, places) in enumerate(rows.items()):
+        axis.plot(places, [-height] * width, "o", color=SAMPLERS[name][0], ms=15)
         for i, place in enumerate(places):
             axis.annotate(str(i), (place, -height), ha="center", va="center", color="white",
-                          fontsize=7)  # fmt: skip
-    axis.annotate("black", (width, 1 - len(rows)), xytext=(10, 0), textcoords="offset points",
-                  va="center")  # fmt: skip
-    axis.set(xlabel="pixel of the input that output pixel 0, 1, 2, … is read at", ylim=(-1.6, 0.6))
+                          fontsize=10)  # fmt: skip
+    label_line(axis, width, 1 - len(rows), "black", "black", dx=11)
+    axis.set(xlabel="pixel of the input where output pixels 0, 1, 2, … are read")
+    axis.set(xlim=(-0.6, width + 0.9), ylim=(-1.6, 0.6))
     axis.set_yticks([0, -1], list(rows))
     axis.set_xticks(range(width + 1))
     axis.spines[["top", "right", "left"]].set_visible(False)
     return figure
 
 
-def scale_derivatives(scales: np.ndarray, panels: Mapping[str, Mapping]) -> Figure:
-    """Loss above and its derivatives with respect to scale below.
+def scale_slopes(
+    scales: np.ndarray,
+    panels: Mapping[str, Mapping[str, np.ndarray]],
+    measured: Mapping[str, np.ndarray],
+) -> Figure:
+    """What each sampler reports as the slope of its loss with respect to scale, and the truth.
 
     Parameters
     ----------
     scales : np.ndarray
         (n,).
-    panels : Mapping[str, Mapping]
-        Title of a signal → `loss`, (n,); `derivatives`, by name, (n,); `differences`, the same,
-        drawn as dots.
+    panels : Mapping[str, Mapping[str, np.ndarray]]
+        Title of a signal → name, of `SAMPLERS` or `true` → slopes, (n,).
+    measured : Mapping[str, np.ndarray]
+        Title of a signal → slopes of the clipped sampler's own loss, (n,), drawn as dots.
 
     Returns
     -------
     Figure
-        A column a signal.
+        A panel a signal.
     """
-    figure, axes = plt.subplots(
-        2, len(panels), figsize=(9.5, 5.4), sharex=True, sharey="row", height_ratios=(1, 2)
-    )
-    for (top, bottom), (title, panel) in zip(axes.T, panels.items(), strict=True):
-        top.plot(scales, panel["loss"], color="black", lw=1.8)
-        top.set_title(title)
-        bottom.axhline(0, color=GREY, lw=0.8)
-        for (name, values), (color, style) in zip(
-            panel["derivatives"].items(), (("black", "-"), *SERIES), strict=False
-        ):
-            look = {"lw": 4, "alpha": 0.3} if name.startswith("true") else {"lw": 1.8}
-            bottom.plot(scales, values, style, color=color, label=name, **look)
-        for (name, values), (color, _), mark in zip(
-            panel["differences"].items(), SERIES, ("o", "x"), strict=False
-        ):
-            bottom.plot(scales[::6], values[::6], mark, color=color, ms=5, label=name)
-        bottom.set_xlabel("scale s (larger: zoomed out)")
-        for axis in (top, bottom):
-            axis.axvline(1, color="0.8", lw=0.8)
-    axes[0, 0].set_ylabel("loss L(s)")
-    axes[1, 0].set_ylabel("dL/ds")
-    axes[1, -1].legend(frameon=False, fontsize=8)
+    figure, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 3.3), sharex=True, sharey=True)
+    for axis, (title, slopes) in zip(axes, panels.items(), strict=True):
+        axis.axhline(0, color=GREY, lw=0.8)
+        axis.axvline(1, color="0.8", lw=0.8)
+        for name, values in slopes.items():
+            color, style = SAMPLERS.get(name, ("black", "-"))
+            look = {"lw": 5, "alpha": 0.25} if name == "true" else {"lw": 1.8}
+            axis.plot(scales, values, style, color=color, label=name, **look)
+        axis.plot(scales[::6], measured[title][::6], "o", color=COLORS["clipped"], ms=4,
+                  label="clipped, measured")  # fmt: skip
+        axis.set(title=title, xlabel="scale s (larger: zoomed out)")
+    axes[0].set_ylabel("slope of the loss, dL/ds")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4,
+                  fontsize="small")  # fmt: skip
     return figure
