@@ -302,7 +302,7 @@ def dead_features() -> Finding:
     probe = _zero("c10d-probe")
     zero = digits[digits["zero"]]
     living = tally(zero["end"].isin(LIVING))
-    numbers = {"CM, alive after that": living}
+    numbers = {"CM, recovered": living}
     came = probe[probe["back"] > 0]
     numbers["C10D probe, runs in which they came back"] = f"{len(came)} of {len(probe)}"
     numbers["C10D probe, how often"] = ", ".join(map(str, sorted(came["back"])))

@@ -141,7 +141,7 @@ def three_together() -> Finding:
     fast = [r for r in has if r.config.lr == 2e-2]
     base = validation(runs("cm-factorial", model="baseline", warmup=0.1, schedule="cosine"))
     lead = paired_difference(validation(fast), base)
-    numbers = {"look, with all three": looks, "alive, with none": without}
+    numbers = {"look, with all three": looks, "not lost, with none": without}
     numbers["validation at 0.02, minus no transformer"] = lead
     return found(looks.low > without.high, numbers)
 

@@ -134,9 +134,9 @@ def others_networks() -> Finding:
     numbers = {}
     for data, word in (("mnist", "MNIST"), ("optical", "optical digits")):
         told = _told(data)
-        numbers |= {f"{word}, died": told[DIED], f"{word}, shrank": told[SHRANK]}
-        numbers[f"{word}, alive, and warned"] = told[ALIVE]
-    most = all(one.k >= one.n - 1 for name, one in numbers.items() if "alive" not in name)
+        numbers |= {f"{word}, lost": told[DIED], f"{word}, shrank": told[SHRANK]}
+        numbers[f"{word}, kept, and warned"] = told[ALIVE]
+    most = all(one.k >= one.n - 1 for name, one in numbers.items() if "kept" not in name)
     return found(most, numbers)
 
 
@@ -165,7 +165,7 @@ def warned_on_optical_digits() -> Verdict:
     """Every network that dies or shrinks is warned of before the first sign."""
     told = _told("optical")
     every = all(told[what].k == told[what].n for what in (DIED, SHRANK))
-    said = f"died {told[DIED]}, shrunken {told[SHRANK]}"
+    said = f"lost {told[DIED]}, shrunken {told[SHRANK]}"
     return judged(every, said, _wild_dates("optical"))
 
 
