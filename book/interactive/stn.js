@@ -115,7 +115,7 @@ globalThis.STN = (function make() {
       }
     }
     return {
-      control,
+      control, influence,
       grid(theta) {
         const grid = base.slice();
         for (let p = 0; p < pixels; p++) {
@@ -465,7 +465,7 @@ globalThis.STN = (function make() {
   }
 
   return {
-    IDENTITY, MATRICES, SAMPLERS, apply, matrixGrid, affineGrid, spline, bilinear, clipped,
+    IDENTITY, MATRICES, SAMPLERS, apply, matrixGrid, affineGrid, solve, spline, bilinear, clipped,
     coverage, gridCoverage, corners, decompose, forward, random, schedule, smallNetwork,
     source: make.toString(),
   };

@@ -1,14 +1,17 @@
 """A real browser for the interactive figures, and a small book that has each of them on a page."""
 
+import importlib.util
 import shutil
 from pathlib import Path
 
 import pytest
 
-BOOK = Path(__file__).parents[2] / "book"
-PROGRAM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
+ROOT = Path(__file__).parents[2]
+spec = importlib.util.spec_from_file_location("interactive", ROOT / "tools" / "interactive.py")
+tools = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(tools)
+
+PROGRAM = next(filter(None, map(shutil.which, tools.PROGRAMS)), None)
 MISSING = "needs Chromium and the Python package playwright: apt-get install chromium, make test"
 
 
@@ -28,6 +31,48 @@ def chromium():
 def numerics(chromium):
     """An empty page that has the book's arithmetic as `STN`."""
     page = chromium.new_page()
-    page.add_script_tag(path=BOOK / "interactive" / "stn.js")
+    page.add_script_tag(path=ROOT / "book" / "interactive" / "stn.js")
     yield page
     page.close()
+
+
+@pytest.fixture(scope="session")
+def small_book(chromium, tmp_path_factory):
+    """The folder of a built book that has each figure on a page of its own."""
+    return tools.build_small_book(tmp_path_factory.mktemp("figures") / "book")
+
+
+@pytest.fixture
+def show(chromium, small_book):
+    """Open the page of a figure; in the end no page may have had an error or asked a network."""
+    pages, wrong = [], []
+
+    def open_page(name, *, width=1000, theme="light", motion="reduce", scripts=True):
+        page = chromium.new_page(
+            viewport={"width": width, "height": 900},
+            color_scheme=theme,
+            reduced_motion=motion,
+            java_script_enabled=scripts,
+        )
+        pages.append(page)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda told: wrong.append(told.text) if told.type == "error" else None)
+        page.on("request", lambda request: wrong.append(request.url) if far(request.url) else None)
+        page.goto((small_book / f"{name}.html").as_uri())
+        if scripts:
+            page.locator(".stn-stage").scroll_into_view_if_needed()
+        return page
+
+    yield open_page
+    for page in pages:
+        page.close()
+    assert wrong == []
+
+
+def far(address):
+    return not address.startswith(("file:", "data:", "blob:"))
+
+
+def state(page):
+    """What the page's figure says of itself."""
+    return page.evaluate("document.querySelector('figure.interactive').stnState")
