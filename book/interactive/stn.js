@@ -307,7 +307,8 @@ globalThis.STN = (function make() {
   /**
    * A spatial transformer before a classifier, each with one hidden layer, for side × side pixels.
    * Localisation: dense, ReLU (or none), dense → θ, at first the identity. Affine grid, bilinear
-   * sampler. Classifier: dense, ReLU, dense → scores. Initial weights are PyTorch's defaults.
+   * sampler. Classifier: dense, ReLU, dense → scores. Weights begin as Glorot has
+   * them, as the book's networks' do.
    * The first weights of both are stored [pixel][unit]: pixels that are 0, most, cost nothing.
    */
   function smallNetwork({ side = 16, features = 32, hidden = 64, classes = 10, relu = true, seed }) {
@@ -324,20 +325,16 @@ globalThis.STN = (function make() {
     };
     const [W1, b1, W2, b2, W3, b3, W4, b4] = views(values);
     const [dW1, db1, dW2, db2, dW3, db3, dW4, db4] = views(gradient);
-    const layers = [[W1, b1, P], [W2, b2, features], [W3, b3, P], [W4, b4, hidden]];
-    for (const [W, b, inputs] of layers) {
-      for (const part of [W, b]) {
-        for (let k = 0; k < part.length; k++) part[k] = (2 * draw() - 1) / Math.sqrt(inputs);
-      }
+    for (const [W, ends] of [[W1, P + features], [W3, P + hidden], [W4, hidden + classes]]) {
+      for (let k = 0; k < W.length; k++) W[k] = (2 * draw() - 1) * Math.sqrt(6 / ends);
     }
-    W2.fill(0);
     b2.set(IDENTITY);
 
     const phi = new Float64Array(features), theta = new Float64Array(6);
     const view = new Float64Array(P), dx = new Float64Array(P), dy = new Float64Array(P);
     const state = new Float64Array(hidden), scores = new Float64Array(classes);
     const dState = new Float64Array(hidden), dPhi = new Float64Array(features);
-    const dTheta = new Float64Array(6);
+    const dTheta = new Float64Array(6), on = new Int32Array(hidden); // classifier's active units
     const base = affineGrid(IDENTITY, side, side), grid = new Float64Array(2 * P);
     const lit = new Int32Array(P); // pixels that are not 0
     let count = 0;
@@ -389,22 +386,25 @@ globalThis.STN = (function make() {
         scores[k] = share * (Math.exp(scores[k] - top) / sum - (k === label ? 1 : 0));
         db4[k] += scores[k];
       }
-      dState.fill(0);
+      let active = 0;
       for (let j = 0; j < hidden; j++) {
         if (state[j] === 0) continue; // its ReLU lets nothing pass
+        let d = 0;
         for (let k = 0; k < classes; k++) {
           dW4[k * hidden + j] += scores[k] * state[j];
-          dState[j] += scores[k] * W4[k * hidden + j];
+          d += scores[k] * W4[k * hidden + j];
         }
-        db3[j] += dState[j];
+        db3[j] += d;
+        dState[active] = d;
+        on[active++] = j;
       }
       dTheta.fill(0);
       for (let p = 0; p < P; p++) {
         const value = view[p], start = p * hidden;
-        if (value !== 0) for (let j = 0; j < hidden; j++) dW3[start + j] += dState[j] * value;
+        if (value !== 0) for (let i = 0; i < active; i++) dW3[start + on[i]] += dState[i] * value;
         if (dx[p] === 0 && dy[p] === 0) continue;
         let d = 0;
-        for (let j = 0; j < hidden; j++) d += dState[j] * W3[start + j];
+        for (let i = 0; i < active; i++) d += dState[i] * W3[start + on[i]];
         const gx = d * dx[p], gy = d * dy[p];
         const x = base[2 * p], y = base[2 * p + 1];
         dTheta[0] += gx * x;

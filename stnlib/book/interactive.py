@@ -6,11 +6,16 @@ plain numbers, texts, lists and dicts; ``make interactive`` writes it there.
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from stnlib.data import digits
+from stnlib.data.sets import interleaved
+from stnlib.records import outcome
 
 __all__ = ["FIGURES", "script"]
 
@@ -21,8 +26,33 @@ def window() -> dict[str, Any]:
     return {"digits": [images[labels == k][0].flatten().tolist() for k in range(10)]}
 
 
+def train() -> dict[str, Any]:
+    """All optical digits, the first 1,497 to train on, and the thresholds of outcomes."""
+    images, labels = digits.optical()
+    order = interleaved(labels)
+    thresholds = {
+        "black": outcome.BLACK,
+        "seen": outcome.SEEN,
+        "point": outcome.POINT,
+        "blind": outcome.BLIND,
+        "idle": outcome.IDLE,
+        "chance": outcome.AT_CHANCE,
+    }
+    return {
+        "digits": _base64(images[order]),
+        "labels": labels[order].tolist(),
+        "train": len(order) - 300,
+        "count": len(order),
+        "thresholds": thresholds,
+    }
+
+
+def _base64(values: np.ndarray) -> str:
+    return base64.b64encode(np.ascontiguousarray(values).tobytes()).decode("ascii")
+
+
 #: what makes the data of each file in `book/interactive/data`
-FIGURES: dict[str, Callable[[], dict[str, Any]]] = {"window": window}
+FIGURES: dict[str, Callable[[], dict[str, Any]]] = {"train": train, "window": window}
 
 
 def script(name: str) -> str:
