@@ -14,39 +14,41 @@ function smallImages(data, draw, low, high, count) {
   return { images, labels };
 }
 
-/** One training: step() takes a step, measure() judges on the validation images as stnlib does. */
+/** One training; `measured` judges it on 300 validation images, as stnlib does. */
 function smallTraining(STN, data, options, seed) {
   "use strict";
   const HALF = 7.5; // half of the image's side, in pixels
+  const SHOWN = 6; // images whose views are drawn
   const network = STN.smallNetwork({ seed: 2 * seed + 1, relu: options.relu });
   const draw = STN.random(2 * seed + 2);
   const { images, labels } = smallImages(data, STN.random(0), data.train, data.count, 300);
   const history = [];
-  const training = { seed, history, step, measure, views, done: 0, measured: measure() };
+  const training = { seed, history, step, views, thetas, done: 0 };
+  training.measured = measure();
 
   function step() {
     const batch = smallImages(data, draw, 0, data.train, options.batch);
     const factor = STN.schedule(options.schedule, training.done / options.steps, options.warmup);
     const told = network.differentiate(batch.images, batch.labels);
-    const kept = training.done % 5 === 0, before = kept && thetas(8);
+    const kept = training.done % 5 === 0, before = kept && thetas();
     network.adam(options.rate * options.factor * factor, options.rate * factor);
     training.done++;
     if (kept) {
-      const after = thetas(8), seen = after.map(STN.coverage);
+      const after = thetas(), seen = after.map(STN.coverage);
       const moved = after.map((now, i) => Math.max(...now.map((v, k) => Math.abs(v - before[i][k]))));
-      const mean = (values) => values.reduce((a, b) => a + b, 0) / values.length;
+      const mean = (values) => values.reduce((a, b) => a + b) / values.length;
       history.push([training.done, told.accuracy, mean(seen), mean(moved), told.phi]);
     }
     if (training.done % 100 === 0 || training.done === options.steps) training.measured = measure();
   }
 
-  function thetas(count) {
+  function thetas(count = SHOWN) {
     return Array.from({ length: count }, (_, i) => (network.look(images, 256 * i), [...network.theta]));
   }
 
-  /** θ, input and output of the first eight validation images. */
+  /** θ, input and output of the first validation images. */
   function views() {
-    return Array.from({ length: 8 }, (_, i) => {
+    return Array.from({ length: SHOWN }, (_, i) => {
       network.look(images, 256 * i);
       const image = images.slice(256 * i, 256 * (i + 1));
       return { theta: [...network.theta], image, output: network.view.slice() };
@@ -95,6 +97,7 @@ function smallTraining(STN, data, options, seed) {
   /** What became of it, as stnlib.records.outcome has it. */
   function outcome({ accuracy, black, object, side, spread }) {
     const at = data.thresholds;
+    if (!training.done) return "untrained";
     if (black >= at.black) return "black";
     if (!(object >= at.seen)) return "shrunken";
     if (side < at.point) return "point";
@@ -109,23 +112,25 @@ function smallTraining(STN, data, options, seed) {
 /** What runs in the worker: all trainings, the shown one first. */
 function smallWorker(STN, smallTraining, post) {
   "use strict";
-  let runs = [], shown = 0, running = false, options, turn = 0, began = 0, shownSteps = 0;
+  let runs = [], shown = 0, running = false, options, turn = 0, other = 0, began = 0;
+  let shownSteps = 0, speed = 0;
   const left = (run) => run.done < options.steps;
 
-  /** The shown training has every other step until it ends; the others go on by turns. */
+  /** The shown training has three of four steps until it ends; the others go on by turns. */
   function next() {
-    if (turn++ % 2 === 0 && left(runs[shown])) return runs[shown];
-    for (let k = 1; k <= runs.length; k++) {
-      const run = runs[(turn + k) % runs.length];
-      if (left(run)) return run;
+    if (turn++ % 4 && left(runs[shown])) return runs[shown];
+    for (let k = 0; k < runs.length; k++) {
+      other = (other + 1) % runs.length;
+      if (left(runs[other])) return runs[other];
     }
     return null;
   }
 
   function report() {
-    const { history, done } = runs[shown], seconds = (performance.now() - began) / 1000;
+    const { history, done } = runs[shown], views = runs[shown].views();
+    if (running && left(runs[shown])) speed = (1000 * shownSteps) / (performance.now() - began);
     post({
-      shown, done, history, views: runs[shown].views(), stepsPerSecond: shownSteps / seconds,
+      shown, done, history, views, stepsPerSecond: speed,
       runs: runs.map((run) => ({ seed: run.seed, done: run.done, ...run.measured })),
       finished: !runs.some(left),
     });
@@ -197,7 +202,7 @@ Widget.figure("train", (stage) => {
     change: (value) => worker.postMessage({ shown: value - 1 }),
   });
   const play = Widget.button("Train", () => {
-    if (latest.finished) begin();
+    if (latest?.finished) begin();
     wanted = !wanted;
     follow();
   });
@@ -244,17 +249,17 @@ Widget.figure("train", (stage) => {
   // ------------------------------------------------------------------------------ pictures
 
   const scenes = Widget.canvas({
-    label: "", ratio: 1,
+    label: "", ratio: 1.24,
     paint(context, width, height, colour) {
       if (!latest) return;
-      const cell = width / 4, gap = 0.06 * cell;
+      const cell = width / 3, gap = 0.16 * cell, size = cell - 2 * gap;
       latest.views.forEach(({ theta, image, output }, i) => {
-        const x = (i % 4) * cell + gap, y = (i >> 2) * 2 * cell + gap, size = cell - 2 * gap;
+        const x = (i % 3) * cell + gap, top = Math.floor(i / 3) * (2 * cell - gap), y = top + gap;
         Widget.picture(context, image, 16, 16, x, y, size);
-        Widget.picture(context, output, 16, 16, x, y + cell - gap, size);
+        Widget.picture(context, output, 16, 16, x, top + cell, size);
         context.save();
         context.beginPath();
-        context.rect(x - gap, y - gap, cell, cell - gap);
+        context.rect(x - gap, top, cell, cell - 2);
         context.clip();
         const points = STN.corners(theta).map(([u, v]) => [x + ((u + 1) / 2) * size, y + ((v + 1) / 2) * size]);
         Widget.line(context, points, colour.orange, { close: true });
@@ -291,11 +296,13 @@ Widget.figure("train", (stage) => {
     },
   });
 
+  let places = []; // of the dots
   const dots = Widget.canvas({
-    label: "", ratio: 0.3,
+    label: "", ratio: (width) => (width < 500 ? 0.55 : 0.3),
     paint(context, width, height, colour) {
       if (!latest) return;
-      const cell = width / OUTCOMES.length, small = width < 500 ? 10 : 13;
+      const cell = width / OUTCOMES.length, small = width < 500 ? 9 : 13;
+      places = [];
       const y = (accuracy) => height - 34 - accuracy * (height - 46);
       for (const v of [0, 0.5, 1]) {
         Widget.line(context, [[0, y(v)], [width, y(v)]], colour.faint, { width: 1 });
@@ -306,11 +313,20 @@ Widget.figure("train", (stage) => {
         Widget.text(context, String(here.length), middle, height - 7, colour.muted, "center", small);
         for (const run of here) {
           const at = middle + (run.seed / (SEEDS - 1) - 0.5) * 0.7 * cell;
-          const edge = run.seed === latest.shown ? colour.orange : colour.ground;
-          Widget.dot(context, at, y(run.accuracy), run.seed === latest.shown ? 7 : 5, colourOf(colour, name), edge);
+          const here = run.seed === latest.shown, edge = here ? colour.orange : colour.ground;
+          Widget.dot(context, at, y(run.accuracy), here ? 7 : 5, colourOf(colour, name), edge);
+          places.push([at, y(run.accuracy), run.seed]);
         }
       });
     },
+  });
+
+  dots.node.addEventListener("pointerdown", ({ offsetX, offsetY }) => {
+    const far = ([x, y]) => Math.hypot(x - offsetX, y - offsetY);
+    const [nearest] = places.sort((a, b) => far(a) - far(b));
+    if (!nearest || far(nearest) > 25) return;
+    seed.set(nearest[2] + 1);
+    worker.postMessage({ shown: nearest[2] });
   });
 
   function update() {
@@ -322,9 +338,9 @@ Widget.figure("train", (stage) => {
     const sigma = 10 ** rate.value * factor.value * (1 + latest.runs[latest.shown].phi);
     const before = `Before the first step: rate × (1 + ‖φ‖₁) = ${sigma.toFixed(3)} half image sides, the most that one step can move θ.`;
     const after = `Training ${latest.shown + 1}, step ${done}: accuracy ${run.accuracy.toFixed(2)}, ` +
-      `spread of the view ${run.spread.toFixed(2)} pixels, ${run.outcome}. Of ${SEEDS}: ${told20}.`;
+      `spread of the view ${run.spread.toFixed(2)} pixels, ${run.outcome}. So far: ${told20}.`;
     told.say(done ? after : before);
-    scenes.describe(`Eight images with the window on each, and below each what it hands on. ${after}`);
+    scenes.describe(`Six images with the window on each, and below each what it hands on. ${after}`);
     curves.describe(`Coverage, accuracy and change of θ over ${history.length} looks.`);
     dots.describe(`A dot a training, its accuracy above its outcome: ${told20}.`);
     for (const canvas of [scenes, curves, dots]) canvas.redraw();
@@ -334,8 +350,8 @@ Widget.figure("train", (stage) => {
     Widget.sliders(rate.node, seed.node),
     Widget.row(factor.node, warmup.node, schedule.node),
     Widget.row(batch.node, relu.node, play),
-    Widget.panels(scenes.node, curves.node),
-    Widget.element("div", {}, `Twenty trainings: accuracy (0 to 1) and what became of each`, dots.node),
+    Widget.panels(Widget.tall(scenes.node), Widget.tall(curves.node)),
+    Widget.element("div", {}, "Twenty trainings: accuracy, 0 to 1, above what became of each", dots.node),
     told.node,
   );
   begin();

@@ -134,6 +134,7 @@ globalThis.Widget = (function () {
 
   const box = (name) => (...children) => element("div", { className: name }, ...children);
   const row = box("stn-row"), panels = box("stn-panels"), sliders = box("stn-sliders");
+  const tall = box("stn-tall"); // a panel that needs a phone's whole width
 
   /** A line of numbers that a screen reader reads out when it comes to rest. */
   function live() {
@@ -184,7 +185,8 @@ globalThis.Widget = (function () {
   const visible = (node) => node.stnVisible === true;
 
   /**
-   * A canvas as wide as its place and `ratio` times as high, sharp on every screen.
+   * A canvas as wide as its place and `ratio` times as high, sharp on every screen; `ratio` may be
+   * a function of the width.
    * paint(context, width, height, colours) draws it, in CSS pixels.
    */
   function canvas({ label, ratio, paint, focus = false }) {
@@ -203,7 +205,8 @@ globalThis.Widget = (function () {
         });
       },
       draw() {
-        const width = node.clientWidth, height = Math.round(width * made.ratio);
+        const width = node.clientWidth;
+        const height = Math.round(width * (ratio instanceof Function ? ratio(width) : ratio));
         const dots = globalThis.devicePixelRatio || 1;
         if (!width) return;
         if (node.width !== Math.round(width * dots) || node.height !== Math.round(height * dots)) {
@@ -218,7 +221,6 @@ globalThis.Widget = (function () {
         paint(context, width, height, colours(node));
       },
       describe: (text) => node.setAttribute("aria-label", text),
-      ratio,
     };
     canvases.add(made);
     watch(node, made.redraw);
@@ -390,7 +392,7 @@ globalThis.Widget = (function () {
   }
 
   return {
-    element, figure, slider, choice, list, toggle, button, row, panels, sliders, live, canvas, picture, line, dot,
+    element, figure, slider, choice, list, toggle, button, row, panels, tall, sliders, live, canvas, picture, line, dot,
     text, drag, player, watch, visible, bytes, halves, still,
   };
 })();
