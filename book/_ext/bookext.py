@@ -56,8 +56,9 @@ class Interactive(SphinxDirective):
 
     def run(self):
         name = self.arguments[0]
+        given = self.options.get("data", name)
         scripts = [INTERACTIVE / f"{name}.js"]
-        data = INTERACTIVE / "data" / f"{self.options.get('data', name)}.js"
+        data = INTERACTIVE / "data" / f"{given}.js"
         if "data" in self.options or data.is_file():
             scripts.insert(0, data)
         if absent := [script.name for script in scripts if not script.is_file()]:
@@ -67,7 +68,8 @@ class Interactive(SphinxDirective):
         if image is None or not image.get("alt") or not words:
             raise self.error("an interactive figure needs a picture with alt text, and a caption")
         caption = nodes.caption("", "", *words[0].children)
-        figure = nodes.figure("", image, caption, classes=["interactive", f"interactive-{name}"])
+        figure = nodes.figure("", image, caption)
+        figure["classes"] = ["interactive", f"interactive-{name}", f"interactive-data-{given}"]
         figure += [nodes.legend("", *words[1:])] if words[1:] else []
         figure["scripts"] = [script.relative_to(INTERACTIVE).as_posix() for script in scripts]
         self.set_source_info(figure)

@@ -166,10 +166,9 @@ function smallWorker(STN, smallTraining, post) {
   };
 }
 
-Widget.figure("train", (stage) => {
+Widget.figure("train", (stage, { digits, ...rest }) => {
   "use strict";
 
-  const { digits, ...rest } = STN_DATA.train;
   const data = { ...rest, digits: Widget.bytes(digits) };
   const STEPS = 600, SEEDS = 20;
   const OUTCOMES = ["looks", "idle", "shrunken", "point", "blind", "black", "at chance"];

@@ -1,7 +1,8 @@
 // What every interactive figure shares: its place in the page, controls, canvases, play, theme.
 //
-// A figure is one file that calls Widget.figure(name, build). `build` fills the stage and returns
-// { state, redraw }. The element has what `state` returns as its property stnState.
+// A figure is one file that calls Widget.figure(name, build). `build` is given the stage, to be
+// filled, and the figure's data, and returns { state }. The element has what `state` returns as its
+// property stnState.
 // Nothing is drawn or run while a figure is off screen.
 
 globalThis.Widget = (function () {
@@ -25,7 +26,8 @@ globalThis.Widget = (function () {
     for (const place of document.querySelectorAll(`figure.interactive-${name}`)) {
       const stage = element("div", { className: "stn-stage" });
       place.insertBefore(stage, place.querySelector("figcaption"));
-      const built = build(stage, place);
+      const given = [...place.classList].find((each) => each.startsWith("interactive-data-"));
+      const built = build(stage, globalThis.STN_DATA?.[given.slice("interactive-data-".length)]);
       place.classList.add("stn-live"); // from here on the picture is hidden
       Object.defineProperty(place, "stnState", { get: built.state });
     }

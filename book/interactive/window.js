@@ -1,10 +1,9 @@
 // Drag the window: what θ does, and which family of transforms can undo which warp.
 
-Widget.figure("window", (stage) => {
+Widget.figure("window", (stage, { digits }) => {
   "use strict";
 
   const SIDE = 40, HALF = (SIDE - 1) / 2, VIEW = 1.7; // the canvas shows [-VIEW, VIEW]
-  const { digits } = STN_DATA.window;
   const spline = STN.spline(4, 4, SIDE, SIDE);
   const turnOf = (degrees) => [Math.cos, Math.sin].map((f) => f((degrees * Math.PI) / 180));
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from stnlib.data import digits
+from stnlib.data import catalogue, cluttered, digits
 from stnlib.data.sets import interleaved
-from stnlib.records import outcome
+from stnlib.diagnostics import Trace
+from stnlib.records import outcome, store
 
 __all__ = ["FIGURES", "script"]
 
@@ -47,12 +49,112 @@ def train() -> dict[str, Any]:
     }
 
 
+_COLUMNS = {  # a trace's columns, and what the figure calls them
+    **{f"theta_mean_{k}": f"theta_mean_{k}" for k in range(6)},
+    "theta_std_2": "spread_x",
+    "theta_std_5": "spread_y",
+    **{name: name for name in ("coverage", "phi", "step", "accuracy")},
+}
+_NAMES = {"cm": "CM", "c10": "C10", "c10d": "C10D"}
+_MOST = 240  # frames of a training
+
+
+def recorder(most: int = 8) -> dict[str, Any]:
+    """Trainings with a trace: of each data set and outcome the first in the order of their keys.
+
+    Parameters
+    ----------
+    most : int
+        Of one data set and outcome, at most.
+    """
+    groups: dict[tuple[str, str], list[store.Record]] = {}
+    for path in store.paths(where=store.folders()[:1]):
+        if store.trace_path(path).exists():
+            record = store.read(path)
+            groups.setdefault((record.config.data, str(outcome.in_a_word(record))), []).append(record)
+    order = sorted(groups, key=lambda group: (list(_NAMES).index(group[0]), group[1]))
+    trainings = [_flight(record) for group in order for record in groups[group][:most]]
+    return {
+        "trainings": trainings,
+        "scenes": {name: _scene(name) for name in _NAMES},
+        "start": [_start(trainings, "black"), _start(trainings, "looks")],
+        "columns": list(_COLUMNS.values()),
+    }
+
+
+def recorder_home() -> dict[str, Any]:
+    """The same with two of each, for the home page."""
+    return recorder(2)
+
+
+def _flight(record: store.Record) -> dict[str, Any]:
+    """One training: its numbers in half precision, column by column, and what became of it."""
+    trace = Trace.load(store.trace_path(record.path))
+    every = math.ceil(len(trace) / _MOST)
+    values = [np.array(trace.columns[name][::every]) for name in _COLUMNS]
+    top = np.finfo(np.float16).max
+    packed = np.nan_to_num(np.clip(values, -top, top)).astype("<f2")
+    data, word = record.config.data, str(outcome.in_a_word(record))
+    return {
+        "key": record.key,
+        "group": f"{_NAMES[data]}, {word}",
+        "label": f"{_NAMES[data]} {_settings(record)}",
+        "data": data,
+        "sampler": record.config.sampler,
+        "outcome": word,
+        "final": round(record.last["val_accuracy"], 4),
+        "every": every,
+        "events": [list(event) for event in trace.events[:1]],
+        "values": _base64(packed),
+    }
+
+
+def _settings(record: store.Record) -> str:
+    """What sets a training apart, in few words."""
+    config = record.config
+    parts = [f"rate {config.lr:g}"]
+    parts += [f"× {config.loc_lr_factor:g}"] * (config.loc_lr_factor != 1)
+    parts += [config.sampler] * (config.sampler == "clipped")
+    parts += [f"seed {config.seed}"]
+    return ", ".join(parts)
+
+
+def _start(trainings: list[dict[str, Any]], word: str) -> str:
+    """Of the trainings on CM with an outcome, the one whose recorded accuracy was highest."""
+    found = [t for t in trainings if t["outcome"] == word and t["data"] == "cm"]
+    return max(found, key=lambda t: (_peak(t), t["key"]))["key"]
+
+
+def _peak(training: dict[str, Any]) -> float:
+    """Largest mean of the batches' accuracy over twenty frames."""
+    values = np.frombuffer(base64.b64decode(training["values"]), "<f2")
+    accuracy = values.reshape(len(_COLUMNS), -1)[-1].astype(np.float64)
+    return float(np.convolve(accuracy, np.ones(20) / 20, "valid").max())
+
+
+def _scene(data: str) -> dict[str, Any]:
+    """An image that may be shown, in the place of the data set's: a digit, or a drawn shape."""
+    if data == "cm":
+        images, labels = digits.optical()
+        large = np.kron(images[:200] * 15, np.ones((1, 3, 3), np.uint8))
+        image = cluttered.generate(large, labels[:200], 1, seed=4).images[0]
+    else:
+        image = catalogue.load("shapes10" if data == "c10" else "shapes10d", n_train=20).train.images[1]
+    grey = image.float().mean(dim=0).round().numpy().astype(np.uint8)
+    return {"side": len(grey), "pixels": _base64(grey)}
+
+
 def _base64(values: np.ndarray) -> str:
     return base64.b64encode(np.ascontiguousarray(values).tobytes()).decode("ascii")
 
 
 #: what makes the data of each file in `book/interactive/data`
-FIGURES: dict[str, Callable[[], dict[str, Any]]] = {"train": train, "window": window}
+FIGURES: dict[str, Callable[[], dict[str, Any]]] = {
+    "recorder": recorder,
+    "recorder-home": recorder_home,
+    "train": train,
+    "window": window,
+}
 
 
 def script(name: str) -> str:
@@ -69,4 +171,5 @@ def script(name: str) -> str:
         The same for the same records.
     """
     content = json.dumps(FIGURES[name](), separators=(",", ":"), ensure_ascii=False)
-    return f"// Made by `make interactive`; do not edit.\n(window.STN_DATA ??= {{}}).{name} = {content};\n"
+    place = f"(window.STN_DATA ??= {{}})[{json.dumps(name)}]"
+    return f"// Made by `make interactive`; do not edit.\n{place} = {content};\n"
