@@ -13,7 +13,7 @@ Widget.figure("recorder", (stage, data) => {
   const ROWS = [
     ["coverage", "coverage", (v) => v],
     ["phi", "‖φ‖₁", log(0, 5)],
-    ["step", "change of θ", log(-4, 1)],
+    ["change", "change of θ", log(-4, 1)],
     ["accuracy", "accuracy", (v) => v],
   ];
 
@@ -87,7 +87,7 @@ Widget.figure("recorder", (stage, data) => {
           const here = x((at - 1) / training.every);
           Widget.line(context, [[here, 8], [here, height]], colour.red, { width: 1.5, dash: [4, 3] });
           const right = here > width / 2;
-          Widget.text(context, kind, here + (right ? -4 : 4), 60, colour.red, right ? "right" : "left", 12);
+          Widget.text(context, kind, here + (right ? -4 : 4), 28, colour.red, right ? "right" : "left", 12);
         }
       },
     });

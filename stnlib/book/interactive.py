@@ -53,7 +53,8 @@ _COLUMNS = {  # a trace's columns, and what the figure calls them
     **{f"theta_mean_{k}": f"theta_mean_{k}" for k in range(6)},
     "theta_std_2": "spread_x",
     "theta_std_5": "spread_y",
-    **{name: name for name in ("coverage", "phi", "step", "accuracy")},
+    "step": "change",
+    **{name: name for name in ("coverage", "phi", "accuracy")},
 }
 _NAMES = {"cm": "CM", "c10": "C10", "c10d": "C10D"}
 _MOST = 240  # frames of a training
@@ -61,6 +62,9 @@ _MOST = 240  # frames of a training
 
 def recorder(most: int = 8) -> dict[str, Any]:
     """Trainings with a trace: of each data set and outcome the first in the order of their keys.
+
+    Besides, the two that the figure starts with: of all that end black the one that was most
+    accurate before, and the first on the same data that looks.
 
     Parameters
     ----------
@@ -71,13 +75,19 @@ def recorder(most: int = 8) -> dict[str, Any]:
     for path in store.paths(where=store.folders()[:1]):
         if store.trace_path(path).exists():
             record = store.read(path)
-            groups.setdefault((record.config.data, str(outcome.in_a_word(record))), []).append(record)
-    order = sorted(groups, key=lambda group: (list(_NAMES).index(group[0]), group[1]))
-    trainings = [_flight(record) for group in order for record in groups[group][:most]]
+            word = str(outcome.in_a_word(record))
+            groups.setdefault((record.config.data, word), []).append(record)
+    black = [record for (_, word), found in groups.items() if word == "black" for record in found]
+    start = max(black, key=lambda record: (_peak(record), record.key))
+    trainings = []
+    for data, word in sorted(groups, key=lambda group: (list(_NAMES).index(group[0]), group[1])):
+        found = groups[data, word]
+        trainings += [_flight(r) for k, r in enumerate(found) if k < most or r is start]
+    beside = groups[start.config.data, "looks"][0]
     return {
         "trainings": trainings,
         "scenes": {name: _scene(name) for name in _NAMES},
-        "start": [_start(trainings, "black"), _start(trainings, "looks")],
+        "start": [start.key, beside.key],
         "columns": list(_COLUMNS.values()),
     }
 
@@ -119,17 +129,10 @@ def _settings(record: store.Record) -> str:
     return ", ".join(parts)
 
 
-def _start(trainings: list[dict[str, Any]], word: str) -> str:
-    """Of the trainings on CM with an outcome, the one whose recorded accuracy was highest."""
-    found = [t for t in trainings if t["outcome"] == word and t["data"] == "cm"]
-    return max(found, key=lambda t: (_peak(t), t["key"]))["key"]
-
-
-def _peak(training: dict[str, Any]) -> float:
-    """Largest mean of the batches' accuracy over twenty frames."""
-    values = np.frombuffer(base64.b64decode(training["values"]), "<f2")
-    accuracy = values.reshape(len(_COLUMNS), -1)[-1].astype(np.float64)
-    return float(np.convolve(accuracy, np.ones(20) / 20, "valid").max())
+def _peak(record: store.Record) -> float:
+    """Largest mean of the batches' accuracy over a hundred steps."""
+    accuracy = Trace.load(store.trace_path(record.path)).columns["accuracy"]
+    return float(np.convolve(accuracy, np.ones(100) / 100, "valid").max())
 
 
 def _scene(data: str) -> dict[str, Any]:

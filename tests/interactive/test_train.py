@@ -53,7 +53,7 @@ def test_too_high_a_rate_loses_every_transformer_and_a_slow_localisation_network
 
 
 def test_a_slow_localisation_network_at_a_low_rate_leaves_it_idle(page):
-    assert train(page, 3, steps=200, rate=1e-3, factor=0.03)["idle"] == 3
+    assert train(page, 3, rate=1e-3, factor=0.03)["idle"] == 3
 
 
 JUDGE = """(step) => {
@@ -98,7 +98,7 @@ def test_the_thresholds_are_those_of_the_records(page):
     }
 
 
-def test_the_button_trains_twenty_at_sixty_steps_a_second_and_stops(page):
+def test_the_button_trains_twenty_and_stops_them(page):
     page.get_by_role("button", name="Train").click()
     page.wait_for_function(DONE.format("done >= 200"))
     page.get_by_role("button", name="Pause").click()
