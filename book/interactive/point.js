@@ -1,8 +1,8 @@
 // One point: what a sampler reads at x, and how the value changes when x moves.
 
-Widget.figure("point", (stage) => {
-  "use strict";
+"use strict";
 
+Widget.figure("point", (stage) => {
   const ROWS = {
     bright: [0.9, 0.3, 0.8, 0.5, 0.2, 0.7],
     black: [0, 0.3, 0.8, 0.5, 0.2, 0],

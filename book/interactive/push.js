@@ -3,9 +3,9 @@
 // One dimension, as in the chapter: a signal on [-1, 1] and a view that zooms by s. The loss is the
 // squared distance of the view from the signal itself, so that s = 1 is the answer.
 
-Widget.figure("push", (stage) => {
-  "use strict";
+"use strict";
 
+Widget.figure("push", (stage) => {
   const PIXELS = 64, POINTS = 1024, LOW = 0.6, HIGH = 2.2, NEAR = 0.01;
   const X = Float64Array.from({ length: POINTS }, (_, k) => (2 * k) / (POINTS - 1) - 1);
   const bright = (u) => 0.65 + 0.25 * Math.cos(3 * Math.PI * u + 0.6);

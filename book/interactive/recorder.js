@@ -3,9 +3,9 @@
 // What moves is what was recorded at each step, over the images of the batch: the mean of θ, the
 // spread of the view's centre, coverage, ‖φ‖₁, the change of θ by that step, accuracy.
 
-Widget.figure("recorder", (stage, data) => {
-  "use strict";
+"use strict";
 
+Widget.figure("recorder", (stage, data) => {
   const { trainings, scenes, start, columns } = data;
   const SIDE = 40;
   const images = Object.fromEntries(Object.entries(scenes).map(([name, { side, pixels }]) =>

@@ -1,5 +1,7 @@
 // Kill it yourself: a spatial transformer trains in the page, twenty times, with your settings.
 
+"use strict";
+
 /** Digits of 8×8 at random places of 16×16: `count` images, from `draw`, of those in [low, high). */
 function smallImages(data, draw, low, high, count) {
   const images = new Float64Array(256 * count), labels = new Int32Array(count);
@@ -167,8 +169,6 @@ function smallWorker(STN, smallTraining, post) {
 }
 
 Widget.figure("train", (stage, { digits, ...rest }) => {
-  "use strict";
-
   const data = { ...rest, digits: Widget.bytes(digits) };
   const STEPS = 600, SEEDS = 20;
   const OUTCOMES = ["looks", "idle", "shrunken", "point", "blind", "black", "at chance"];

@@ -1,8 +1,8 @@
 // Drag the window: what θ does, and which family of transforms can undo which warp.
 
-Widget.figure("window", (stage, { digits }) => {
-  "use strict";
+"use strict";
 
+Widget.figure("window", (stage, { digits }) => {
   const SIDE = 40, HALF = (SIDE - 1) / 2, VIEW = 1.7; // the canvas shows [-VIEW, VIEW]
   const spline = STN.spline(4, 4, SIDE, SIDE);
   const turnOf = (degrees) => [Math.cos, Math.sin].map((f) => f((degrees * Math.PI) / 180));
@@ -246,7 +246,7 @@ Widget.figure("window", (stage, { digits }) => {
   stage.append(
     families.node,
     Widget.row(warps.node, shown.node),
-    Widget.panels(panel("Image, with the window", input), panel("Output", result)),
+    Widget.panels(panel("Image and window", input), panel("Output", result)),
     Widget.sliders(...sliders.map((slider) => slider.node), which.node),
     Widget.row(undo, Widget.button("Reset", reset)),
     told.node,

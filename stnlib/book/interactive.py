@@ -17,7 +17,7 @@ import numpy as np
 from stnlib.data import catalogue, cluttered, digits
 from stnlib.data.sets import interleaved
 from stnlib.diagnostics import Trace
-from stnlib.records import outcome, store
+from stnlib.records import outcome, store, weights
 
 __all__ = ["FIGURES", "script"]
 
@@ -142,9 +142,60 @@ def _scene(data: str) -> dict[str, Any]:
         large = np.kron(images[:200] * 15, np.ones((1, 3, 3), np.uint8))
         image = cluttered.generate(large, labels[:200], 1, seed=4).images[0]
     else:
-        image = catalogue.load("shapes10" if data == "c10" else "shapes10d", n_train=20).train.images[1]
+        image = catalogue.load(
+            "shapes10" if data == "c10" else "shapes10d", n_train=20
+        ).train.images[1]
     grey = image.float().mean(dim=0).round().numpy().astype(np.uint8)
     return {"side": len(grey), "pixels": _base64(grey)}
+
+
+def switches() -> dict[str, Any]:
+    """Each transformer's training of the study cm-factorial: its switches and what it gave."""
+    runs = [record for record in store.of_study("cm-factorial") if record.config.has_transformer]
+    trainings = [
+        {
+            "key": record.key,
+            "rate": record.config.lr,
+            "seed": record.seed,
+            "switches": [
+                int(record.config.warmup > 0),
+                int(record.config.schedule == "cosine"),
+                int(record.config.loc_lr_factor < 1),
+            ],
+            "accuracy": round(record.last["val_accuracy"], 4),
+            "outcome": str(outcome.in_a_word(record)),
+        }
+        for record in runs
+    ]
+    return {"trainings": trainings}
+
+
+def digit() -> dict[str, Any]:
+    """A trained localisation network in half precision, and ten digits for it to look at."""
+    (record, *_) = (r for r in store.of_study("cm") if _shows_what_it_learned(r))
+    network = weights.transformer(record.config, 1, 40).localisation
+    layers = []
+    for layer in [*network.features, network.theta]:
+        kind = _KINDS.get(type(layer).__name__)
+        if kind in ("pool", "relu"):
+            layers.append({"kind": kind})
+        elif kind:
+            weight, bias = (p.detach().numpy().astype("<f2") for p in (layer.weight, layer.bias))
+            packed = {"weight": _base64(weight), "bias": _base64(bias), "size": weight.shape[-1]}
+            layers.append({"kind": kind, **packed})
+    images, labels = digits.optical()
+    ten = [images[labels == k][0].flatten().tolist() for k in range(10)]
+    return {"key": record.key, "layers": layers, "digits": ten}
+
+
+_KINDS = {"MaxPool2d": "pool", "Conv2d": "convolve", "Linear": "dense", "ReLU": "relu"}
+
+
+def _shows_what_it_learned(record: store.Record) -> bool:
+    """Whether it is the paper's network, looks, and its weights are kept."""
+    config = record.config
+    paper = config.model == "stn" and config.locnet == "paper" and config.transform == "affine"
+    return paper and record.outcome == "looks" and weights.kept(config) is not None
 
 
 def _base64(values: np.ndarray) -> str:
@@ -153,8 +204,10 @@ def _base64(values: np.ndarray) -> str:
 
 #: what makes the data of each file in `book/interactive/data`
 FIGURES: dict[str, Callable[[], dict[str, Any]]] = {
+    "digit": digit,
     "recorder": recorder,
     "recorder-home": recorder_home,
+    "switches": switches,
     "train": train,
     "window": window,
 }

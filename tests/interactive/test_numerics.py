@@ -226,6 +226,6 @@ def test_seeds_give_uniform_numbers_that_differ(numerics):
     first, second = torch.tensor(rows)
     assert not (first == second).any()
     for row in (first, second):
-        assert 0 <= row.min() and row.max() < 1
+        assert row.min() >= 0 and row.max() < 1
         torch.testing.assert_close(row.mean(), torch.tensor(0.5), rtol=0, atol=0.02)
         torch.testing.assert_close(row.var(), torch.tensor(1 / 12), rtol=0, atol=0.005)

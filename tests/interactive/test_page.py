@@ -3,8 +3,8 @@
 import re
 
 import pytest
-from conftest import ROOT, state, tools
 
+from conftest import ROOT, state, tools
 from stnlib.book.interactive import FIGURES, script
 
 NAMES = tools.figures()

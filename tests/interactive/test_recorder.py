@@ -4,8 +4,8 @@ import math
 
 import pytest
 import torch
-from conftest import state
 
+from conftest import state
 from stnlib.book import interactive
 from stnlib.diagnostics import Trace
 from stnlib.records import outcome, store
@@ -101,9 +101,7 @@ def test_every_training_that_can_be_chosen_is_drawn(page):
 
 def test_it_plays_and_pauses_and_goes_step_by_step(page):
     page.get_by_role("button", name="Play").click()
-    page.wait_for_function(
-        "() => document.querySelector('figure.interactive').stnState.frame >= 3"
-    )
+    page.wait_for_function("() => document.querySelector('figure.interactive').stnState.frame >= 3")
     page.get_by_role("button", name="Pause").click()
     frame = state(page)["frame"]
     page.wait_for_timeout(300)

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from conftest import state
 
+from conftest import state
 from stnlib.diagnostics import grid_coverage
 from stnlib.sampler import sample_native
 from stnlib.transforms import FAMILIES, apply, base_grid, invert
@@ -15,7 +15,6 @@ D = torch.float64
 @pytest.fixture
 def page(show):
     return show("window")
-
 
 
 def pick(page, group, text):
