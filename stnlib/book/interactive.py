@@ -142,9 +142,8 @@ def _scene(data: str) -> dict[str, Any]:
         large = np.kron(images[:200] * 15, np.ones((1, 3, 3), np.uint8))
         image = cluttered.generate(large, labels[:200], 1, seed=4).images[0]
     else:
-        image = catalogue.load(
-            "shapes10" if data == "c10" else "shapes10d", n_train=20
-        ).train.images[1]
+        shapes = {"c10": "shapes10", "c10d": "shapes10d"}[data]
+        image = catalogue.load(shapes, n_train=20).train.images[1]
     grey = image.float().mean(dim=0).round().numpy().astype(np.uint8)
     return {"side": len(grey), "pixels": _base64(grey)}
 

@@ -41,7 +41,7 @@ def check_against_stnlib(found, network):
 
 @pytest.mark.parametrize("which", ["0", "3", "8", "-1"])
 def test_the_view_is_that_of_the_recorded_network(page, network, which):
-    page.get_by_label("Digit").select_option(which)
+    page.get_by_role("combobox", name="Digit").select_option(which)
     check_against_stnlib(state(page), network)
 
 
@@ -75,7 +75,7 @@ def test_the_digit_is_dragged_by_mouse_and_by_the_arrow_keys(page, network):
 
 
 def test_one_draws_and_erases(page, network):
-    page.get_by_label("Digit").select_option("-1")
+    page.get_by_role("combobox", name="Digit").select_option("-1")
     empty = state(page)["image"]
     page.get_by_label("draws", exact=True).check(force=True)
     box = page.locator("canvas").first.bounding_box()
@@ -94,7 +94,7 @@ def slope(page, label, values, read):
     """How much the view follows, over the ten digits."""
     slopes = []
     for digit in range(10):
-        page.get_by_label("Digit").select_option(str(digit))
+        page.get_by_role("combobox", name="Digit").select_option(str(digit))
         seen = []
         for value in values:
             page.get_by_label(label, exact=True).fill(str(value))

@@ -25,6 +25,13 @@ def test_no_file_of_data_is_left_over():
     assert {path.stem for path in folder.iterdir()} == set(FIGURES)
 
 
+def test_an_outcome_has_the_colour_of_the_other_figures():
+    style = (ROOT / "book" / "interactive" / "widget.css").read_text(encoding="utf-8")
+    light = dict(re.findall(r"--stn-(\w+): (#\w+);", style.partition("}")[0]))
+    for word in ("looks", "idle", "shrunken", "point", "blind", "black", "at chance"):
+        assert to_hex(light[word.rpartition(" ")[2]]) == to_hex(STATES[word])
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(("width", "theme"), [(390, "light"), (768, "dark"), (1400, "light")])
 def test_a_figure_fits_its_page_and_is_drawn(show, name, width, theme):
@@ -33,13 +40,15 @@ def test_a_figure_fits_its_page_and_is_drawn(show, name, width, theme):
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     wide = page.evaluate(
         """() => [...document.querySelectorAll(".stn-stage *")].filter(
-            (node) => !node.closest(".stn-spoken") && node.offsetWidth > node.closest(".stn-stage").clientWidth
+            (node) => !node.closest(".stn-spoken")
+                && node.offsetWidth > node.closest(".stn-stage").clientWidth
         ).length"""
     )
     assert wide == 0
     shades = page.evaluate(
         """() => [...document.querySelectorAll(".stn-stage canvas")].map((canvas) => {
-            const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+            const context = canvas.getContext("2d");
+            const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
             return new Set(new Uint32Array(data.buffer)).size;
         })"""
     )

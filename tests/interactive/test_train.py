@@ -62,8 +62,7 @@ JUDGE = """(step) => {
     const training = smallTraining(STN, data, { ...options, batch: 32, steps: step }, 0);
     while (training.done < step) training.step();
     const { images } = smallImages(data, STN.random(0), data.train, data.count, 300);
-    const keep = [...images];
-    return { measured: training.measured, images: keep, views: training.views(), thetas: training.thetas(300) };
+    return { measured: training.measured, images: [...images], thetas: training.thetas(300) };
 }"""
 
 
