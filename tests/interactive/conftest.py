@@ -1,17 +1,8 @@
 """A real browser for the interactive figures, and a small book that has each of them on a page."""
 
-import importlib.util
-import shutil
-from pathlib import Path
-
 import pytest
+from browser import PROGRAM, ROOT, far, tools
 
-ROOT = Path(__file__).parents[2]
-spec = importlib.util.spec_from_file_location("interactive", ROOT / "tools" / "interactive.py")
-tools = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(tools)
-
-PROGRAM = next(filter(None, map(shutil.which, tools.PROGRAMS)), None)
 MISSING = "needs Chromium and the Python package playwright: apt-get install chromium, make test"
 
 
@@ -67,12 +58,3 @@ def show(chromium, small_book):
     for page in pages:
         page.close()
     assert wrong == []
-
-
-def far(address):
-    return not address.startswith(("file:", "data:", "blob:"))
-
-
-def state(page):
-    """What the page's figure says of itself."""
-    return page.evaluate("document.querySelector('figure.interactive').stnState")

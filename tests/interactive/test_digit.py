@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from browser import state
 
-from conftest import state
 from stnlib.book import interactive
 from stnlib.records import store, weights
 from stnlib.sampler import sample_native

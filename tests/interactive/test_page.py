@@ -3,8 +3,10 @@
 import re
 
 import pytest
+from browser import ROOT, state, tools
+from matplotlib.colors import to_hex
 
-from conftest import ROOT, state, tools
+from stnlib.book.figures.style import STATES
 from stnlib.book.interactive import FIGURES, script
 
 NAMES = tools.figures()

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
+from browser import state
 
-from conftest import state
 from stnlib.sampler import sample_clipped, sample_native
 
 D = torch.float64

@@ -4,8 +4,8 @@ import math
 
 import pytest
 import torch
+from browser import state
 
-from conftest import state
 from stnlib.sampler import SAMPLERS, sample_native
 
 D = torch.float64

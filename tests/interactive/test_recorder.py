@@ -4,8 +4,8 @@ import math
 
 import pytest
 import torch
+from browser import state
 
-from conftest import state
 from stnlib.book import interactive
 from stnlib.diagnostics import Trace
 from stnlib.records import outcome, store

@@ -3,8 +3,8 @@
 import itertools
 
 import pytest
+from browser import state
 
-from conftest import state
 from stnlib.records import outcome, store
 
 PARTS = ("warm-up", "cosine", "slow localisation network")

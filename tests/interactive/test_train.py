@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 import torch
+from browser import state
 
-from conftest import state
 from stnlib.diagnostics import (
     black_share,
     corner_spread,

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
+from browser import state
 
-from conftest import state
 from stnlib.diagnostics import grid_coverage
 from stnlib.sampler import sample_native
 from stnlib.transforms import FAMILIES, apply, base_grid, invert
