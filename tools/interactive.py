@@ -78,8 +78,23 @@ def build_small_book(folder):
     return folder / "_build" / "html"
 
 
+def scrub(page):
+    """Go to where the left one of the recorded trainings is leaving."""
+    page.get_by_role("slider", name="Step").fill("162")
+
+
+def train(page):
+    """Let all small transformers train to their end."""
+    page.get_by_role("button", name="Train").click()
+    finished = "document.querySelector('figure.interactive').stnState.finished"
+    page.wait_for_function(finished, timeout=300_000)
+
+
+POSES = {"recorder": scrub, "train": train}  # what else is shown as it first is
+
+
 def take_pictures():
-    """Take a picture of each figure as it first is, in the light theme."""
+    """Take a picture of each figure, in the light theme."""
     from PIL import Image
     from playwright.sync_api import sync_playwright
 
@@ -94,6 +109,7 @@ def take_pictures():
             page.goto((html / f"{name}.html").as_uri())
             stage = page.locator(".stn-stage")
             stage.scroll_into_view_if_needed()
+            POSES.get(name, lambda page: None)(page)
             page.wait_for_timeout(500)
             image = Image.open(io.BytesIO(stage.screenshot()))
             (BOOK / "pictures").mkdir(exist_ok=True)
