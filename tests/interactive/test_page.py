@@ -69,17 +69,12 @@ def test_another_theme_draws_a_figure_anew(show, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_without_scripts_a_page_has_the_picture_with_its_text_and_the_caption(show, name):
+def test_without_scripts_alone_a_page_has_the_picture_with_its_text(show, name):
     page = show(name, scripts=False)
     picture = page.locator("figure.interactive img")
     assert picture.is_visible() and picture.get_attribute("alt")
     assert page.locator("figure.interactive figcaption").is_visible()
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_with_scripts_the_picture_is_hidden(show, name):
-    page = show(name)
-    assert not page.locator("figure.interactive img").is_visible()
+    assert not show(name).locator("figure.interactive img").is_visible()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,5 +1,7 @@
 """*Drag the window*: what it shows is what stnlib computes, however one moves it."""
 
+import itertools
+
 import pytest
 import torch
 from browser import state
@@ -109,12 +111,16 @@ WARPS = {
 NAMES = {"shift": "translation", "+ scale": "attention", "+ turn": "similarity", "affine": "affine"}
 
 
-@pytest.mark.parametrize("warp", WARPS)
-@pytest.mark.parametrize("text", NAMES)
-def test_a_family_undoes_a_warp_as_well_as_the_best_theta_that_stnlib_allows(page, warp, text):
-    pick(page, "Family", text)
-    pick(page, "Image", warp)
-    page.get_by_role("button", name="Undo").click()
+def test_a_family_undoes_a_warp_as_well_as_the_best_theta_that_stnlib_allows(page):
+    for warp, text in itertools.product(WARPS, NAMES):
+        pick(page, "Family", text)
+        pick(page, "Image", warp)
+        page.get_by_role("button", name="Undo").click()
+        assert state(page)["distance"] == pytest.approx(least_distance(warp, text), abs=0.05)
+
+
+def least_distance(warp, text):
+    """From the points that undo a warp, in pixels, over every θ of a family."""
     points = base_grid((40, 40), dtype=D).reshape(-1, 2)
     inverse = invert(torch.tensor([WARPS[warp]], dtype=D))
     target = apply(inverse, points)[0]
@@ -123,8 +129,7 @@ def test_a_family_undoes_a_warp_as_well_as_the_best_theta_that_stnlib_allows(pag
     unit = family.grid(torch.eye(family.n_parameters, dtype=D), (40, 40)).flatten(1) - zero
     best = torch.linalg.lstsq(unit.T, (target.reshape(-1) - zero)[:, None]).solution
     rest = (unit.T @ best)[:, 0] + zero - target.reshape(-1)
-    wanted = 19.5 * rest.reshape(-1, 2).square().sum(1).mean().sqrt().item()
-    assert state(page)["distance"] == pytest.approx(wanted, abs=0.05)
+    return 19.5 * rest.reshape(-1, 2).square().sum(1).mean().sqrt().item()
 
 
 def test_the_best_similarity_of_a_mirrored_image_is_a_point(page):
