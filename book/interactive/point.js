@@ -103,6 +103,7 @@ Widget.figure("point", (stage) => {
   }
 
   Widget.drag(values.node, {
+    along: true,
     move(px) {
       const pixel = LOW + (px / values.node.clientWidth) * (HIGH - LOW);
       x = Math.round(100 * toX(pixel)) / 100;

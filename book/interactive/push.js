@@ -163,6 +163,7 @@ Widget.figure("push", (stage) => {
   }
 
   Widget.drag(losses.node, {
+    along: true,
     move: (px) => set(Math.min(Math.max(
       LOW + ((px - 8) / (losses.node.clientWidth - 16)) * (HIGH - LOW), LOW), HIGH)),
     key: (dx) => set(Math.min(Math.max(s + 0.01 * dx, LOW), HIGH)),

@@ -92,8 +92,8 @@ Widget.figure("recorder", (stage, data) => {
       },
     });
     Widget.drag(time.node, {
+      along: true,
       move: (x) => seek((x - 4) / (time.node.clientWidth - 8)),
-      key: () => {},
     });
     const seek = (share) => {
       player.pause();

@@ -75,6 +75,7 @@ Widget.figure("switches", (stage, { trainings }) => {
   }
 
   Widget.drag(dots.node, {
+    along: true,
     move: (x) => choose(CELLS[Math.min(Math.max(Math.floor((x / dots.node.clientWidth) * 8), 0), 7)]),
     key: (dx) => choose(CELLS[(CELLS.findIndex((cell) => same(cell, on)) + dx + 8) % 8]),
   });

@@ -276,15 +276,17 @@ globalThis.Widget = (function () {
 
   /**
    * Drag with mouse, finger or pen, or move with the arrow keys.
-   * move(x, y, first) is told the place in CSS pixels; key(dx, dy, event) a step of ±1.
+   * move(x, y, first) is told the place in CSS pixels; key(dx, dy, event) a step of ±1. Where only
+   * x counts, a finger that moves up or down still scrolls the page.
    */
-  function drag(node, { move, key }) {
+  function drag(node, { move, key = () => {}, along = false }) {
     const place = (event) => {
       const box = node.getBoundingClientRect();
       return [event.clientX - box.left, event.clientY - box.top];
     };
     let held = false;
     node.classList.add("stn-drag");
+    if (along) node.classList.add("stn-along");
     node.addEventListener("pointerdown", (event) => {
       held = true;
       node.setPointerCapture(event.pointerId);

@@ -1,21 +1,8 @@
-"""A real browser for the interactive figures, and a small book that has each of them on a page."""
+"""The arithmetic of the interactive figures, and a small book that has each of them on a page."""
 
 import pytest
-from browser import PROGRAM, ROOT, far, tools
-
-MISSING = "needs Chromium and the Python package playwright: apt-get install chromium, make test"
-
-
-@pytest.fixture(scope="session")
-def chromium():
-    """The installed browser, without a window."""
-    playwright = pytest.importorskip("playwright.sync_api", reason=MISSING)
-    if PROGRAM is None:
-        pytest.skip(MISSING)
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=PROGRAM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+from browser import watched
+from pages import ROOT, tools
 
 
 @pytest.fixture(scope="session")
@@ -46,9 +33,7 @@ def show(chromium, small_book):
             java_script_enabled=scripts,
         )
         pages.append(page)
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("console", lambda told: wrong.append(told.text) if told.type == "error" else None)
-        page.on("request", lambda request: wrong.append(request.url) if far(request.url) else None)
+        wrong.append(watched(page))
         page.goto((small_book / f"{name}.html").as_uri())
         if scripts:
             page.locator(".stn-stage").scroll_into_view_if_needed()
@@ -57,4 +42,4 @@ def show(chromium, small_book):
     yield open_page
     for page in pages:
         page.close()
-    assert wrong == []
+    assert not any(wrong), wrong

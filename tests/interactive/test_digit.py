@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from browser import state
+from pages import state
 
 from stnlib.book import interactive
 from stnlib.records import store, weights

@@ -3,8 +3,8 @@
 import re
 
 import pytest
-from browser import ROOT, state, tools
 from matplotlib.colors import to_hex
+from pages import ROOT, state, tools
 
 from stnlib.book.figures.style import STATES
 from stnlib.book.interactive import FIGURES, script

@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from browser import state
+from pages import state
 
 from stnlib.sampler import SAMPLERS, sample_native
 

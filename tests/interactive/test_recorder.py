@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from browser import state
+from pages import state
 
 from stnlib.book import interactive
 from stnlib.diagnostics import Trace

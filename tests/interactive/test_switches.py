@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from browser import state
+from pages import state
 
 from stnlib.records import outcome, store
 

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 import torch
-from browser import state
+from pages import state
 
 from stnlib.diagnostics import (
     black_share,

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 import torch
-from browser import state
+from pages import state
 
 from stnlib.diagnostics import grid_coverage
 from stnlib.sampler import sample_native
