@@ -80,7 +80,7 @@ def build_small_book(folder):
 
 def scrub(page):
     """Go to where the left one of the recorded trainings is leaving."""
-    page.get_by_role("slider", name="Step").fill("162")
+    page.get_by_role("slider", name="Frame").fill("164")
 
 
 def train(page):
@@ -103,7 +103,7 @@ def take_pictures():
         html = build_small_book(Path(folder) / "book")
         browser = started.chromium.launch(executable_path=program, args=["--no-sandbox"])
         page = browser.new_page(
-            viewport={"width": 1000, "height": 900}, color_scheme="light", reduced_motion="reduce"
+            viewport={"width": 1000, "height": 1600}, color_scheme="light", reduced_motion="reduce"
         )
         for name in figures():
             page.goto((html / f"{name}.html").as_uri())
@@ -111,9 +111,9 @@ def take_pictures():
             stage.scroll_into_view_if_needed()
             POSES.get(name, lambda page: None)(page)
             page.wait_for_timeout(500)
-            image = Image.open(io.BytesIO(stage.screenshot()))
+            image = Image.open(io.BytesIO(stage.screenshot())).convert("RGB")
             (BOOK / "pictures").mkdir(exist_ok=True)
-            image.convert("RGB").quantize(64).save(BOOK / "pictures" / f"{name}.png", optimize=True)
+            image.save(BOOK / "pictures" / f"{name}.png", optimize=True)
         browser.close()
 
 

@@ -142,7 +142,7 @@ Widget.figure("recorder", (stage, data) => {
   const told = Widget.live();
   const sides = start.map((key, k) => recorder(key, ["Left", "Right"][k]));
   const player = Widget.player({
-    label: "Step", length: 2, rate: 24, autoplay: true,
+    label: "Frame", length: 2, rate: 24, autoplay: true,
     show: (frame) => told.say(sides.map((side) => side.show(frame)).join(" ")),
   });
   function resize() {

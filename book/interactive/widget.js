@@ -311,7 +311,7 @@ globalThis.Widget = (function () {
   function player({ label, length, rate, show, autoplay = false }) {
     let frame = 0, running = false, before = 0, total = length;
     const scrub = slider({
-      label, min: 0, max: length - 1, step: 1, value: 0,
+      label, min: 0, max: length - 1, step: 1, value: 0, show: (value) => String(value + 1),
       change: (value) => {
         pause();
         go(value);
@@ -344,7 +344,8 @@ globalThis.Widget = (function () {
     function tick(now) {
       if (!running) return;
       if (!visible(node)) return; // goes on when it is seen again
-      const next = frame + ((now - before) / 1000) * rate;
+      // A frame's time may lie before the press of the button.
+      const next = frame + (Math.max(now - before, 0) / 1000) * rate;
       before = now;
       if (next >= total - 1) {
         pause();

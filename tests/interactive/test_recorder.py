@@ -41,7 +41,7 @@ def check_against_the_trace(side):
 
 
 def scrub(page):
-    return page.get_by_label("Step", exact=True)
+    return page.get_by_label("Frame", exact=True)
 
 
 def test_each_step_shows_what_was_recorded(page):
