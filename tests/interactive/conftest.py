@@ -37,6 +37,7 @@ def show(chromium, small_book):
         page.goto((small_book / f"{name}.html").as_uri())
         if scripts:
             page.locator(".stn-stage").scroll_into_view_if_needed()
+            page.wait_for_function("document.querySelector('.stn-live-text')?.textContent")
         return page
 
     yield open_page
