@@ -63,7 +63,7 @@ def test_a_figure_fits_its_page_and_is_drawn(show, name, width, theme):
 def test_another_theme_draws_a_figure_anew(show, name):
     page = show(name)
     page.wait_for_timeout(300)
-    shot = "() => document.querySelector('.stn-stage canvas').toDataURL()"
+    shot = "() => [...document.querySelectorAll('.stn-stage canvas')].map((c) => c.toDataURL())"
     light = page.evaluate(shot)
     page.evaluate("document.documentElement.dataset.theme = 'dark'")
     page.wait_for_timeout(300)
