@@ -2,7 +2,7 @@
 
 python tools/interactive.py             their data, from the records: book/interactive/data
 python tools/interactive.py --pictures  besides, a picture of each for readers without scripts:
-                                        book/pictures (needs Chromium and playwright)
+                                        book/images (needs Chromium and playwright)
 """
 
 import io
@@ -112,8 +112,8 @@ def take_pictures():
             POSES.get(name, lambda page: None)(page)
             page.wait_for_timeout(500)
             image = Image.open(io.BytesIO(stage.screenshot())).convert("RGB")
-            (BOOK / "pictures").mkdir(exist_ok=True)
-            image.save(BOOK / "pictures" / f"{name}.png", optimize=True)
+            (BOOK / "images").mkdir(exist_ok=True)
+            image.save(BOOK / "images" / f"{name}.png", optimize=True)
         browser.close()
 
 
