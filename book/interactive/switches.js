@@ -16,16 +16,15 @@ Widget.figure("switches", (stage, { trainings }) => {
     label: "", ratio: (width) => (width < 500 ? 0.9 : 0.42), focus: true,
     paint(context, width, height, colour) {
       const cell = width / 8, y = (accuracy) => height - 64 - accuracy * (height - 88);
+      const chosen = CELLS.findIndex((each) => same(each, on));
+      context.fillStyle = colour.card;
+      context.fillRect(chosen * cell, 0, cell, height);
       for (const v of [0, 0.5, 1]) {
         Widget.line(context, [[0, y(v)], [width, y(v)]], colour.faint, { width: 1 });
         Widget.text(context, v === 1 ? "accuracy 1" : String(v), 4, y(v) - 8, colour.muted, "left", 11);
       }
       CELLS.forEach((switches, k) => {
         const middle = (k + 0.5) * cell;
-        if (same(switches, on)) {
-          context.fillStyle = colour.card;
-          context.fillRect(k * cell, 0, cell, height);
-        }
         const found = here(switches);
         found.forEach(({ accuracy, outcome }, i) => {
           const shade = colour[outcome === "at chance" ? "chance" : outcome];
