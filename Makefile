@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 LOCKED := pyproject.toml requirements.lock
 
-.PHONY: book test lab chapters evidence bench lock clean help
+.PHONY: book test lab chapters evidence interactive bench lock clean help
 
 book: $(VENV)/book.done  ## build the book into _build/html (installs no torch)
 	$(BIN)/jupyter-book build book/
@@ -30,6 +30,9 @@ chapters: $(VENV)/all.done  ## run the chapters (CHAPTER=cm: one) and store thei
 evidence: $(VENV)/all.done  ## after new records: renew the manifest, the claims' numbers, verdicts
 	$(BIN)/python tools/evidence.py
 	$(BIN)/python tools/chapters.py evidence evidence_causes predictions
+
+interactive: $(VENV)/all.done  ## make the data of the figures that one can touch from the records
+	$(BIN)/python tools/interactive.py
 
 bench: $(VENV)/all.done  ## measure speed on an idle machine (TINY=1: only see that it runs)
 	@mkdir -p _build

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from browser import MISSING, PROGRAM
 
 from stnlib.data import catalogue
 from stnlib.training.config import RunConfig
@@ -65,3 +66,15 @@ def config():
         warmup=0.1,
         loc_lr_factor=0.5,
     )
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """The installed browser, without a window."""
+    playwright = pytest.importorskip("playwright.sync_api", reason=MISSING)
+    if PROGRAM is None:
+        pytest.skip(MISSING)
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=PROGRAM, args=["--no-sandbox"])
+        yield browser
+        browser.close()

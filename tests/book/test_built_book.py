@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from browser import watched
 
 ROOT = Path(__file__).parents[2]
 TOC = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text(encoding="utf-8"))
@@ -109,3 +110,15 @@ def test_a_ledger_is_a_table_whose_rows_lead_to_studies(html, page):
     assert sum(tag == "tr" for tag, _ in found) > 30
     studies = {a["href"] for tag, a in found if tag == "a" and "download" in a}
     assert len([link for link in studies if link.endswith(".toml")]) > 5
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_page_in_a_browser_has_no_error_and_asks_no_network(html, chromium, page, theme):
+    opened = chromium.new_page(color_scheme=theme)
+    wrong = watched(opened)
+    opened.goto((html / f"{page}.html").as_uri())
+    opened.mouse.wheel(0, 20_000)
+    opened.wait_for_timeout(300)
+    opened.close()
+    assert wrong == []
