@@ -5,8 +5,9 @@ forward pass and no longer; no function is replaced. Those of scripted parts are
 mode. A sampler of one's own tells of itself by `report_sampling`. A `SpatialTransformer` of
 `stnlib.models` is recognised by its attributes.
 
-The first look, and every `WHOLE`-th, is at the whole pass. It finds which of these are needed and
-which calls need to be noted; the looks until the next do no more than that.
+The first look, and every `WHOLE`-th, is at the whole pass. It finds which of these are needed,
+which calls need to be noted, and between which modules they lie; the looks until the next do no
+more than that. One that finds less than expected is followed by one at the whole pass.
 
 A sampler whose grid depends on nothing that learns is no transformer, and does not count.
 """
@@ -25,7 +26,7 @@ from torch import Tensor, nn
 from stnlib.diagnostics.album import thumbnails
 from stnlib.diagnostics.footprints import black_share
 from stnlib.diagnostics.graph import is_batched, leaves, parts, uncompiled, untouched
-from stnlib.diagnostics.hooks import SAMPLERS, Calls, Dispatched, Hook
+from stnlib.diagnostics.hooks import SAMPLERS, Calls, Dispatched, Hook, Modes, Span, span
 from stnlib.diagnostics.sampling import ForwardRecord, record_of, report_sampling
 from stnlib.diagnostics.tape import Tape
 
@@ -86,8 +87,9 @@ class ForwardProbe:
         self._awaited, self._open_for, self._lost = False, 0, ""
         self._looks, self._whole = 0, True
         self._deep = self._only_ours = False  # whether a dispatch mode is needed, or none
-        self._others = 0
+        self._others = self._expected = 0
         self._window: tuple[int, int | None] = (0, None)  # of the calls that need to be noted
+        self._span: Span = (None, None)  # where the modes begin and end, if known
         self._places: dict[tuple[str, int], int] = {}  # by name and which of that name in a pass
         self._name_of: list[str] = []
         self._unrepeatable: set[int] = set()
@@ -219,31 +221,28 @@ class ForwardProbe:
                 self._stack.callback(module.register_forward_hook(function, prepend=True).remove)
             begun = transformer.register_forward_pre_hook(self._begun)
             self._stack.callback(begun.remove)
-        modes: list[Any] = [Calls(self.called)]
-        if self._whole or self._deep:
-            modes.append(Dispatched(self._dispatched))
-        entered: list[Any] = []
-
-        def leave(*_: Any) -> None:
-            while entered:
-                entered.pop().__exit__(None, None, None)
-
-        def enter(*_: Any) -> None:
-            for mode in modes if not entered else ():
-                mode.__enter__()
-                entered.append(mode)
-
-        self._stack.callback(leave)
+        deep = self._whole or self._deep
+        modes = Modes(Calls(self.called), *((Dispatched(self._dispatched),) if deep else ()))
+        self._stack.callback(modes.leave)
         if self._only_ours and not self._whole:  # then their localisation networks suffice
             for transformer in self._ours.values():
                 part = transformer.localisation
-                self._stack.callback(part.register_forward_pre_hook(enter).remove)
-                self._stack.callback(part.register_forward_hook(leave).remove)
+                self._stack.callback(part.register_forward_pre_hook(modes.enter).remove)
+                self._stack.callback(part.register_forward_hook(modes.leave).remove)
             return
-        enter()
+        first, last = (None, None) if self._whole else self._span
+        if first:
+            self._stack.callback(first.register_forward_pre_hook(modes.enter).remove)
+        else:
+            modes.enter()
+        if last:
+            self._stack.callback(last.register_forward_pre_hook(modes.leave).remove)
+        if self._whole and not self._compiled:  # whose hooks are a part of what was compiled
+            for part in self._eager.modules():
+                self._stack.callback(part.register_forward_pre_hook(self._begins).remove)
         for part in self._compiled:  # torch.compile fails, or does nothing, where a mode is active
-            self._stack.callback(part.register_forward_pre_hook(leave).remove)
-            self._stack.callback(part.register_forward_hook(enter).remove)
+            self._stack.callback(part.register_forward_pre_hook(modes.leave).remove)
+            self._stack.callback(part.register_forward_hook(modes.enter).remove)
 
     def _close(self) -> None:
         """End the look, and hold on to no graph."""
@@ -251,9 +250,21 @@ class ForwardProbe:
         self._tell_below()
         if self._whole and self.records:
             self._only_ours = bool(self._ours) and not self._others
-        if not (self._whole and self._only_ours):  # where calls are counted from elsewhere
+        if self._whole:
+            self._expected = len(self.records)
+            self._span, self._window = span(self._begun_at, *self._needed)
+            if self._only_ours:  # whose calls are counted from elsewhere
+                self._window = 0, None
+        elif len(self.records) < self._expected:
+            self._looks = 0
+        else:
             self._window = self._needed
         self._forget()
+
+    def _begins(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        """Note after how many calls of the pass a module begins."""
+        if self._tape:
+            self._begun_at.append((module, self._tape.count))
 
     def _forget(self) -> None:
         self._tape = None
@@ -262,6 +273,7 @@ class ForwardProbe:
         self._inside = self._others = 0
         self._sources: list[Tensor] = []  # θ or the grid, with its graph
         self._needed: tuple[int, int | None] = (0, None)
+        self._begun_at: list[tuple[nn.Module, int]] = []
         self._below: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def called(self, func: Callable[..., Any], args: Any, kwargs: Any, result: Any) -> None:
