@@ -98,22 +98,22 @@ def _place(record: ForwardRecord) -> dict[str, Tensor]:
     if record.matrix is not None:
         matrix = record.matrix.float()
         sides, centre = matrix[:, :, :2].abs().sum(dim=2), matrix[:, :, 2]
-        seen, finite = coverage(matrix), matrix.flatten(1).sum(dim=1).isfinite()
+        seen, total = coverage(matrix), matrix.sum(dim=(1, 2))
         corners = matrix @ _CORNERS.to(matrix.device)
     else:
         assert record.grid is not None  # what is not known to be affine has one
-        finite = record.grid.flatten(1).sum(dim=1, dtype=torch.float32).isfinite()
+        total = record.grid.flatten(1).sum(dim=1, dtype=torch.float32)
         points = _some(record.grid).float().flatten(1, -2).mT.contiguous()  # or it takes 15 times
         low, high = points.amin(dim=2), points.amax(dim=2)
         sides, centre = (high - low) / 2, (high + low) / 2
-        seen = (points.abs().amax(dim=1) <= 1).float().mean(dim=1)
+        seen = (points.abs().amax(dim=1) <= 1).float()
         corners = _ends(record.grid).float().mT
-    pixels = _pixels(record.size or (math.nan,) * sides.shape[1], sides.device)
-    spread = (corners.std(dim=0, correction=0).amax(dim=1) * (pixels - 1) / 2).amax()
+    pixels, half = _pixels(record.size or (math.nan,) * sides.shape[1], sides.device)
+    spread = (corners.std(dim=0, correction=0).amax(dim=1) * half).amax()
     typical = torch.stack([sides, sides * pixels, centre.abs()]).amax(dim=2).nanmedian(dim=1).values
     return {
         "coverage": seen.mean(),
-        "finite": finite.float().mean(),
+        "finite": (total * 0 == 0).float().mean(),
         "extent": typical[0],
         "extent_pixels": typical[1],
         "centre": typical[2],
@@ -126,8 +126,10 @@ _CORNERS = torch.tensor([[-1.0, 1.0, -1.0, 1.0], [-1.0, -1.0, 1.0, 1.0], [1.0, 1
 
 
 @cache
-def _pixels(size: tuple[float, ...], device: torch.device) -> Tensor:
-    return torch.tensor(size, device=device)
+def _pixels(size: tuple[float, ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    """An image's sides in pixels, and half the way from its first to its last pixel."""
+    pixels = torch.tensor(size, device=device)
+    return pixels, (pixels - 1) / 2
 
 
 def _some(grid: Tensor) -> Tensor:

@@ -36,11 +36,14 @@ _MOVING = {
 }
 
 
+_SEQUENCES = (tuple, list)  # a union of types would be made anew at each call
+
+
 def _tensors(value: Any) -> Iterator[Tensor]:
     """The tensors of arguments or of a result, in their order."""
     if isinstance(value, Tensor):
         yield value
-    elif isinstance(value, tuple | list):
+    elif isinstance(value, _SEQUENCES):
         for one in value:
             yield from _tensors(one)
     elif isinstance(value, dict):
@@ -185,7 +188,7 @@ class Tape:
         number, self.count = self.count, self.count + 1
         if number < self._begin or (self._end is not None and number >= self._end):
             return
-        plain = isinstance(result, torch.Size) or not isinstance(result, Tensor | tuple | list)
+        plain = isinstance(result, torch.Size) or not isinstance(result, (Tensor, *_SEQUENCES))
         if plain and getattr(function, "__name__", "") != "__setitem__":
             return  # such as a shape
         on = torch.is_autocast_enabled(self._device)
@@ -284,7 +287,7 @@ class Tape:
 
 
 def _is_parameter(tensor: Tensor) -> bool:
-    return isinstance(tensor, torch.nn.Parameter) and tensor.requires_grad
+    return tensor.requires_grad and isinstance(tensor, torch.nn.Parameter)
 
 
 def _path(calls: list[_Call], target: Tensor, layer: tuple[_Call, Tensor] | None) -> Path | None:
