@@ -350,8 +350,9 @@ class CollapseMonitor(Account):
         lr, weight = None, record.path.weight if record.path else None
         if weight is not None and self._optimizer and (lr := rate_of(weight, self._optimizer)):
             lr *= self._actions.brake.factor
-        seen = self._object() if self._object and not place else {}
-        check_seen(seen)
+        seen: Mapping[str, Any] = {}
+        if self._object and not place:
+            check_seen(seen := self._object())
         return measure(record, self._probe, lr, loss, seen)
 
     def _failed(self, theta: Tensor) -> None:

@@ -27,7 +27,7 @@ from stnlib.diagnostics.album import thumbnails
 from stnlib.diagnostics.footprints import black_share
 from stnlib.diagnostics.graph import is_batched, leaves, parts, uncompiled, untouched
 from stnlib.diagnostics.hooks import SAMPLERS, Calls, Dispatched, Hook, Modes, Span, span
-from stnlib.diagnostics.sampling import ForwardRecord, record_of, report_sampling
+from stnlib.diagnostics.sampling import ForwardRecord, flat, record_of, report_sampling, size_of
 from stnlib.diagnostics.tape import Tape
 
 __all__ = ["ForwardProbe"]
@@ -93,6 +93,7 @@ class ForwardProbe:
         self._places: dict[tuple[str, int], int] = {}  # by name and which of that name in a pass
         self._name_of: list[str] = []
         self._unrepeatable: set[int] = set()
+        self._sliced: set[tuple[int, int]] = set()  # places and batches of which some images do
         self._leaves: dict[int, list[Tensor]] = {}
         self._tape: Tape | None = None
         self._ours: dict[str, Any] = {}
@@ -212,6 +213,7 @@ class ForwardProbe:
         if self._whole:
             self._find()
             self._unrepeatable.clear()
+            self._sliced.clear()
         self._tape = Tape(self._device, *((0, None) if self._whole else self._window))
         for name, transformer in self._ours.items():
             for module, function in (
@@ -315,8 +317,8 @@ class ForwardProbe:
             self._lost = "for what runs under vmap cannot be seen"
         if is_batched(grid) or not (grid.requires_grad or self._learns(grid)):
             return
-        black = black_share(_flat(output), None if images is None else _flat(images))
-        record = ForwardRecord(black, size=_size(images))
+        black = black_share(flat(output), None if images is None else flat(images))
+        record = ForwardRecord(black, size=size_of(images))
         record.pictures = thumbnails(self._pictures, output, images)
         planar = grid.shape[-1] == 2
         if planar and self._grid is grid and self._theta is not None:
@@ -335,7 +337,7 @@ class ForwardProbe:
         self._inside += 1
 
     def _located(self, localisation: nn.Module, args: tuple[Any, ...], theta: Tensor) -> None:
-        self._theta, self._seen = theta, _size(args[0] if args else None)
+        self._theta, self._seen = theta, size_of(args[0] if args else None)
 
     def _transformed(self, name: str) -> Callable[[Any, tuple[Any, ...], Tensor], None]:
         def transformed(transformer: Any, args: tuple[Any, ...], output: Tensor) -> None:
@@ -379,6 +381,11 @@ class ForwardProbe:
             self._unrepeatable.add(record.place)  # such as by views that were written into
             found = None
         record.path, begin = found or (None, 0)
+        if record.path and record.stride > 1:
+            key = record.place, len(source)
+            if self._whole and record.path.gives(source, record.stride):
+                self._sliced.add(key)
+            record.every = record.stride if key in self._sliced else 1
         if record.path is None or record.path.weight is None:
             begin = 0  # what is needed may lie before
         first = self._needed[0] if self.records else begin
@@ -388,12 +395,3 @@ class ForwardProbe:
 def _remove(hooks: list[Any]) -> None:
     for hook in hooks:
         hook.remove()
-
-
-def _flat(images: Tensor) -> Tensor:
-    """Images or volumes as images, detached."""
-    return images.detach().flatten(2, 3) if images.ndim == 5 else images.detach()
-
-
-def _size(images: Tensor | None) -> tuple[int, ...] | None:
-    return None if images is None else tuple(reversed(images.shape[2:]))

@@ -268,3 +268,42 @@ def test_a_pass_of_each_image_alone_under_vmap_is_refused_in_one_line():
         torch.func.vmap(lambda image: model(image[None]))(torch.rand(4, 1, 8, 8))
     with pytest.raises(ValueError, match="under vmap"):
         monitor.step()
+
+
+class Flow(nn.Module):
+    """A dense flow, with or without a constant for each image between layer and grid."""
+
+    def __init__(self, apart):
+        super().__init__()
+        self.flow, self.apart = nn.Linear(1024, 2048), apart
+        nn.init.normal_(self.flow.weight, std=1e-4)
+        still = F.affine_grid(torch.eye(2, 3)[None], [1, 1, 32, 32], align_corners=True)
+        self.register_buffer("still", still)
+
+    def forward(self, images):
+        self.entering = images.flatten(1)
+        flow = self.flow(self.entering).view(-1, 32, 32, 2)
+        if self.apart:
+            flow = flow * images.detach().mean(dim=(1, 2, 3)).view(-1, 1, 1, 1)
+        self.grid = self.still + flow
+        return F.grid_sample(images, self.grid, align_corners=True)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_the_step_of_a_large_grid_is_that_of_every_so_many_th_image(apart):
+    model = Flow(apart)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    monitor, expected = CollapseMonitor(model, optimizer), []
+    for n in range(STEPS):
+        images = torch.rand(40 if n % 3 else 24, 1, 32, 32)
+        optimizer.zero_grad()
+        model(images).square().mean().backward()
+        before = model.grid.detach()
+        optimizer.step()
+        monitor.step()
+        with torch.no_grad():
+            model(images)
+        some = slice(None, None, 5 if n % 3 else 3)  # eight images of 2,048 numbers are enough
+        change = (model.grid - before).flatten(1).abs().amax(dim=1)
+        expected.append(change[some].mean().item())
+    assert monitor.trace.columns["step"] == pytest.approx(expected, rel=1e-3)
