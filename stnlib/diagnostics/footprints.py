@@ -258,17 +258,15 @@ def black_share(output: Tensor, images: Tensor | None = None) -> Tensor:
         check_images("images", images)
         if len(images) != len(output):
             raise ValueError(f"images must be as many as outputs, {len(output)}, not {len(images)}")
-    high, low = output.amax(dim=(1, 2, 3)), output.amin(dim=(1, 2, 3))  # needs no copy, as abs does
     if images is None:
-        return (torch.maximum(high, -low) < FLAT).float().mean()
+        return (output.abs().amax(dim=(1, 2, 3)) < FLAT).float().mean()
     darkest = images.amin(dim=(1, 2, 3))
     level = FLAT * (images.amax(dim=(1, 2, 3)) - darkest)
-    if (
-        output.device.type == "cpu"
-        and not is_symbolic(output)
-        and bool((high - low > 2 * level).all())
-    ):
-        return torch.zeros(())  # usual, and half the work
+    if output.device.type == "cpu" and not is_symbolic(output):
+        some = output[:, :, ::3, ::3]  # where these differ, as they usually do, nothing is flat
+        if bool((some.amax(dim=(1, 2, 3)) - some.amin(dim=(1, 2, 3)) > 2 * level).all()):
+            return torch.zeros((), device=output.device)
+    high, low = output.amax(dim=(1, 2, 3)), output.amin(dim=(1, 2, 3))  # needs no copy, as abs does
     from_padding = torch.maximum(high, -low)
     from_darkest = torch.maximum(high - darkest, darkest - low)
     return (torch.minimum(from_padding, from_darkest) < level).float().mean()

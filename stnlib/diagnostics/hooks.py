@@ -141,7 +141,7 @@ class Modes:
 
 
 def span(
-    begun: Sequence[tuple[nn.Module, int]], first: int, end: int | None
+    begun: Sequence[tuple[nn.Module, int]], begin: int, end: int | None
 ) -> tuple[Span, tuple[int, int | None]]:
     """Modules at whose beginnings what has to be noted of a pass begins, and has ended.
 
@@ -150,7 +150,7 @@ def span(
     begun : Sequence[tuple[nn.Module, int]]
         The modules of the pass in the order in which they began, and how many calls were made
         before each.
-    first : int
+    begin : int
         Number of the first call to be noted, from 0.
     end : int | None
         Number of the first that need not be noted any more; None where all are to be.
@@ -158,11 +158,11 @@ def span(
     Returns
     -------
     tuple[Span, tuple[int, int | None]]
-        The two modules, None for the beginning and the end of the pass; then `first` and `end`,
+        The two modules, None for the beginning and the end of the pass; then `begin` and `end`,
         counted from the first of them on.
     """
     times = Counter(id(module) for module, _ in begun)
     once = [(module, count) for module, count in begun if times[id(module)] == 1]
-    start, before = next(((m, n) for m, n in reversed(once) if n <= first), (None, 0))
+    start, before = next(((m, n) for m, n in reversed(once) if n <= begin), (None, 0))
     rest = (m for m, n in once if end is not None and n >= end and m is not start)
-    return (start, next(rest, None)), (first - before, None if end is None else end - before)
+    return (start, next(rest, None)), (begin - before, None if end is None else end - before)
