@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from stnlib.checks.values import shown
 from stnlib.diagnostics.album import Album
-from stnlib.diagnostics.criteria import Collapse
 from stnlib.diagnostics.looks import Logger, Looks, distinct
 from stnlib.diagnostics.report import write_report
 from stnlib.diagnostics.summary import summary
@@ -38,8 +37,8 @@ class Account(ABC):
         return self._looks.traces
 
     @abstractmethod
-    def check(self) -> Collapse | None:
-        """Judge now what was recorded."""
+    def _catch_up(self) -> None:
+        """Judge what was recorded, where no other process has to take part."""
 
     @abstractmethod
     def _names(self) -> list[str]:
@@ -86,7 +85,7 @@ class Account(ABC):
         *Idle*, for which there is no warning, is a view that differs by less than half a pixel
         between images. The other thresholds are those of `criteria`, for means over its window.
         """
-        self.check()
+        self._catch_up()
         return summary(self._named(), self._looks.criteria)
 
     def report(self, path: str | os.PathLike[str]) -> None:
@@ -105,17 +104,17 @@ class Account(ABC):
         OSError, TypeError
             One line, where the file cannot be written, or `path` is none.
         """
-        self.check()
+        self._catch_up()
         write_report(path, self._named(), self._looks.criteria, self._remedy(), self._album)
 
     def plot(self) -> Figure:
         """Draw the trace: a Matplotlib figure."""
-        self.check()
+        self._catch_up()
         return self.trace.plot()
 
     def to_frame(self) -> pd.DataFrame:
         """The trace as a pandas DataFrame, a row a look."""
-        self.check()
+        self._catch_up()
         return self.trace.to_frame()
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -126,5 +125,5 @@ class Account(ABC):
         path : str | os.PathLike[str]
             Of the file.
         """
-        self.check()
+        self._catch_up()
         self.trace.save(path)

@@ -29,7 +29,7 @@ PAGES = ("My STN is black", "Collapse: why the images go black")
 IDLE = (
     "An idle transformer shows each image in nearly the same way. Early in a training that is "
     "usual. If it stays idle, it costs time and does nothing: leave it out, or give its "
-    "localisation network a higher learning rate, with a warm-up."
+    "localisation network the rate of the rest. Where it has that, lower both to a third."
 )
 
 
@@ -41,7 +41,7 @@ def advice(model: nn.Module, localisation: Iterable[nn.Parameter], rollback: boo
     model : nn.Module
         Whose names the lines use. They need `torch`, `model` and `lr`, the present rate.
     localisation : Iterable[nn.Parameter]
-        The parameters that θ depends on; without any there are no such lines.
+        The parameters that θ depends on; without any there are no lines of their rate.
     rollback : bool
         Whether to name ``on_collapse="rollback"``, too.
 
@@ -51,19 +51,22 @@ def advice(model: nn.Module, localisation: Iterable[nn.Parameter], rollback: boo
         Without a line feed at the end.
     """
     lines = [
-        "Begin again from before this step, with a tenth of the learning rate for the localisation "
-        "network and a warm-up:"
+        "Begin again from before this step, with a third of the learning rate for all parameters. "
+        "With Adam, 0.0003 is a careful rate:",
+        "    lr = lr / 3",
+        "    optimizer = torch.optim.Adam(model.parameters(), lr=lr)  # or the one that you use",
     ]
     names = _names(model, localisation)
     if names:
         starts = ", ".join(repr(name) for name in names)
         lines += [
+            "Only where that is not enough, take less for the localisation network, and a warm-up:",
             f"    names = ({starts},)",
             "    groups = {True: [], False: []}",
             "    for name, parameter in model.named_parameters():",
             '        groups[f"{name}.".startswith(names)].append(parameter)',
-            "    optimizer = torch.optim.Adam(  # or the one that you use",
-            '        [{"params": groups[False]}, {"params": groups[True], "lr": 0.1 * lr}], lr=lr',
+            "    optimizer = torch.optim.Adam(",
+            '        [{"params": groups[False]}, {"params": groups[True], "lr": 0.3 * lr}], lr=lr',
             "    )",
             "    warmup = torch.optim.lr_scheduler.LinearLR(optimizer, 1e-3, total_iters=500)",
             "    # and warmup.step() after each optimizer.step()",

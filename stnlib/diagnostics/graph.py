@@ -11,7 +11,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-__all__ = ["is_batched", "leaves", "parts", "shared", "uncompiled", "untouched", "unwrapped"]
+__all__ = [
+    "is_batched",
+    "is_shared",
+    "leaves",
+    "parts",
+    "shared",
+    "uncompiled",
+    "untouched",
+    "unwrapped",
+]
 
 
 def is_batched(tensor: Tensor) -> bool:
@@ -99,9 +108,14 @@ def uncompiled(model: nn.Module) -> nn.Module:
     return found
 
 
+def is_shared(model: nn.Module) -> bool:
+    """Whether several processes train replicas of the model under DDP."""
+    return isinstance(model, nn.parallel.DistributedDataParallel)
+
+
 def shared(values: Tensor, model: nn.Module) -> Tensor:
     """Under DDP the mean over all ranks, so that each gives the same verdict."""
-    if not isinstance(model, nn.parallel.DistributedDataParallel):
+    if not is_shared(model):
         return values
     torch.distributed.all_reduce(values)
     return values / torch.distributed.get_world_size()

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from threading import get_ident
 from typing import Any
 from weakref import WeakMethod
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-__all__ = ["SAMPLERS", "Calls", "Dispatched", "Hook", "StepHook"]
+__all__ = ["SAMPLERS", "Calls", "Dispatched", "Hook", "Modes", "Span", "StepHook", "span"]
+
+Span = tuple[nn.Module | None, nn.Module | None]
 
 SAMPLERS = (
     *("grid_sample", "grid_sampler", "grid_sampler_2d", "grid_sampler_3d"),
@@ -113,3 +117,52 @@ class Dispatched(TorchDispatchMode):
         if func.overloadpacket.__name__ in SAMPLERS:
             self._seen(args[1], result, args[0])
         return result
+
+
+class Modes:
+    """Modes that are entered and left together, more than once, in the thread that made this."""
+
+    def __init__(self, *modes: Any) -> None:
+        self._modes, self._entered, self._thread = modes, False, get_ident()
+
+    def enter(self, *_: object) -> None:
+        """Enter them; nothing where that is done, or in another thread."""
+        if not self._entered and get_ident() == self._thread:
+            self._entered = True
+            for mode in self._modes:
+                mode.__enter__()
+
+    def leave(self, *_: object) -> None:
+        """Leave them; nothing where that is done, or in another thread."""
+        if self._entered and get_ident() == self._thread:
+            self._entered = False
+            for mode in reversed(self._modes):
+                mode.__exit__(None, None, None)
+
+
+def span(
+    begun: Sequence[tuple[nn.Module, int]], begin: int, end: int | None
+) -> tuple[Span, tuple[int, int | None]]:
+    """Modules at whose beginnings what has to be noted of a pass begins, and has ended.
+
+    Parameters
+    ----------
+    begun : Sequence[tuple[nn.Module, int]]
+        The modules of the pass in the order in which they began, and how many calls were made
+        before each.
+    begin : int
+        Number of the first call to be noted, from 0.
+    end : int | None
+        Number of the first that need not be noted any more; None where all are to be.
+
+    Returns
+    -------
+    tuple[Span, tuple[int, int | None]]
+        The two modules, None for the beginning and the end of the pass; then `begin` and `end`,
+        counted from the first of them on.
+    """
+    times = Counter(id(module) for module, _ in begun)
+    once = [(module, count) for module, count in begun if times[id(module)] == 1]
+    start, before = next(((m, n) for m, n in reversed(once) if n <= begin), (None, 0))
+    rest = (m for m, n in once if end is not None and n >= end and m is not start)
+    return (start, next(rest, None)), (begin - before, None if end is None else end - before)

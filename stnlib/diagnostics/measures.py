@@ -43,7 +43,6 @@ QUANTITIES = {
 
 
 MOST_ENTRIES = 32  # of θ; one with more is not kept entry by entry
-MOST_POINTS, LEAST_IMAGES = 2**14, 8  # coordinates of a batch's grids that are looked at each step
 
 
 @torch.no_grad()
@@ -75,7 +74,7 @@ def measure(
         (15 + 2 P,) float32 on the model's device, P 0 for a θ of more than MOST_ENTRIES; NaN for
         what cannot be measured.
     """
-    nan = record.black.new_full((), math.nan)
+    nan = _nan(record.black.device)
     values = dict.fromkeys(QUANTITIES, nan)
     if loss is not None:
         values["loss"] = torch.as_tensor(loss, dtype=nan.dtype, device=nan.device).reshape(())
@@ -98,22 +97,24 @@ def _place(record: ForwardRecord) -> dict[str, Tensor]:
     if record.matrix is not None:
         matrix = record.matrix.float()
         sides, centre = matrix[:, :, :2].abs().sum(dim=2), matrix[:, :, 2]
-        seen, finite = coverage(matrix), matrix.flatten(1).sum(dim=1).isfinite()
+        seen, total = coverage(matrix), matrix.sum(dim=(1, 2))
         corners = matrix @ _CORNERS.to(matrix.device)
     else:
         assert record.grid is not None  # what is not known to be affine has one
-        finite = record.grid.flatten(1).sum(dim=1, dtype=torch.float32).isfinite()
-        points = _some(record.grid).float().flatten(1, -2).mT.contiguous()  # or it takes 15 times
+        total = record.grid.flatten(1).sum(dim=1, dtype=torch.float32)
+        points = (
+            record.grid[:: record.stride].float().flatten(1, -2).mT.contiguous()
+        )  # or it takes 15 times
         low, high = points.amin(dim=2), points.amax(dim=2)
         sides, centre = (high - low) / 2, (high + low) / 2
-        seen = (points.abs().amax(dim=1) <= 1).float().mean(dim=1)
+        seen = (points.abs().amax(dim=1) <= 1).float()
         corners = _ends(record.grid).float().mT
-    pixels = _pixels(record.size or (math.nan,) * sides.shape[1], sides.device)
-    spread = (corners.std(dim=0, correction=0).amax(dim=1) * (pixels - 1) / 2).amax()
+    pixels, half = _pixels(record.size or (math.nan,) * sides.shape[1], sides.device)
+    spread = (corners.std(dim=0, correction=0).amax(dim=1) * half).amax()
     typical = torch.stack([sides, sides * pixels, centre.abs()]).amax(dim=2).nanmedian(dim=1).values
     return {
         "coverage": seen.mean(),
-        "finite": finite.float().mean(),
+        "finite": (total * 0 == 0).float().mean(),
         "extent": typical[0],
         "extent_pixels": typical[1],
         "centre": typical[2],
@@ -126,14 +127,15 @@ _CORNERS = torch.tensor([[-1.0, 1.0, -1.0, 1.0], [-1.0, -1.0, 1.0, 1.0], [1.0, 1
 
 
 @cache
-def _pixels(size: tuple[float, ...], device: torch.device) -> Tensor:
-    return torch.tensor(size, device=device)
+def _nan(device: torch.device) -> Tensor:
+    return torch.tensor(math.nan, device=device)
 
 
-def _some(grid: Tensor) -> Tensor:
-    """Every so many-th image's grid, all of its points: MOST_POINTS, but LEAST_IMAGES at least."""
-    images = max(LEAST_IMAGES, MOST_POINTS // max(1, grid[0].numel()))
-    return grid[:: -(-len(grid) // images)]
+@cache
+def _pixels(size: tuple[float, ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    """An image's sides in pixels, and half the way from its first to its last pixel."""
+    pixels = torch.tensor(size, device=device)
+    return pixels, (pixels - 1) / 2
 
 
 def _ends(grid: Tensor) -> Tensor:
@@ -152,7 +154,7 @@ def _step(record: ForwardRecord, lr: float | None) -> dict[str, Tensor]:
         values |= {"phi": phi.mean(), "phi_max": phi.amax()}
     if record.moved is None:
         return values
-    moved, now = (x if record.matrix is not None else _some(x) for x in (record.moved, record.now))
+    now, moved = record.now[:: record.stride], record.moved[:: record.stride // record.every]
     largest = (moved.float() - now.float()).flatten(1).abs().amax(dim=1)
     values["step"] = largest.mean()
     if lr and phi is not None:

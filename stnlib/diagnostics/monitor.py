@@ -18,7 +18,7 @@ from stnlib.diagnostics.actions import Actions
 from stnlib.diagnostics.advice import NO_PASS, NO_PATH, NO_STEP, advice
 from stnlib.diagnostics.album import Album
 from stnlib.diagnostics.criteria import Collapse, CollapseWarning, Criteria
-from stnlib.diagnostics.graph import uncompiled
+from stnlib.diagnostics.graph import is_shared, uncompiled
 from stnlib.diagnostics.hooks import StepHook
 from stnlib.diagnostics.looks import Looks
 from stnlib.diagnostics.measures import QUANTITIES, check_loss, measure, rate_of
@@ -54,7 +54,8 @@ class CollapseMonitor(Account):
     ``with monitor.watching():``. An evaluation is not seen. Weights, buffers and random numbers are
     as without the monitor, unless it acts. Inside of what `torch.compile` made nothing can be seen:
     give the monitor the compiled module, and every `every` steps it runs the uncompiled one, in
-    evaluation mode, which leaves no trace. Under DDP the verdict is that of all ranks together.
+    evaluation mode, which leaves no trace. Under DDP the verdict is that of all ranks together,
+    and each rank can tell, alone, of the looks that were judged.
 
     Parameters
     ----------
@@ -228,6 +229,8 @@ class CollapseMonitor(Account):
     def check(self) -> Collapse | None:
         """Judge now what was recorded, without waiting until `check_every` looks are there.
 
+        Under DDP all ranks have to call it, as they do `detach`.
+
         Returns
         -------
         Collapse | None
@@ -251,7 +254,7 @@ class CollapseMonitor(Account):
 
     def state_dict(self) -> dict[str, Any]:
         """Everything but snapshots, as plain numbers, lists and dicts, for ``torch.save``."""
-        self.check()
+        self._catch_up()
         return {
             "steps": self.steps,
             "collapse": asdict(self.collapse) if self.collapse else None,
@@ -325,6 +328,10 @@ class CollapseMonitor(Account):
             self._told.add(line)
             warnings.warn(line, UserWarning, stacklevel=4)
 
+    def _catch_up(self) -> None:
+        if not is_shared(self._model):  # there one rank may ask alone
+            self.check()
+
     def _names(self) -> list[str]:
         """Of the transformers that have a trace, as far as they are known."""
         names = self._probe.names
@@ -343,8 +350,9 @@ class CollapseMonitor(Account):
         lr, weight = None, record.path.weight if record.path else None
         if weight is not None and self._optimizer and (lr := rate_of(weight, self._optimizer)):
             lr *= self._actions.brake.factor
-        seen = self._object() if self._object and not place else {}
-        check_seen(seen)
+        seen: Mapping[str, Any] = {}
+        if self._object and not place:
+            check_seen(seen := self._object())
         return measure(record, self._probe, lr, loss, seen)
 
     def _failed(self, theta: Tensor) -> None:

@@ -5,8 +5,9 @@ forward pass and no longer; no function is replaced. Those of scripted parts are
 mode. A sampler of one's own tells of itself by `report_sampling`. A `SpatialTransformer` of
 `stnlib.models` is recognised by its attributes.
 
-The first look, and every `WHOLE`-th, is at the whole pass. It finds which of these are needed and
-which calls need to be noted; the looks until the next do no more than that.
+The first look, and every `WHOLE`-th, is at the whole pass. It finds which of these are needed,
+which calls need to be noted, and between which modules they lie; the looks until the next do no
+more than that. One that finds less than expected is followed by one at the whole pass.
 
 A sampler whose grid depends on nothing that learns is no transformer, and does not count.
 """
@@ -25,8 +26,8 @@ from torch import Tensor, nn
 from stnlib.diagnostics.album import thumbnails
 from stnlib.diagnostics.footprints import black_share
 from stnlib.diagnostics.graph import is_batched, leaves, parts, uncompiled, untouched
-from stnlib.diagnostics.hooks import SAMPLERS, Calls, Dispatched, Hook
-from stnlib.diagnostics.sampling import ForwardRecord, record_of, report_sampling
+from stnlib.diagnostics.hooks import SAMPLERS, Calls, Dispatched, Hook, Modes, Span, span
+from stnlib.diagnostics.sampling import ForwardRecord, flat, record_of, report_sampling, size_of
 from stnlib.diagnostics.tape import Tape
 
 __all__ = ["ForwardProbe"]
@@ -86,11 +87,13 @@ class ForwardProbe:
         self._awaited, self._open_for, self._lost = False, 0, ""
         self._looks, self._whole = 0, True
         self._deep = self._only_ours = False  # whether a dispatch mode is needed, or none
-        self._others = 0
+        self._others = self._expected = 0
         self._window: tuple[int, int | None] = (0, None)  # of the calls that need to be noted
+        self._span: Span = (None, None)  # where the modes begin and end, if known
         self._places: dict[tuple[str, int], int] = {}  # by name and which of that name in a pass
         self._name_of: list[str] = []
         self._unrepeatable: set[int] = set()
+        self._sliced: set[tuple[int, int]] = set()  # places and batches of which some images do
         self._leaves: dict[int, list[Tensor]] = {}
         self._tape: Tape | None = None
         self._ours: dict[str, Any] = {}
@@ -210,6 +213,7 @@ class ForwardProbe:
         if self._whole:
             self._find()
             self._unrepeatable.clear()
+            self._sliced.clear()
         self._tape = Tape(self._device, *((0, None) if self._whole else self._window))
         for name, transformer in self._ours.items():
             for module, function in (
@@ -219,31 +223,28 @@ class ForwardProbe:
                 self._stack.callback(module.register_forward_hook(function, prepend=True).remove)
             begun = transformer.register_forward_pre_hook(self._begun)
             self._stack.callback(begun.remove)
-        modes: list[Any] = [Calls(self.called)]
-        if self._whole or self._deep:
-            modes.append(Dispatched(self._dispatched))
-        entered: list[Any] = []
-
-        def leave(*_: Any) -> None:
-            while entered:
-                entered.pop().__exit__(None, None, None)
-
-        def enter(*_: Any) -> None:
-            for mode in modes if not entered else ():
-                mode.__enter__()
-                entered.append(mode)
-
-        self._stack.callback(leave)
+        deep = self._whole or self._deep
+        modes = Modes(Calls(self.called), *((Dispatched(self._dispatched),) if deep else ()))
+        self._stack.callback(modes.leave)
         if self._only_ours and not self._whole:  # then their localisation networks suffice
             for transformer in self._ours.values():
                 part = transformer.localisation
-                self._stack.callback(part.register_forward_pre_hook(enter).remove)
-                self._stack.callback(part.register_forward_hook(leave).remove)
+                self._stack.callback(part.register_forward_pre_hook(modes.enter).remove)
+                self._stack.callback(part.register_forward_hook(modes.leave).remove)
             return
-        enter()
+        first, last = (None, None) if self._whole else self._span
+        if first:
+            self._stack.callback(first.register_forward_pre_hook(modes.enter).remove)
+        else:
+            modes.enter()
+        if last:
+            self._stack.callback(last.register_forward_pre_hook(modes.leave).remove)
+        if self._whole and not self._compiled:  # whose hooks are a part of what was compiled
+            for part in self._eager.modules():
+                self._stack.callback(part.register_forward_pre_hook(self._begins).remove)
         for part in self._compiled:  # torch.compile fails, or does nothing, where a mode is active
-            self._stack.callback(part.register_forward_pre_hook(leave).remove)
-            self._stack.callback(part.register_forward_hook(enter).remove)
+            self._stack.callback(part.register_forward_pre_hook(modes.leave).remove)
+            self._stack.callback(part.register_forward_hook(modes.enter).remove)
 
     def _close(self) -> None:
         """End the look, and hold on to no graph."""
@@ -251,9 +252,21 @@ class ForwardProbe:
         self._tell_below()
         if self._whole and self.records:
             self._only_ours = bool(self._ours) and not self._others
-        if not (self._whole and self._only_ours):  # where calls are counted from elsewhere
+        if self._whole:
+            self._expected = len(self.records)
+            self._span, self._window = span(self._begun_at, *self._needed)
+            if self._only_ours:  # whose calls are counted from elsewhere
+                self._window = 0, None
+        elif len(self.records) < self._expected:
+            self._looks = 0
+        else:
             self._window = self._needed
         self._forget()
+
+    def _begins(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        """Note after how many calls of the pass a module begins."""
+        if self._tape:
+            self._begun_at.append((module, self._tape.count))
 
     def _forget(self) -> None:
         self._tape = None
@@ -262,6 +275,7 @@ class ForwardProbe:
         self._inside = self._others = 0
         self._sources: list[Tensor] = []  # θ or the grid, with its graph
         self._needed: tuple[int, int | None] = (0, None)
+        self._begun_at: list[tuple[nn.Module, int]] = []
         self._below: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def called(self, func: Callable[..., Any], args: Any, kwargs: Any, result: Any) -> None:
@@ -303,8 +317,8 @@ class ForwardProbe:
             self._lost = "for what runs under vmap cannot be seen"
         if is_batched(grid) or not (grid.requires_grad or self._learns(grid)):
             return
-        black = black_share(_flat(output), None if images is None else _flat(images))
-        record = ForwardRecord(black, size=_size(images))
+        black = black_share(flat(output), None if images is None else flat(images))
+        record = ForwardRecord(black, size=size_of(images))
         record.pictures = thumbnails(self._pictures, output, images)
         planar = grid.shape[-1] == 2
         if planar and self._grid is grid and self._theta is not None:
@@ -323,7 +337,7 @@ class ForwardProbe:
         self._inside += 1
 
     def _located(self, localisation: nn.Module, args: tuple[Any, ...], theta: Tensor) -> None:
-        self._theta, self._seen = theta, _size(args[0] if args else None)
+        self._theta, self._seen = theta, size_of(args[0] if args else None)
 
     def _transformed(self, name: str) -> Callable[[Any, tuple[Any, ...], Tensor], None]:
         def transformed(transformer: Any, args: tuple[Any, ...], output: Tensor) -> None:
@@ -367,6 +381,11 @@ class ForwardProbe:
             self._unrepeatable.add(record.place)  # such as by views that were written into
             found = None
         record.path, begin = found or (None, 0)
+        if record.path and record.stride > 1:
+            key = record.place, len(source)
+            if self._whole and record.path.gives(source, record.stride):
+                self._sliced.add(key)
+            record.every = record.stride if key in self._sliced else 1
         if record.path is None or record.path.weight is None:
             begin = 0  # what is needed may lie before
         first = self._needed[0] if self.records else begin
@@ -376,12 +395,3 @@ class ForwardProbe:
 def _remove(hooks: list[Any]) -> None:
     for hook in hooks:
         hook.remove()
-
-
-def _flat(images: Tensor) -> Tensor:
-    """Images or volumes as images, detached."""
-    return images.detach().flatten(2, 3) if images.ndim == 5 else images.detach()
-
-
-def _size(images: Tensor | None) -> tuple[int, ...] | None:
-    return None if images is None else tuple(reversed(images.shape[2:]))

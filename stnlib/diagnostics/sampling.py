@@ -13,8 +13,9 @@ from stnlib.checks.tensors import check_grid, check_images
 from stnlib.diagnostics.footprints import black_share
 from stnlib.diagnostics.tape import Path
 
-__all__ = ["ForwardRecord", "record_of", "report_sampling"]
+__all__ = ["ForwardRecord", "flat", "record_of", "report_sampling", "size_of"]
 
+MOST_POINTS, LEAST_IMAGES = 2**14, 8  # coordinates of a batch's grids that are looked at each step
 COARSE = (16, 16)  # points of the grid by which families that are not affine are judged
 
 
@@ -41,6 +42,8 @@ class ForwardRecord:
         From the layer that makes θ; None where it cannot be told.
     shape : Callable[[Tensor], Tensor] | None
         The matrix, or the grid, of what the path gives; None where that is one of them.
+    every : int
+        `moved` is of every so many-th image.
     moved : Tensor | None
         The matrix, or the grid, after the optimiser's step.
     pictures : tuple[Tensor, ...]
@@ -61,6 +64,7 @@ class ForwardRecord:
     grid: Tensor | None = None
     path: Path | None = None
     shape: Callable[[Tensor], Tensor] | None = None
+    every: int = 1
     moved: Tensor | None = None
     pictures: tuple[Tensor, ...] = ()
 
@@ -71,10 +75,18 @@ class ForwardRecord:
         assert found is not None
         return found
 
+    @property
+    def stride(self) -> int:
+        """So many images of the batch are stood for by one: 1 but for large grids."""
+        if self.grid is None:
+            return 1
+        images = max(LEAST_IMAGES, MOST_POINTS // max(1, self.grid[0].numel()))
+        return -(-len(self.grid) // images)
+
     def look_again(self) -> None:
         """Say where the optimiser's step has moved the transform."""
         if self.path is not None:
-            found = self.path.again()
+            found = self.path.again(self.every)
             self.moved = self.shape(found) if self.shape else found
 
 
@@ -160,3 +172,13 @@ def report_sampling(grid: Tensor, output: Tensor, images: Tensor | None = None) 
     if images is not None:
         check_images("images", images)
     return output
+
+
+def flat(images: Tensor) -> Tensor:
+    """Images or volumes as images, detached."""
+    return images.detach().flatten(2, 3) if images.ndim == 5 else images.detach()
+
+
+def size_of(images: Tensor | None) -> tuple[int, ...] | None:
+    """Width, height (and depth) of images or volumes in pixels, where there are any."""
+    return None if images is None else tuple(reversed(images.shape[2:]))

@@ -68,7 +68,11 @@ class Trace:
             One line, where they are not as many as they should be, or no numbers.
         """
         more = len(values) - len(QUANTITIES) if isinstance(values, Sequence) else -1
-        if more < 0 or more % 2 or not all(isinstance(value, Real) for value in values):
+        if (
+            more < 0
+            or more % 2
+            or not all(type(value) is float or isinstance(value, Real) for value in values)
+        ):
             raise ValueError(
                 f"values must be {len(QUANTITIES)} numbers and two for each entry of θ, "
                 f"not {shown(values)}"

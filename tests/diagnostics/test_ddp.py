@@ -1,6 +1,7 @@
 """Under DDP, on two processes, a monitor's verdict is shared and replicas stay equal."""
 
 import warnings
+from datetime import timedelta
 
 import pytest
 import torch
@@ -82,3 +83,38 @@ def test_replicas_stay_equal_and_the_verdict_is_shared(ranks, case):
 def test_a_monitor_that_only_warns_leaves_every_weight_as_it_is_without(ranks, ours):
     assert torch.equal(ranks[0][ours, None][0], ranks[0][ours, "warn"][0])
     assert not torch.equal(ranks[0][ours, None][0], ranks[0][ours, "lower"][0])
+
+
+def ask_alone(rank, file, folder):
+    """The first of two ranks asks its monitor for everything while looks wait to be judged."""
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    dist.init_process_group(
+        *("gloo", f"file://{file}"), rank=rank, world_size=2, timeout=timedelta(seconds=60)
+    )
+    net = nn.parallel.DistributedDataParallel(make(True))
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
+    monitor = CollapseMonitor(net, optimizer, check_every=4)
+    draw, lengths = torch.Generator().manual_seed(rank), []
+    for n in range(12):
+        loss = F.cross_entropy(net(torch.rand(8, 1, 8, 8, generator=draw)), torch.arange(8) % 3)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        monitor.step(loss)
+        if rank == 0 and n == 5:
+            told = (monitor.to_frame(), monitor.state_dict()["traces"][0]["columns"]["loss"])
+            lengths = [*map(len, told), "at step 4" in monitor.summary()]
+            monitor.plot()
+            monitor.save(f"{folder}/trace.npz")
+            monitor.report(f"{folder}/report.html")
+    monitor.detach()
+    torch.save((lengths, monitor.trace.columns["coverage"]), f"{folder}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+def test_one_rank_alone_can_ask_what_was_judged_while_looks_wait(tmp_path):
+    mp.spawn(ask_alone, (tmp_path / "meet", tmp_path), nprocs=2)
+    (lengths, first), (_, second) = (torch.load(tmp_path / f"{n}.pt") for n in (0, 1))
+    assert lengths == [4, 4, True]
+    assert len(first) == 12 and first == second

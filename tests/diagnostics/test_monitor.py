@@ -805,7 +805,7 @@ def advised(text):
 
 
 @pytest.mark.parametrize("kind", ["tutorial", "handmade grid", "ours", "ours, splines"])
-def test_the_code_that_a_warning_prints_runs_and_gives_theta_a_rate_of_its_own(kind):
+def test_the_code_that_a_warning_prints_runs_and_lowers_the_rate_of_all_before_that_of_theta(kind):
     model = make(kind)
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)
     with (
@@ -813,14 +813,18 @@ def test_the_code_that_a_warning_prints_runs_and_gives_theta_a_rate_of_its_own(k
         pytest.warns(CollapseWarning) as caught,
     ):
         train(model, 1, monitor, optimizer=optimizer)
-    code = advised(str(caught[0].message))
+    first, then = str(caught[0].message).split("Only where that is not enough")
     names = {"torch": torch, "model": model, "lr": 1e-3, "CollapseMonitor": CollapseMonitor}
-    exec(code, names)
+    exec(advised(first), names)
+    (group,) = names["optimizer"].param_groups
+    assert {*map(id, group["params"])} == {*map(id, model.parameters())}
+    assert group["lr"] == pytest.approx(1e-3 / 3)
+    exec(advised(then), names)
     rates = {id(p): g["lr"] for g in names["optimizer"].param_groups for p in g["params"]}
     scheduled = names["warmup"].base_lrs
     for name, parameter in model.named_parameters():
         mine = "loc" in name
-        assert scheduled[mine] == pytest.approx(1e-4 if mine else 1e-3)
+        assert scheduled[mine] == pytest.approx(1e-4 if mine else 1e-3 / 3)
         assert rates[id(parameter)] == pytest.approx(scheduled[mine] * 1e-3)
     with names["monitor"] as monitor:  # of the last line
         train(model, 2, monitor, optimizer=names["optimizer"])
@@ -883,10 +887,8 @@ def test_a_collapse_at_the_first_step_is_told_without_code_that_could_not_run():
     with CollapseMonitor(model) as monitor, pytest.warns(CollapseWarning) as caught:
         train(model, 1, monitor)
     code = advised(str(caught[0].message))
-    optimizer = torch.optim.Adam(model.parameters())
-    exec(
-        code, names := {"model": model, "optimizer": optimizer, "CollapseMonitor": CollapseMonitor}
-    )
+    names = {"torch": torch, "model": model, "lr": 1e-3, "CollapseMonitor": CollapseMonitor}
+    exec(code, names)
     names["monitor"].detach()
 
 
