@@ -263,10 +263,10 @@ def onsets(whole: pd.DataFrame, around: Mapping[str, pd.DataFrame], onset: int) 
         left.set_ylabel(name, fontsize=10)
         if column != "phi":
             left.set_ylim(-0.03, 1.03)
-    blind = whole.index[whole["phi"] == 0]
-    if len(blind):
-        axes[1, 0].axvspan(blind[0], blind[-1], color=STATES["blind"], alpha=0.3, lw=0)
-        axes[1, 0].text(blind[0], 300, "blind", color=STATES["blind"], fontsize=10, ha="right")
+    zero = whole.index[whole["phi"] == 0]
+    if len(zero):
+        axes[1, 0].axvspan(zero[0], zero[-1], color=STATES["blind"], alpha=0.3, lw=0)
+        axes[1, 0].text(zero[0], 300, "φ = 0 ", color=STATES["blind"], fontsize=10, ha="right")
     axes[1, 0].set_yscale("symlog", linthresh=0.1)
     axes[1, 0].set_ylim(0, 2000)
     axes[1, 0].set_yticks([0, 1, 100])
