@@ -42,8 +42,7 @@ NOT_YET = {
     "terms": {"sampler", "collapse", "lr_schedules", "appendix/toy"},
     "sentences": {"theory", "sampler", "cm", "collapse", "lr_schedules", "status"}
     | {"appendix/toy"},
-    "figures": {"theory", "sampler", "cm", "collapse", "lr_schedules", "status"}
-    | {"appendix/toy"},
+    "figures": {"theory", "sampler", "cm", "collapse", "lr_schedules", "status"} | {"appendix/toy"},
 }
 
 
@@ -60,6 +59,13 @@ def prose(path):
     text = re.sub(r"^(?:`{3,}|:{3,}|:[\w-]+:|%).*$", "", text, flags=re.M)
     text = re.sub(r"\$\$.*?\$\$|!\[[^]]*\]\([^)]*\)", "", text, flags=re.S)
     return re.sub(r"\]\([^)]*\)|\{[\w:]+\}`[^`]*`", "]", text)
+
+
+def prose_with_pictures(path):
+    """Return a page's text as it is written."""
+    if path.suffix == ".md":
+        return path.read_text(encoding="utf-8")
+    return "\n".join(cell.source for cell in cells(path) if cell.cell_type == "markdown")
 
 
 def too_long(path):
@@ -144,6 +150,14 @@ def test_a_long_page_is_seen(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("word " * 2001, encoding="utf-8")
     assert too_long(page)
+
+
+def test_every_picture_of_the_book_is_shown_and_drawn_by_a_tool():
+    shown = "\n".join(prose_with_pictures(path) for path in PAGES.values())
+    tools = "\n".join(p.read_text(encoding="utf-8") for p in (BOOK.parent / "tools").glob("*.py"))
+    for picture in (BOOK / "images").glob("*.png"):
+        assert f"images/{picture.name}" in shown
+        assert f'"{picture.stem}"' in tools or f'"{picture.name}"' in tools
 
 
 # What people look for

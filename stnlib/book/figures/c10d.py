@@ -315,9 +315,7 @@ def rates(histories: pd.DataFrame) -> Figure:
     axis.plot([], [], "-", color="0.3", label="transformer")
     axis.plot([], [], "--", color="0.3", label="none")
     axis.plot([], [], "X", color="0.3", label="black")
-    figure.legend(
-        *axis.get_legend_handles_labels(), ncols=3, fontsize=10, loc="outside upper left"
-    )
+    figure.legend(*axis.get_legend_handles_labels(), ncols=3, fontsize=10, loc="outside upper left")
     axis.set_xlabel("epoch", fontsize=10)
     axis.set_ylabel("validation accuracy", fontsize=10)
     axis.tick_params(labelsize=9)
