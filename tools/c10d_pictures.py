@@ -29,7 +29,7 @@ from stnlib.transforms import family
 
 IMAGES = Path(__file__).resolve().parents[1] / "book" / "images"
 N_THETAS = 8  # validation images whose θ a record keeps
-SHOWN = [0, 1, 3]  # of these
+SHOWN = [1, 3]  # of these
 TESTED = [1, 2, 4, 5, 7, 9]  # test images of the picture of the data
 # Study, key and end of each training that is shown.
 ZOOM = ("c10-zoom", "141649490f63", "shrunken")
