@@ -106,7 +106,7 @@ def two_ends() -> Figure:
 def thrown_out() -> Figure:
     """The steps around an onset, at the mean θ of the batch."""
     record = found(*THROWN_OUT)
-    images = to_float(data_of(record).val.images[:N_THETAS])[SHOWN]
+    images = to_float(data_of(record).val.images[[0, *SHOWN]])
     (trace,) = (t.to_frame() for r, t in traces(THROWN_OUT[0]) if r.key == record.key)
     begins = onset(trace)
     moments = []

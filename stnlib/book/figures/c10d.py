@@ -73,7 +73,7 @@ def ends(runs: pd.DataFrame) -> Figure:
     Figure
         One panel, a column a learning rate.
     """
-    figure, axis, places = _rows(runs, 0.33)
+    figure, axis, places = _rows(runs, 0.27)
     columns = {rate: 7 * i for i, rate in enumerate(sorted(runs["lr"].unique()))}
     for (name, rate), group in runs.groupby(["row", "lr"]):
         ordered = group.sort_values("outcome", key=lambda ends: ends.map(list(STATES).index))
@@ -131,7 +131,7 @@ def _in_words(outcomes: pd.Series) -> str:
 def _panels(data: Sequence[str], rows: int) -> tuple[Figure, np.ndarray]:
     """Panels for data sets side by side, of epochs."""
     figure, axes = plt.subplots(
-        rows, len(data), figsize=(_WIDTH, 2.15 * rows + 0.5), sharex=True, sharey="row"
+        rows, len(data), figsize=(_WIDTH, 1.75 * rows + 0.6), sharex=True, sharey="row"
     )
     axes = np.reshape(axes, (rows, len(data)))
     for axis, name in zip(axes[0], data, strict=True):
@@ -252,7 +252,7 @@ def onsets(whole: pd.DataFrame, around: Mapping[str, pd.DataFrame], onset: int) 
         A row a quantity; the whole at the left, the onsets at the right.
     """
     figure, axes = plt.subplots(
-        len(_TRACED), 2, figsize=(_WIDTH, 1.5 * len(_TRACED) + 0.6), sharex="col", sharey="row"
+        len(_TRACED), 2, figsize=(_WIDTH, 1.2 * len(_TRACED) + 0.6), sharex="col", sharey="row"
     )
     for (left, right), (column, name) in zip(axes, _TRACED.items(), strict=True):
         left.plot(whole.index, whole[column], color="black", lw=0.8)
@@ -297,7 +297,7 @@ def rates(histories: pd.DataFrame) -> Figure:
     Figure
         One panel, a line a training.
     """
-    figure, axis = plt.subplots(figsize=(_WIDTH, 3.6))
+    figure, axis = plt.subplots(figsize=(_WIDTH, 3.1))
     axis.set_ylim(0.25, 0.85)
     labels = []
     for color, (rate, part) in zip(_RATES, histories.groupby("lr"), strict=False):
@@ -336,7 +336,7 @@ def undoing(histories: pd.DataFrame) -> Figure:
     Figure
         A panel for the shift, and one for the rotation.
     """
-    figure, axes = plt.subplots(2, 1, figsize=(_WIDTH, 4.8), sharex=True, sharey=True)
+    figure, axes = plt.subplots(2, 1, figsize=(_WIDTH, 4.2), sharex=True, sharey=True)
     for axis, column in zip(axes, ("shift", "rotation"), strict=True):
         for height in (0, 1):
             axis.axhline(height, color="0.8", lw=1, zorder=0)

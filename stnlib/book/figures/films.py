@@ -64,13 +64,13 @@ def film(images: Tensor, moments: Sequence[Moment]) -> Figure:
     size = _SIDE * shape[1], _SIDE * shape[0] + 0.3
     figure, axes = plt.subplots(*shape, figsize=size, squeeze=False)
     axes[0, 0].axis("off")
-    axes[0, 0].text(0.5, 0.5, "where it\nlooks", ha="center", va="center", fontsize=9)
+    words = "where it\nlooks →\n\nimage ↓"
+    axes[0, 0].text(0.5, 0.4, words, ha="center", va="center", fontsize=9)
     columns = [images, *(moment.outputs for moment in moments)]
     for column, pictures in enumerate(columns):
         for axis, picture in zip(axes[1:, column], pictures, strict=True):
             show_image(axis, picture)
             _frame(axis, "0.7", lw=1)
-    axes[1, 0].set_title("image", fontsize=9)
     for axis, moment in zip(axes[0, 1:], moments, strict=True):
         _outlines(axis, moment, images.shape[-2:])
         axis.set_title(moment.title, fontsize=9)
