@@ -311,7 +311,7 @@ def rates(histories: pd.DataFrame) -> Figure:
             last = whole[whole["epoch"] == histories["epoch"].max()]
             if len(last):
                 labels.append((last["epoch"].max(), last["accuracy"].mean(), name, color))
-    spread_labels(axis, labels, 0.06)
+    spread_labels(axis, labels, 0.08)
     axis.plot([], [], "-", color="0.3", label="transformer")
     axis.plot([], [], "--", color="0.3", label="none")
     axis.plot([], [], "X", color="0.3", label="black")
@@ -349,7 +349,7 @@ def undoing(histories: pd.DataFrame) -> Figure:
                 axis.plot(run["epoch"], run[column], color=color, lw=1.5)
             last = part[part["epoch"] == part["epoch"].max()]
             labels.append((last["epoch"].max(), last[column].mean(), f"{rate:g}", color))
-        spread_labels(axis, labels, 0.1)
+        spread_labels(axis, labels, 0.13)
         axis.tick_params(labelsize=9)
         axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes[-1].set_xlabel("epoch", fontsize=10)
