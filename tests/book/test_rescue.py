@@ -179,7 +179,8 @@ def test_a_picture_has_the_views_outline_whole_and_what_is_handed_on_below():
 def test_every_picture_of_an_end_is_drawn_from_a_record_that_ended_so():
     text = (ROOT / "tools" / "ends.py").read_text(encoding="utf-8")
     drawn = re.findall(r'"(\w+)": \("([\w-]+)", "(\w+)", "(\w+)"\)', text)
-    assert {name for name, *_ in drawn} == {p.stem for p in (ROOT / "book/images").glob("*.png")}
-    for _, study, key, state in drawn:
+    assert drawn
+    for name, study, key, state in drawn:
+        assert (ROOT / "book" / "images" / f"{name}.png").is_file()
         (record,) = [one for one in store.of_study(study) if one.key == key]
         assert record.outcome == state
