@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from stnlib.book import foresight
 from stnlib.book.alarms import TRACED, measured
+from stnlib.book.claims import edge
 from stnlib.book.claims.facts import dates, observed, runs, traced
 from stnlib.book.claims.findings import Finding, Verdict, found, judged
 from stnlib.book.stats import tally
@@ -37,7 +37,7 @@ def _told_right(row: pd.Series) -> str:
 
 def steps_and_rates() -> Finding:
     """Balanced accuracy one step before the onset, by predictor."""
-    told = foresight.forecast(1, "step", "reach", "lr")
+    told = edge.forecast(1, "step", "reach", "lr")
     names = {"step": "largest step of θ", "reach": "σ at first", "lr": "learning rate"}
     numbers = {word: _told_right(told.loc[name]) for name, word in names.items()}
     guess = told["low"] < 0.5
@@ -48,7 +48,7 @@ def concordances() -> Finding:
     """How often a run about to die has larger features than one still alive at that step."""
     numbers, lows = {}, []
     for lead in (1, 2, 3, 5):
-        share = foresight.concordance("phi", lead)
+        share = edge.concordance("phi", lead)
         words = f"{lead} step{'s' if lead > 1 else ''} before"
         numbers[words] = f"{share.value:.2f} [{share.low:.2f}, {share.high:.2f}]"
         lows.append(share.low)
@@ -161,7 +161,7 @@ def tanh_by_its_slope() -> Verdict:
 
 
 def _before(lead: int, holds: Callable[[float], bool]) -> Verdict:
-    told = foresight.forecast(lead, "step").loc["step"]
+    told = edge.forecast(lead, "step").loc["step"]
     said = f"balanced accuracy {_told_right(told)}"
     return judged(holds(told["judged"]), said, dates(runs("cm-edge")))
 

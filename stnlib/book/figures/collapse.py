@@ -60,7 +60,8 @@ def goodbye(
 ) -> Figure:
     """Views of several images at some steps, and what one of them shows.
 
-    Each panel is as wide as its views need, so that none leaves it.
+    Each panel is as wide as its views need, so that none leaves it; how many images that is stands
+    below it.
 
     Convention: see `stnlib.transforms`.
 
@@ -91,7 +92,7 @@ def goodbye(
         far = 1.08 * max(1, float(np.abs(corners).max()))
         axis.set(xlim=(-far, far), ylim=(far, -far), facecolor="0.93")
         axis.set_title(f"step {step}", fontsize=SMALL)
-        axis.set_xlabel(f"{far:.0f} images wide" if far >= 1.5 else "1 image wide", fontsize=SMALL)
+        axis.set_xlabel(f"{far:.0f} ×", fontsize=SMALL)
         show_image(below, output)
     for row, name in zip(axes, ("views", "output"), strict=True):
         row[0].set_ylabel(name, fontsize=SMALL)

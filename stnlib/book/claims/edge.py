@@ -1,6 +1,6 @@
-"""What can be known before a transformer is lost: forecasts at the edge of the map, on fresh runs.
+"""The edge of the map: single changes there, and what can be known before a transformer is lost.
 
-They are fitted on the map as it stood when the fresh runs were made. A lead is counted from the
+Forecasts are fitted on the map as it stood when the fresh runs were made. A lead is counted from the
 onset of the loss, its first step.
 """
 
@@ -11,15 +11,37 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from stnlib.book import forecasts
+from stnlib.book import forecasts, remedies
 from stnlib.book.claims.facts import dates, frame, runs, traced, watched
 from stnlib.book.deaths import ahead
 from stnlib.book.stats import Contrast, bootstrap
 
-__all__ = ["LEARNING", "concordance", "course", "forecast", "fresh", "monitored", "past"]
+__all__ = ["LEARNING", "changed", "concordance", "course", "forecast", "fresh", "monitored", "past"]
 
 # Of the map: all but its highest rate, at which classifiers fail by themselves.
 LEARNING = 0.03
+
+
+def changed(lr: float) -> pd.DataFrame:
+    """Single changes to a cell of the map, and the cell itself.
+
+    Parameters
+    ----------
+    lr : float
+        Of both parts.
+
+    Returns
+    -------
+    pd.DataFrame
+        A row a run, those of one change together and the least lost first: of
+        `stnlib.book.remedies.table`, with `row` (the change's name) and `reach`, which is σ.
+    """
+    some = runs("cm-claims", "cm-map", lr=lr, model="stn", loc_lr_factor=1.0)
+    reach = traced("cm-claims", "cm-map").set_index("key")["reach"]
+    table = remedies.table(some).assign(reach=[reach[record.key] for record in some])
+    table["row"] = table["remedy"].replace("none", "nothing")
+    shares = table.groupby("row")["lost"].mean()
+    return table.sort_values("row", key=lambda rows: rows.map(shares), kind="stable")
 
 
 @cache
