@@ -1,7 +1,7 @@
 """The edge of the map: single changes there, and what can be known before a transformer is lost.
 
-Forecasts are fitted on the map as it stood when the fresh runs were made. A lead is counted from the
-onset of the loss, its first step.
+Forecasts are fitted on the map as it stood when the fresh runs were made. A lead is counted from
+the onset of the loss, its first step.
 """
 
 from __future__ import annotations

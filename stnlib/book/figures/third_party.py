@@ -60,7 +60,8 @@ def leads(table: pd.DataFrame) -> Figure:
     axis.annotate("kept, and\nwarned of", (1.02, -0.8), fontsize=SMALL, va="bottom",
                   xycoords=("axes fraction", "data"))  # fmt: skip
     axis.set_xscale("log")
-    axis.set_xticks([0.5, 1, 10, 100], ["not\nbefore", "1", "10", "100"])
+    axis.set_xticks([0.5, 2, 10, 100], ["not\nbefore", "2", "10", "100"])
+    axis.set_xticks([], minor=True)
     axis.set_yticks(range(len(cells)), [f"{NAMES[n]}, {d}" for n, d in cells])
     axis.set(ylim=(len(cells) - 0.5, -0.6))
     axis.tick_params(labelsize=SMALL)
