@@ -40,8 +40,8 @@ def changed(lr: float) -> pd.DataFrame:
     reach = traced("cm-claims", "cm-map").set_index("key")["reach"]
     table = remedies.table(some).assign(reach=[reach[record.key] for record in some])
     table["row"] = table["remedy"].replace("none", "nothing")
-    shares = table.groupby("row")["lost"].mean()
-    return table.sort_values("row", key=lambda rows: rows.map(shares), kind="stable")
+    table["share"] = table.groupby("row")["lost"].transform("mean")
+    return table.sort_values(["share", "row"], kind="stable").drop(columns="share")
 
 
 @cache

@@ -135,11 +135,10 @@ def courses(found: Sequence[Mapping[str, Any]]) -> Figure:
         axis.tick_params(labelsize=SMALL)
         spread_labels(axis, ends, gap=0.12)
         title = f"{NAMES[one['what']['network']]}, {one['what']['lr']:g}"
-        axis.set_title(title, fontsize=SMALL, loc="left")
+        axis.set_title(title, fontsize=SMALL, loc="right")
         if run["warned"]:
             axis.axvline(run["warned"], color=RED, lw=1.2, ls="--")
-            text = f" warned at step {run['warned']}"
-            axis.text(run["warned"], 1.05, text, color=RED, fontsize=SMALL, va="bottom", ha="left")
-            axis.set_title(title, fontsize=SMALL, loc="right")
+            text = f"warned, step {run['warned']}"
+            axis.text(run["warned"], 1.05, text, color=RED, fontsize=SMALL, va="bottom")
     axes[-1, 0].set_xlabel("step", fontsize=SMALL)
     return figure
