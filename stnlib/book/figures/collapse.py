@@ -19,6 +19,7 @@ from stnlib.book.stats import tally
 
 __all__ = [
     "branches",
+    "course",
     "draw_states",
     "fan",
     "foresight",
@@ -96,6 +97,36 @@ def goodbye(
         show_image(below, output)
     for row, name in zip(axes, ("views", "output"), strict=True):
         row[0].set_ylabel(name, fontsize=SMALL)
+    return figure
+
+
+def course(frame: pd.DataFrame, warned: int | None) -> Figure:
+    """Features, steps of θ and coverage of a training that was watched, step by step.
+
+    Parameters
+    ----------
+    frame : pd.DataFrame
+        Of `stnlib.diagnostics.CollapseMonitor.to_frame`.
+    warned : int | None
+        The step of the warning, if there was one.
+
+    Returns
+    -------
+    Figure
+        A panel each, the first at the top.
+    """
+    names = {"phi": "‖φ‖₁", "step": "step of θ", "coverage": "coverage"}
+    figure, axes = plt.subplots(3, 1, figsize=(WIDTH, 4.6), sharex=True)
+    for axis, (column, name) in zip(axes, names.items(), strict=True):
+        axis.plot(frame.index, frame[column], color=BLUE, lw=1.6)
+        axis.set_yscale("linear" if column == "coverage" else "log")
+        axis.set_ylabel(name, fontsize=SMALL)
+        axis.tick_params(labelsize=SMALL)
+        if warned is not None:
+            axis.axvline(warned, color=RED, lw=1.2, ls="--")
+    if warned is not None:
+        axes[0].set_title(f"warned, step {warned}", fontsize=SMALL, color=RED)
+    axes[-1].set_xlabel("step", fontsize=SMALL)
     return figure
 
 
