@@ -8,7 +8,6 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
 from torch import Tensor
@@ -20,7 +19,6 @@ from stnlib.book.stats import tally
 __all__ = [
     "branches",
     "course",
-    "draw_states",
     "fan",
     "foresight",
     "goodbye",
@@ -30,30 +28,6 @@ __all__ = [
 ]
 
 SMALL = 9.5  # points; legible where the book's column is as narrow as a phone
-
-
-def draw_states(
-    axis: Axes, place: float, states: pd.Series, left: float = 0, width: float = 1, **look: Any
-) -> None:
-    """Draw what became of runs as parts of a bar.
-
-    Parameters
-    ----------
-    axis : Axes
-        The panel.
-    place : float
-        Height of the bar's middle.
-    states : pd.Series
-        One of `STATES` a run.
-    left, width : float
-        Where the bar begins, and how long all of it is.
-    **look : Any
-        Of the parts, for `Axes.barh`.
-    """
-    for state, color in STATES.items():
-        share = (states == state).mean() * width
-        axis.barh(place, share, left=left, color=color, **look)
-        left += share
 
 
 def goodbye(
