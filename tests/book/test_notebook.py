@@ -244,6 +244,11 @@ WRONG = {
     "rescue": {"lr": 0, "seed": -1},
     "questions": {"seed": "one"},
     "status": {"packages": "torch nosuch"},
+    "collapse": {"lr": 2, "seed": 0.5},
+    "border": {"scale": 1},
+    "foresight": {"first": 1},
+    "appendix/forks": {"autopsy": "forks-cm"},
+    "appendix/third_party": {"data": "fashion"},
 }
 
 

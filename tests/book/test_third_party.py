@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
-from matplotlib.figure import Figure
 from torch import nn
 from typer.testing import CliRunner
 
@@ -328,13 +327,38 @@ def test_verdicts_count_each_kind_of_run_by_itself():
     assert (low.alive, low.died, high.alive, high.died) == (1, 3, 1, 0)
 
 
-def test_the_figures_show_every_run(tmp_path):
+def drawn(axis):
+    return [
+        (x, round(y), line.get_marker())
+        for line in axis.lines
+        if line.get_marker() in ("o", "X")
+        for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)
+    ]
+
+
+def test_every_loss_has_a_mark_at_its_lead_and_those_kept_are_counted():
     found = [
         one(0, warned=3, warning="runaway", died=20),
-        one(1),
-        one(2, warned=9, warning="black"),
+        one(1, warned=20, warning="black", died=20),  # only as it fails
+        one(2),
+        one(3, warned=9, warning="runaway"),
     ]
-    figure = figures.warnings_and_failures(recording.runs(found))
-    assert isinstance(figure, Figure) and len(figure.axes) == 1
-    courses = figures.courses(found[:1])
-    assert len(courses.axes) == 1
+    (axis,) = figures.leads(recording.runs(found)).axes
+    row = list(figures.NAMES).index("keras")
+    assert sorted(drawn(axis)) == [(0.5, row, "X"), (17, row, "o")]
+    assert "1 of 2" in [text.get_text() for text in axis.texts]
+
+
+def test_every_training_has_a_mark_of_what_became_of_it():
+    found = [one(0, died=20), one(1), one(2, shrank=9)]
+    for run in found:
+        run["rows"][0]["accuracy"] = 0.5
+    (axis,) = figures.fates(recording.runs(found)).axes
+    marks = [mark for x, _, mark in sorted(drawn(axis)) if x in (0, 1, 2)]
+    assert marks == ["o", "X", "X"]
+    assert [text.get_text() for text in axis.texts] == ["0.50"]
+
+
+def test_a_course_says_when_it_was_warned_of():
+    (axis,) = figures.courses([one(0, warned=3, warning="runaway", died=20)]).axes
+    assert "warned, step 3" in [text.get_text() for text in axis.texts]

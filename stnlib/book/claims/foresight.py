@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 
-import numpy as np
 import pandas as pd
 
-from stnlib.book import forecasts
-from stnlib.book.claims.facts import dates, frame, observed, runs, traced, watched
+from stnlib.book.alarms import TRACED, measured
+from stnlib.book.claims import edge
+from stnlib.book.claims.facts import dates, observed, runs, traced
 from stnlib.book.claims.findings import Finding, Verdict, found, judged
-from stnlib.book.deaths import ahead
-from stnlib.book.stats import bootstrap, tally
+from stnlib.book.stats import tally
 from stnlib.book.third_party import recording
-from stnlib.records.outcome import LIVING
 
 __all__ = [
     "before_the_accuracy",
@@ -33,27 +30,6 @@ __all__ = [
     "wild_dying",
 ]
 
-TRACED = ("cm-map", "cm-edge", "cm-inverted", "cm-claims", "cm-hidden")
-TRACED += ("c10-probe", "c10-frames", "c10d-probe", "c10d-cures", "recipe")
-
-
-@cache
-def _past() -> pd.DataFrame:
-    """The map's cells of both outcomes as they stood when the fresh runs were made."""
-    begun = min(dates(runs("cm-edge")))
-    older = {r.key for r in runs("cm-map") if r.provenance["date"] < begun or r.study != "cm-map"}
-    table = traced("cm-map")
-    return forecasts.mixed(table[(table["lr"] < 0.03) & table["key"].isin(older)])
-
-
-def _forecast(lead: int, *predictors: str) -> pd.DataFrame:
-    """Fitted on the map, judged on fresh seeds, so many steps before the onset."""
-    parts = [
-        table.assign(step=table["key"].map(ahead(watched(study), lead)))
-        for table, study in ((_past(), "cm-map"), (traced("cm-edge"), "cm-edge"))
-    ]
-    return forecasts.forecast(*parts, predictors)
-
 
 def _told_right(row: pd.Series) -> str:
     return f"{row['judged']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
@@ -61,7 +37,7 @@ def _told_right(row: pd.Series) -> str:
 
 def steps_and_rates() -> Finding:
     """Balanced accuracy one step before the onset, by predictor."""
-    told = _forecast(1, "step", "reach", "lr")
+    told = edge.forecast(1, "step", "reach", "lr")
     names = {"step": "largest step of θ", "reach": "σ at first", "lr": "learning rate"}
     numbers = {word: _told_right(told.loc[name]) for name, word in names.items()}
     guess = told["low"] < 0.5
@@ -70,29 +46,21 @@ def steps_and_rates() -> Finding:
 
 def concordances() -> Finding:
     """How often a run about to die has larger features than one still alive at that step."""
-    onsets = traced("cm-edge").set_index("key")["onset"]
-    frames = {key: frame(key, "cm-edge") for key in onsets.index}
     numbers, lows = {}, []
     for lead in (1, 2, 3, 5):
-        more = forecasts.pairs(frames, onsets, "phi", lead)
-        low, high = bootstrap(forecasts.resampled(more), len(more))
+        share = edge.concordance("phi", lead)
         words = f"{lead} step{'s' if lead > 1 else ''} before"
-        numbers[words] = f"{np.nanmean(more):.2f} [{low:.2f}, {high:.2f}]"
-        lows.append(low)
+        numbers[words] = f"{share.value:.2f} [{share.low:.2f}, {share.high:.2f}]"
+        lows.append(share.low)
     return found(min(lows[:3]) > 0.5, numbers)
 
 
-def _dying() -> pd.DataFrame:
-    return traced(*TRACED).dropna(subset="death")
-
-
 def warned_before_onset() -> Finding:
-    """The monitor's lead before the death begins."""
-    lead = _dying().eval("onset - warning")
-    before = tally(lead > 0)
-    numbers = {"warned before": before, "median lead": f"{lead.median():.0f} steps"}
-    numbers["at most 3 steps"] = f"{(lead <= 3).mean():.0%}"
-    return found(before.low > 0.8 and lead.median() < 10, numbers)
+    """The monitor's lead before the loss begins."""
+    told = measured(traced(*TRACED))
+    numbers = {"warned before": told.ahead, "median lead": f"{told.lead:.0f} steps"}
+    numbers["at most 3 steps"] = f"{told.soon.k / told.soon.n:.0%}"
+    return found(told.ahead.low > 0.8 and told.lead < 10, numbers)
 
 
 def before_the_accuracy() -> Finding:
@@ -104,13 +72,9 @@ def before_the_accuracy() -> Finding:
 
 def false_alarms() -> Finding:
     """Warnings in runs that stay alive, by whether others die at the same rates."""
-    table = traced(*TRACED)
-    cells = table.groupby(["data", "lr", "loc_lr_factor"])["death"]
-    deadly = cells.transform("count") > 0
-    alive = table["outcome"].isin(LIVING)
-    shares = [tally(table[alive & (deadly == some)]["warning"].notna()) for some in (True, False)]
-    numbers = dict(zip(("where some die", "where none does"), shares, strict=True))
-    return found(shares[1].high < shares[0].low, numbers)
+    told = measured(traced(*TRACED))
+    numbers = {"where some are lost": told.where_lost, "where none is": told.where_none}
+    return found(told.where_none.high < told.where_lost.low, numbers)
 
 
 def _wild(monitor: int) -> pd.DataFrame:
@@ -197,7 +161,7 @@ def tanh_by_its_slope() -> Verdict:
 
 
 def _before(lead: int, holds: Callable[[float], bool]) -> Verdict:
-    told = _forecast(lead, "step").loc["step"]
+    told = edge.forecast(lead, "step").loc["step"]
     said = f"balanced accuracy {_told_right(told)}"
     return judged(holds(told["judged"]), said, dates(runs("cm-edge")))
 

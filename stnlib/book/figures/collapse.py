@@ -1,4 +1,4 @@
-"""Figures of the chapter on the collapse."""
+"""Figures of why transformers are lost, and of what foretells it."""
 
 from __future__ import annotations
 
@@ -8,52 +8,104 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, NullLocator
+from torch import Tensor
 
-from stnlib.book.figures.style import BLUE, COLORS, STATES
+from stnlib.book.figures.rows import WIDTH, draw_runs, explain
+from stnlib.book.figures.style import BLUE, GREEN, GREY, RED, STATES, show_image
 from stnlib.book.stats import tally
-from stnlib.records.outcome import LIVING
 
 __all__ = [
-    "death_rates",
-    "draw_states",
+    "branches",
+    "course",
     "fan",
     "foresight",
-    "one_curve",
+    "goodbye",
+    "leads",
     "outcome_map",
-    "samplers",
+    "reach",
 ]
 
+SMALL = 9.5  # points; legible where the book's column is as narrow as a phone
 
-def draw_states(
-    axis: Axes, place: float, states: pd.Series, left: float = 0, width: float = 1, **look: Any
-) -> None:
-    """Draw what became of runs as parts of a bar.
+
+def goodbye(
+    image: Tensor, grids: Sequence[Tensor], outputs: Tensor, steps: Sequence[int]
+) -> Figure:
+    """Views of several images at some steps, and what one of them shows.
+
+    Each panel is as wide as its views need, so that none leaves it; how many images that is stands
+    below it.
+
+    Convention: see `stnlib.transforms`.
 
     Parameters
     ----------
-    axis : Axes
-        The panel.
-    place : float
-        Height of the bar's middle.
-    states : pd.Series
-        One of `STATES` a run.
-    left, width : float
-        Where the bar begins, and how long all of it is.
-    **look : Any
-        Of the parts, for `Axes.barh`.
+    image : Tensor
+        (1, H, W) in [0, 1].
+    grids : Sequence[Tensor]
+        One a step, (N, h, w, 2), normalised; the first view is the one of `image`.
+    outputs : Tensor
+        What it shows, (steps, 1, h, w) in [0, 1].
+    steps : Sequence[int]
+        Their numbers.
+
+    Returns
+    -------
+    Figure
+        A column a step.
     """
-    for state, color in STATES.items():
-        share = (states == state).mean() * width
-        axis.barh(place, share, left=left, color=color, **look)
-        left += share
+    size = (WIDTH, 2 * WIDTH / len(steps) + 0.5)
+    figure, axes = plt.subplots(2, len(steps), figsize=size, squeeze=False)
+    for axis, below, grid, output, step in zip(*axes, grids, outputs, steps, strict=True):
+        show_image(axis, image)
+        axis.images[0].set_extent((-1, 1, 1, -1))
+        corners = np.array([g[[0, 0, -1, -1, 0], [0, -1, -1, 0, 0]].numpy() for g in grid])
+        for place, corner in enumerate(corners):
+            axis.plot(*corner.T, color=RED if place == 0 else BLUE, lw=1.5 if place == 0 else 0.8)
+        far = 1.08 * max(1, float(np.abs(corners).max()))
+        axis.set(xlim=(-far, far), ylim=(far, -far), facecolor="0.93")
+        axis.set_title(f"step {step}", fontsize=SMALL)
+        axis.set_xlabel(f"{far:.0f} ×", fontsize=SMALL)
+        show_image(below, output)
+    for row, name in zip(axes, ("views", "output"), strict=True):
+        row[0].set_ylabel(name, fontsize=SMALL)
+    return figure
+
+
+def course(frame: pd.DataFrame, warned: int | None) -> Figure:
+    """Features, steps of θ and coverage of a training that was watched, step by step.
+
+    Parameters
+    ----------
+    frame : pd.DataFrame
+        Of `stnlib.diagnostics.CollapseMonitor.to_frame`.
+    warned : int | None
+        The step of the warning, if there was one.
+
+    Returns
+    -------
+    Figure
+        A panel each, the first at the top.
+    """
+    names = {"phi": "‖φ‖₁", "step": "step of θ", "coverage": "coverage"}
+    figure, axes = plt.subplots(3, 1, figsize=(WIDTH, 3.7), sharex=True)
+    for axis, (column, name) in zip(axes, names.items(), strict=True):
+        axis.plot(frame.index, frame[column], color=BLUE, lw=1.6)
+        axis.set_yscale("linear" if column == "coverage" else "log")
+        axis.set_ylabel(name, fontsize=SMALL)
+        axis.tick_params(labelsize=SMALL)
+        if warned is not None:
+            axis.axvline(warned, color=RED, lw=1.2, ls="--")
+    if warned is not None:
+        axes[0].set_title(f"warned, step {warned}", fontsize=SMALL, color=RED)
+    axes[-1].set_xlabel("step", fontsize=SMALL)
+    return figure
 
 
 def fan(rows: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) -> Figure:
-    """Branches of one snapshot: coverage on the way to death.
-
-    What is drawn calls them forks, as the chapter's stored outputs do.
+    """Branches of one snapshot: coverage after it.
 
     Parameters
     ----------
@@ -68,185 +120,213 @@ def fan(rows: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) -> Figure:
     Figure
         A panel a change.
     """
-    first, *branches = rows
+    first, *others = rows
     figure, axes = plt.subplots(
-        2, -(-len(titles) // 2), figsize=(9, 5), sharex=True, sharey=True, squeeze=False
+        -(-len(titles) // 2), 2, figsize=(WIDTH, 4.8), sharex=True, sharey=True, squeeze=False
     )
     steps = first["begun"] + 1 + 5 * np.arange(len(first["course"])) - first["fork"]
     shown = steps >= -150
     for axis, (change, title) in zip(axes.flat, titles.items(), strict=False):
         axis.plot(steps[shown], np.array(first["course"])[shown], color="0.6", lw=1.2)
-        for row in branches:
+        for row in others:
             if row["change"] == change:
                 x = 1 + 5 * np.arange(len(row["course"]))
                 axis.plot(x, row["course"], color="black" if row["died"] else BLUE, lw=1.3)
                 if row["died"]:
                     axis.plot(x[-1], row["course"][-1], "X", color="black", ms=7)
         axis.axvline(0, color="0.5", lw=1, ls=":")
-        axis.set(title=title, ylim=(-0.03, 0.8))
+        axis.set_title(title, fontsize=SMALL)
+        axis.set_ylim(-0.03, None)
+        axis.tick_params(labelsize=SMALL)
     for axis in axes[-1]:
-        axis.set_xlabel("steps after the fork")
+        axis.set_xlabel("steps after the snapshot", fontsize=SMALL)
     for axis in axes[:, 0]:
-        axis.set_ylabel("coverage")
+        axis.set_ylabel("coverage", fontsize=SMALL)
     return figure
 
 
-def death_rates(
-    tables: Mapping[str, pd.DataFrame], label: str = "share of forks that die"
-) -> Figure:
-    """Share of runs that died, by change, with 95 % intervals; the band is that of no change.
+def branches(table: pd.DataFrame, effects: pd.DataFrame) -> Figure:
+    """How many branches are lost, by the one thing that was changed, a mark a branch.
 
     Parameters
     ----------
-    tables : Mapping[str, pd.DataFrame]
-        By title; a row a run: `id` ("none" for no change), `change` (the label) and `died`. The
-        first one's shares set the order of the changes.
-    label : str
-        Of the axis.
+    table : pd.DataFrame
+        A row a branch: `id` ("none" for no change), `change` (the label) and `died`.
+    effects : pd.DataFrame
+        Of `stnlib.book.autopsy.contrasts.contrasts`.
 
     Returns
     -------
     Figure
-        A panel a table.
+        A row a change, with how many are lost; those that remain after the correction for the
+        number of changes are green where fewer are lost than without a change, and red where more.
     """
-    first = next(iter(tables.values()))
-    names = {i: c for t in tables.values() for i, c in zip(t["id"], t["change"], strict=True)}
-    names |= {"none": "unchanged"}
-    shares = first.groupby("id", sort=False)["died"].mean().sort_values()
-    places = {change: i for i, change in enumerate(dict.fromkeys([*shares.index, *names]))}
-    size = 2.3 + 3 * len(tables), 0.33 * len(places) + 0.9
-    figure, axes = plt.subplots(1, len(tables), figsize=size, sharey=True, squeeze=False)
-    for axis, (title, table) in zip(axes[0], tables.items(), strict=True):
-        for change, died in table.groupby("id")["died"]:
-            _share(axis, places[change], died, change == "none")
-        axis.set(title=title, xlim=(-0.03, 1.0), xlabel=label)
-    axes[0, 0].set(yticks=range(len(places)), yticklabels=[names[change] for change in places])
+    names = table.drop_duplicates("id").set_index("id")["change"].to_dict()
+    names["none"] = "nothing"
+    shares = table.groupby("id", sort=False)["died"].mean().sort_values(kind="stable")
+    figure, axis = plt.subplots(figsize=(WIDTH, 0.23 * len(shares) + 0.8))
+    most = table["id"].value_counts().max()
+    for place, change in enumerate(shares.index):
+        died = np.sort(table[table["id"] == change]["died"].to_numpy(bool))
+        for end, marker, color in ((False, "o", BLUE), (True, "X", "black")):
+            x = np.flatnonzero(died == end)
+            axis.plot(x, np.full(len(x), place), marker, color=color, ms=6.5, mec="white", mew=0.5)
+        axis.text(most + 0.3, place, f"{died.sum()} of {len(died)}", va="center", fontsize=SMALL)
+    axis.set_yticks(range(len(shares)), [names[change] for change in shares.index])
+    for label, change in zip(axis.get_yticklabels(), shares.index, strict=True):
+        label.set(fontsize=SMALL, color=_verdict(effects, change))
+        label.set_fontweight("bold" if change == "none" else "normal")
+    axis.set(xlim=(-0.7, most), ylim=(len(shares) - 0.4, -0.6), xticks=[])
+    axis.tick_params(axis="y", length=0)
+    axis.spines[["left", "bottom"]].set_visible(False)
+    for marker, color, said in (("o", BLUE, "still on the image"), ("X", "black", "lost")):
+        axis.plot([], [], marker, color=color, label=said)
+    figure.legend(ncols=2, loc="outside upper center", fontsize=SMALL, handletextpad=0.1)
     return figure
 
 
-def _share(axis: Axes, place: int, died: pd.Series, is_base: bool) -> None:
-    share = tally(died)
-    color = "black" if is_base else BLUE
-    axis.plot([share.low, share.high], [place, place], color=color, lw=1.5)
-    axis.plot(share.k / share.n, place, "o", color=color, ms=6, clip_on=False)
-    axis.text(1.03, place, f"{share.k} of {share.n}", va="center", fontsize="small")
-    if is_base:
-        axis.axvspan(share.low, share.high, color="0.92", zorder=0)
+def _verdict(effects: pd.DataFrame, change: str) -> Any:
+    if change == "none" or effects["holm"][change] >= 0.05:
+        return "black"
+    return GREEN if effects["difference"][change] < 0 else RED
 
 
 def outcome_map(table: pd.DataFrame) -> Figure:
-    """What became of runs: learning rate across, locnet's share of it down.
+    """What became of runs: learning rate across, localisation network's factor down, a mark a run.
 
     Parameters
     ----------
     table : pd.DataFrame
-        A row a run: `lr`, `loc_lr_factor` (nan for a baseline), `outcome`.
+        A row a run: `lr`, `loc_lr_factor` (nan without a transformer), `outcome`.
 
     Returns
     -------
     Figure
-        A bar a cell, with how many are lost or at chance.
+        One panel.
     """
-    table = table.assign(row=table["loc_lr_factor"].fillna(-1))  # -1: a baseline, at the bottom
-    rates, factors = (sorted(table[name].unique()) for name in ("lr", "row"))
-    figure, axis = plt.subplots(figsize=(7.5, 0.75 * len(factors) + 1.2))
+    table = table.assign(row=table["loc_lr_factor"].fillna(-1))  # -1: no transformer, the last row
+    rates, factors = sorted(table["lr"].unique()), sorted(table["row"].unique(), reverse=True)
+    figure, axis = plt.subplots(figsize=(WIDTH, 0.65 * len(factors) + 1.2))
     for (factor, lr), states in table.groupby(["row", "lr"])["outcome"]:
-        column, place = rates.index(lr), factors.index(factor)
-        draw_states(axis, place, states, column - 0.42, 0.84, height=0.5, alpha=0.9)
-        text = f"{(~states.isin(LIVING)).sum()} of {len(states)}"
-        axis.text(column, place + 0.37, text, ha="center", fontsize="x-small")
-    axis.set_xticks(range(len(rates)), [f"{lr:g}" for lr in rates])
-    axis.set_yticks(range(len(factors)), ["baseline" if f < 0 else f"× {f:g}" for f in factors])
-    axis.set(xlabel="learning rate of the classifier", ylabel="localisation network's rate")
-    for state, color in STATES.items():
-        if (table["outcome"] == state).any():
-            axis.plot([], [], "s", color=color, label=state)
-    axis.legend(ncols=5, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+        alike = pd.Series(sorted(states, key=list(STATES).index))
+        i = np.arange(len(alike))
+        x, y = 5 * rates.index(lr) + i % 4, 4 * factors.index(factor) + i // 4
+        draw_runs(axis, x, y, alike, ms=6)
+    axis.set_xticks([5 * i + 1.5 for i in range(len(rates))], [f"{lr:g}" for lr in rates])
+    names = ["no\ntransformer" if f < 0 else f"× {f:g}" for f in factors]
+    axis.set_yticks([4 * i + 1 for i in range(len(factors))], names)
+    axis.set(xlim=(-1, 5 * len(rates) - 1), ylim=(4 * len(factors) - 1, -1))
+    axis.tick_params(length=0, labelsize=SMALL)
+    axis.tick_params(axis="x", rotation=40)
+    axis.set_xlabel("learning rate of the classifier", fontsize=SMALL)
+    axis.set_ylabel("localisation network's factor", fontsize=SMALL)
+    explain(figure, table["outcome"])
     return figure
 
 
-def one_curve(table: pd.DataFrame) -> Figure:
-    """Share of runs lost or at chance against σ at the first step, which is known beforehand.
+def reach(table: pd.DataFrame) -> Figure:
+    """What became of runs over σ at the first step, a row a rate of the classifier's.
 
     Parameters
     ----------
     table : pd.DataFrame
-        A row a run: `lr`, `loc_lr_factor`, `outcome` and `reach`, which is σ.
+        A row a run: `lr`, `outcome` and `reach`, which is σ.
 
     Returns
     -------
     Figure
-        A dot a cell of the two rates.
+        One panel.
     """
-    figure, axis = plt.subplots(figsize=(7.5, 3.6))
-    factors = sorted(table["loc_lr_factor"].unique(), reverse=True)
-    markers = dict(zip(factors, "osD^vP*X<>hd", strict=False))
-    for (factor, _), runs in table.groupby(["loc_lr_factor", "lr"]):
-        share = tally(~runs["outcome"].isin(LIVING))
-        where = float(np.exp(np.log(runs["reach"]).mean()))
-        axis.plot([where, where], [share.low, share.high], color="0.75", lw=1, zorder=0)
-        axis.plot(where, share.k / share.n, markers[factor], color=BLUE, ms=7, alpha=0.8)
-    for factor in factors:
-        axis.plot([], [], markers[factor], color=BLUE, label=f"× {factor:g}")
-    axis.set(xscale="log", xlabel="σ at the first step, half image sides", ylim=(-0.04, 1.04))
-    axis.set_ylabel("share lost or at chance")
-    axis.legend(title="locnet's rate", fontsize="small", title_fontsize="small",
-                loc="center left", bbox_to_anchor=(1.0, 0.5))  # fmt: skip
+    rates = sorted(table["lr"].unique(), reverse=True)
+    figure, axis = plt.subplots(figsize=(WIDTH, 0.42 * len(rates) + 1.2))
+    for place, lr in enumerate(rates):
+        runs = table[table["lr"] == lr].sort_values("reach")
+        apart = place + np.linspace(-0.28, 0.28, 5)[np.arange(len(runs)) % 5]
+        draw_runs(axis, runs["reach"], apart, runs["outcome"], ms=6)
+        axis.axhline(place + 0.5, color="0.9", lw=0.8)
+        note = f"n = {len(runs)}"
+        axis.annotate(note, (1.01, place), xycoords=("axes fraction", "data"), fontsize=SMALL,
+                      va="center")  # fmt: skip
+    axis.set_xscale("log")
+    ticks = [x for x in (0.005, 0.01, 0.02, 0.04, 0.08) if x > 0.8 * table["reach"].min()]
+    axis.xaxis.set_major_locator(plt.FixedLocator(ticks))
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.set_yticks(range(len(rates)), [f"{lr:g}" for lr in rates])
+    axis.set(ylim=(len(rates) - 0.5, -0.5))
+    axis.tick_params(labelsize=SMALL)
+    axis.set_xlabel("σ at the first step, half image sides", fontsize=SMALL)
+    axis.set_ylabel("learning rate of the classifier", fontsize=SMALL)
+    explain(figure, table["outcome"])
     return figure
 
 
 def foresight(forecasts: Mapping[str, pd.DataFrame]) -> Figure:
-    """How well forecasts tell who will die, by how long before the death they are made.
+    """How well forecasts tell which runs will be lost, by how long before the onset.
 
     Parameters
     ----------
     forecasts : Mapping[str, pd.DataFrame]
         By name; a row a lead in steps (the index), from the longest to the shortest: balanced
-        accuracy `judged`, and its 95 % interval from `low` to `high`.
+        accuracy `judged`, its 95 % interval from `low` to `high`, and the shares `dying` and
+        `living` behind it.
 
     Returns
     -------
     Figure
-        A line a forecast.
+        A line a forecast, from left to right in time.
     """
-    figure, axis = plt.subplots(figsize=(7.0, 3.4))
-    for (name, table), color in zip(forecasts.items(), (BLUE, "black", "0.55"), strict=False):
-        table = table[["judged", "low", "high"]].astype(float)
-        axis.fill_between(table.index, table["low"], table["high"], color=color, alpha=0.12, lw=0)
-        axis.plot(table.index, table["judged"], "o-", color=color, ms=4)
-        axis.annotate(name, (table.index[-1], table["judged"].iloc[-1]), (7, -3), color=color,
-                      textcoords="offset points", fontsize="small",
-                      annotation_clip=False)  # fmt: skip
+    figure, axis = plt.subplots(figsize=(WIDTH, 3.4))
+    colors = (GREY, BLUE, "black")
+    for i, ((name, table), color) in enumerate(zip(forecasts.items(), colors, strict=False)):
+        told = table[["judged", "low", "high"]].astype(float)
+        x = -told.index.to_numpy() + 0.16 * (i - 1)
+        axis.vlines(x, told["low"], told["high"], color=color, lw=1.2, alpha=0.6)
+        axis.plot(x, told["judged"], "o-", color=color, ms=4, lw=1.5)
+        axis.annotate(name, (x[-1], told["judged"].iloc[-1]), (9, -3), color=color, fontsize=SMALL,
+                      textcoords="offset points", annotation_clip=False)  # fmt: skip
+    for lead in (table.index[0], table.index[len(table) // 2], table.index[-1]):
+        n = table["dying"][lead].n, table["living"][lead].n
+        axis.text(-lead, 0.02, f"n = {n[0]} + {n[1]}", ha="center", fontsize=SMALL)
     axis.axhline(0.5, color="0.6", lw=1, ls=":")
-    axis.set(xlabel="steps before the death begins", ylabel="balanced accuracy", ylim=(0, 1.03))
-    axis.invert_xaxis()
+    axis.set(ylim=(0, 1.03), xticks=[-lead for lead in table.index if lead % 2 == 0] + [-1])
+    axis.tick_params(labelsize=SMALL)
+    axis.set_xlabel("steps from the onset", fontsize=SMALL)
+    axis.set_ylabel("balanced accuracy", fontsize=SMALL)
     return figure
 
 
-def samplers(table: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
-    """Coverage of each run by sampler; every run a dot, the bar its mean.
+LEADS = (0, 1, 2, 3, 10, 100, np.inf)  # steps; the last of each bin
+
+
+def leads(lead: pd.Series) -> Figure:
+    """How long before the onset a warning comes, a mark a lost transformer.
 
     Parameters
     ----------
-    table : pd.DataFrame
-        A row a run: `sampler`, `alter` and `coverage`.
-    titles : Mapping[str, str]
-        Of the panels, by the value of `alter`.
+    lead : pd.Series
+        Steps, 0 where it was not warned of before.
 
     Returns
     -------
     Figure
-        A panel a kind of images.
+        One panel.
     """
-    size = (2.5 * len(titles) + 0.6, 2.9)
-    figure, axes = plt.subplots(1, len(titles), figsize=size, sharey=True, squeeze=False)
-    for axis, (value, title) in zip(axes[0], titles.items(), strict=True):
-        for place, sampler in enumerate(("clipped", "bilinear")):
-            such = (table["alter"] == value) & (table["sampler"] == sampler)
-            values = table[such]["coverage"]
-            jitter = np.linspace(-0.12, 0.12, len(values))
-            axis.plot(place + jitter, values, "o", color=COLORS[sampler], ms=5, alpha=0.8)
-            axis.plot([place - 0.25, place + 0.25], [values.mean()] * 2, color="black", lw=2)
-        axis.set(xticks=[0, 1], xticklabels=["clipped", "correct"], xlim=(-0.5, 1.5), title=title)
-    axes[0, 0].set_ylabel("coverage")
+    names = ["not before", "1 step", "2", "3", "4 to 10", "11 to 100", "more"]
+    bins = np.searchsorted(LEADS, lead.to_numpy())
+    figure, axis = plt.subplots(figsize=(WIDTH, 3.0))
+    for place in range(len(LEADS)):
+        i = np.arange((bins == place).sum())
+        color = "black" if place == 0 else BLUE
+        x = place + 0.14 * (i % 5 - 2)
+        axis.plot(x, i // 5, "X" if place == 0 else "o", color=color, ms=5.5, mec="white", mew=0.4)
+        axis.text(place, len(i) / 5 + 0.6, str(len(i)), ha="center", fontsize=SMALL)
+    axis.set_xticks(range(len(names)), names, rotation=30)
+    axis.set(yticks=[], ylim=(-0.7, np.bincount(bins).max() / 5 + 1.6))
+    axis.spines["left"].set_visible(False)
+    axis.tick_params(labelsize=SMALL)
+    share = tally(lead > 0)
+    title = f"warned before the onset: {share.k} of {share.n}"
+    axis.set_title(title, fontsize=SMALL)
     return figure
