@@ -60,13 +60,6 @@ def prose(path):
     return re.sub(r"\]\([^)]*\)|\{[\w:]+\}`[^`]*`", "]", text)
 
 
-def prose_with_pictures(path):
-    """Return a page's text as it is written."""
-    if path.suffix == ".md":
-        return path.read_text(encoding="utf-8")
-    return "\n".join(cell.source for cell in cells(path) if cell.cell_type == "markdown")
-
-
 def too_long(path):
     return len(prose(path).split()) > (2500 if path.parent.name == "appendix" else 2000)
 
@@ -149,14 +142,6 @@ def test_a_long_page_is_seen(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("word " * 2001, encoding="utf-8")
     assert too_long(page)
-
-
-def test_every_picture_of_the_book_is_shown_and_drawn_by_a_tool():
-    shown = "\n".join(prose_with_pictures(path) for path in PAGES.values())
-    tools = "\n".join(p.read_text(encoding="utf-8") for p in (BOOK.parent / "tools").glob("*.py"))
-    for picture in (BOOK / "images").glob("*.png"):
-        assert f"images/{picture.name}" in shown
-        assert f'"{picture.stem}"' in tools or f'"{picture.name}"' in tools
 
 
 # What people look for
