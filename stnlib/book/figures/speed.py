@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
@@ -14,7 +16,7 @@ __all__ = ["alternatives", "speed_ratios"]
 _OWN = r"^8 runs$|^step, |, output 32×32$"
 
 
-def alternatives(rows: list[dict]) -> pd.DataFrame:
+def alternatives(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """Return what others can do as well, for `speed_ratios`.
 
     Parameters
