@@ -21,7 +21,7 @@ def alternatives(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
     Parameters
     ----------
-    rows : list of dict
+    rows : list[dict[str, Any]]
         The rows of `benchmarks/ratios.json`.
 
     Returns
