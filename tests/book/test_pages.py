@@ -38,10 +38,10 @@ VARIED = r"\b(?:died|dies|dying|dead|alive|is gone|was gone|went out|to be had|o
 # The pages that do not keep a bound yet, until they are written anew.
 NOT_YET = {
     "words": set(),
-    "finished": {"status"},
+    "finished": set(),
     "terms": set(),
-    "sentences": {"status"},
-    "figures": {"status"},
+    "sentences": set(),
+    "figures": set(),
 }
 
 

@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
-from stnlib.book.figures.speed import speed_ratios
+from stnlib.book.figures.speed import alternatives, speed_ratios
 
 ROOT = Path(__file__).parents[2]
 SPEC = importlib.util.spec_from_file_location("table", ROOT / "benchmarks" / "table.py")
@@ -93,6 +93,28 @@ def test_the_figure_has_a_labelled_bar_for_each_row_and_a_line_at_1():
     assert list(axis.lines[0].get_xdata()) == [1, 1]
     assert axis.get_xlabel() and axis.get_xscale() == "log"
     plt.close(figure)
+
+
+def test_alternatives_are_what_others_can_do_and_samplers_lose_their_padding():
+    found = [
+        {"what": "affine sampler, zeros", "against": "kornia", "ratio": 3.0},
+        {"what": "affine sampler, border", "against": "kornia", "ratio": 2.0},
+        {"what": "epoch, C10 STN", "against": "plain PyTorch", "ratio": 2.5},
+        {"what": "epoch, C10D STN, output 32×32", "against": "64×64", "ratio": 4.0},
+        {"what": "step, cm STN, batch 128", "against": "without a monitor", "ratio": 0.9},
+        {"what": "8 runs", "against": "one worker", "ratio": 1.8},
+        {"what": "make test", "against": None},
+    ]
+    assert alternatives(found).to_numpy().tolist() == [
+        ["affine sampler", "kornia", 3.0],
+        ["affine sampler", "kornia", 2.0],
+        ["epoch, C10 STN", "plain PyTorch", 2.5],
+    ]
+
+
+def test_every_alternative_is_slower_as_the_caption_of_the_figure_says():
+    measured = json.loads((ROOT / "benchmarks" / "ratios.json").read_text(encoding="utf-8"))
+    assert alternatives(measured["rows"])["ratio"].min() > 1
 
 
 def test_rows_of_one_name_are_one_bar_to_their_median():

@@ -1,6 +1,8 @@
-"""The figure of measured speed on the status page."""
+"""The figure of measured speed on the status page, and its rows."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -8,7 +10,29 @@ from matplotlib.figure import Figure
 
 from stnlib.book.figures.style import BLUE, ORANGE
 
-__all__ = ["speed_ratios"]
+__all__ = ["alternatives", "speed_ratios"]
+
+# Rows that compare ours with ours.
+_OWN = r"^8 runs$|^step, |, output 32×32$"
+
+
+def alternatives(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Return what others can do as well, for `speed_ratios`.
+
+    Parameters
+    ----------
+    rows : list[dict[str, Any]]
+        The rows of `benchmarks/ratios.json`.
+
+    Returns
+    -------
+    pd.DataFrame
+        `what`, without a sampler's padding, `against` and `ratio` (theirs over ours).
+    """
+    table = pd.DataFrame(rows)[["what", "against", "ratio"]].dropna()
+    table = table[~table["what"].str.contains(_OWN)]
+    names = table["what"].str.replace(" sampler, .*", " sampler", regex=True)
+    return table.assign(what=names)
 
 
 def speed_ratios(table: pd.DataFrame) -> Figure:
