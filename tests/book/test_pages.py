@@ -1,4 +1,4 @@
-"""What every page of the book keeps to, and which pages do not yet: see `NOT_YET`."""
+"""What every page of the book keeps to."""
 
 import json
 import re
@@ -34,15 +34,6 @@ UNFINISHED = (
 )
 # Other words for what has a term.
 VARIED = r"\b(?:died|dies|dying|dead|alive|is gone|was gone|went out|to be had|one sees)\b"
-
-# The pages that do not keep a bound yet, until they are written anew.
-NOT_YET = {
-    "words": set(),
-    "finished": set(),
-    "terms": set(),
-    "sentences": set(),
-    "figures": set(),
-}
 
 
 def cells(path):
@@ -97,33 +88,28 @@ def bare_figures(path):
     return found
 
 
-def keeps(bound, broken):
-    """The pages that break a bound, of those that should not."""
-    return [name for name, path in PAGES.items() if broken(path) and name not in NOT_YET[bound]]
-
-
-def test_what_is_not_yet_done_names_pages_of_the_book():
-    assert set().union(*NOT_YET.values()) <= PAGES.keys()
+def those_that(broken):
+    return [name for name, path in PAGES.items() if broken(path)]
 
 
 def test_a_page_has_at_most_2000_words_and_one_of_the_appendix_2500():
-    assert keeps("words", too_long) == []
+    assert those_that(too_long) == []
 
 
 def test_a_page_reads_as_finished():
-    assert keeps("finished", unfinished) == []
+    assert those_that(unfinished) == []
 
 
 def test_a_page_does_not_vary_the_words_for_what_becomes_of_a_transformer():
-    assert keeps("terms", varied) == []
+    assert those_that(varied) == []
 
 
 def test_no_sentence_begins_with_and_so_but_or_for():
-    assert keeps("sentences", badly_begun) == []
+    assert those_that(badly_begun) == []
 
 
 def test_a_figure_has_a_claim_its_origin_and_a_text_alternative():
-    assert keeps("figures", bare_figures) == []
+    assert those_that(bare_figures) == []
 
 
 def test_no_line_of_code_is_wider_than_80_columns():

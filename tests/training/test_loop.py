@@ -309,7 +309,7 @@ def test_a_network_without_localisation_has_one_parameter_group():
 
 def test_a_factor_for_a_localisation_network_that_has_another_name_is_refused():
     network = torch.nn.ModuleDict({"localization": torch.nn.Linear(2, 6)})
-    with pytest.raises(ValueError, match="is for submodules named localisation") as caught:
+    with pytest.raises(ValueError, match="no submodule is named localisation") as caught:
         optim.param_groups(network, 0.5, 0.1)
     assert "\n" not in str(caught.value)
 

@@ -22,6 +22,8 @@ _SIDE = 0.8  # inches a panel
 class Moment(NamedTuple):
     """One column of a film.
 
+    Convention: see `stnlib.transforms`.
+
     Parameters
     ----------
     title : str
