@@ -11,7 +11,6 @@ import torch
 from scipy.stats import fisher_exact
 
 from stnlib.book import remedies
-from stnlib.book.figures import remedies as figures
 from stnlib.book.stats import holm, share_difference, stratified_p, wilson
 from stnlib.models import LOCNETS
 from stnlib.optim import schedule
@@ -271,38 +270,3 @@ def test_two_factors_interact_where_the_effect_of_one_depends_on_the_other(lost,
     assert found.value == interaction
     assert found.low <= interaction <= found.high
     assert (found.low <= 0 <= found.high) == (interaction == 0)
-
-
-# Figures
-
-
-def test_a_pace_is_marked_where_the_goal_is_first_reached():
-    values = {"fast": [0.5, 0.8, 0.75], "slow": [0.2, 0.3, 0.4]}
-    table = pd.DataFrame(
-        {"network": name, "seed": 0, "epoch": epoch, "val_accuracy": value}
-        for name, course in values.items()
-        for epoch, value in enumerate(course, 1)
-    )
-    axis = figures.paces(table, 0.7, {"fast": "k", "slow": "r"}).axes[0]
-    marks = [line.get_xydata().tolist() for line in axis.lines if line.get_marker() == "o"]
-    assert marks == [[[2, 0.7]]]
-
-
-def test_several_runs_of_a_network_have_a_mean_and_a_mark_each():
-    courses = {0: [0.5, 0.6, 0.75], 1: [0.6, 0.8, 0.85]}
-    table = pd.DataFrame(
-        {"network": "n", "seed": seed, "epoch": epoch, "val_accuracy": value}
-        for seed, course in courses.items()
-        for epoch, value in enumerate(course, 1)
-    )
-    axis = figures.paces(table, 0.7, {"n": "k"}).axes[0]
-    marks = [line.get_xydata().tolist() for line in axis.lines if line.get_marker() == "o"]
-    assert marks == [[[3, 0.7]], [[2, 0.7]]]
-    thickest = max(axis.lines[1:], key=lambda line: line.get_linewidth())
-    assert thickest.get_ydata() == pytest.approx([0.55, 0.7, 0.8])
-
-
-def test_steps_have_a_line_a_training_in_every_panel():
-    trace = pd.DataFrame({"coverage": [1, 0], "step": [0.1, 1], "phi": [9, 99], "accuracy": [0, 1]})
-    for axis in figures.steps({"as it was": trace, "better": trace}).axes:
-        assert len(axis.lines) == 2

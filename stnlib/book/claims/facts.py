@@ -13,11 +13,10 @@ from stnlib.book.stats import Share, tally
 from stnlib.diagnostics import Trace
 from stnlib.paths import BOOK
 from stnlib.records import observations, store, studyfile, tables
-from stnlib.records.outcome import LIVING, in_a_word
+from stnlib.records.outcome import in_a_word
 from stnlib.records.store import Record
 
 __all__ = [
-    "alive",
     "dates",
     "ends",
     "frame",
@@ -237,22 +236,6 @@ def ends(some: Iterable[Record], *words: str) -> Share:
         Of them.
     """
     return tally([in_a_word(record) in words for record in some])
-
-
-def alive(record: Record) -> bool:
-    """Whether neither transformer nor classifier has failed.
-
-    Parameters
-    ----------
-    record : Record
-        Of a run.
-
-    Returns
-    -------
-    bool
-        As `stnlib.records.outcome.LIVING` has it.
-    """
-    return in_a_word(record) in LIVING
 
 
 def test(some: Iterable[Record]) -> pd.Series:
