@@ -370,8 +370,8 @@ class CollapseMonitor(Account):
             return None
         parameters = self._parameters(place)
         if len(self.traces) > 1:
-            name = self._probe.names[place]
-            found = replace(found, message=f"{name}, number {place}: {found.message}")
+            name = list(self._named())[place]
+            found = replace(found, message=f"{name}: {found.message}")
         self.collapse = self.collapse or found
         self.traces[place].events.append((found.step, found.kind))
         if self._album:
