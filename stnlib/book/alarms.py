@@ -23,6 +23,7 @@ import pandas as pd
 from stnlib.book.stats import Share, tally
 from stnlib.diagnostics import Criteria, Trace
 from stnlib.diagnostics.criteria import Judge
+from stnlib.diagnostics.looks import STILL, UNHURRIED
 from stnlib.records.store import Record
 
 __all__ = ["SOON", "TRACED", "Measured", "corner_spreads", "first_alarm", "measured", "retold"]
@@ -84,7 +85,9 @@ def corner_spreads(frame: pd.DataFrame, side: int) -> tuple[np.ndarray, np.ndarr
     return least, most
 
 
-def first_alarm(trace: Trace, side: int, most: bool = True) -> tuple[float, str | None]:
+def first_alarm(
+    trace: Trace, side: int, most: bool = True, *, paced: bool = False
+) -> tuple[float, str | None]:
     """The first thing that the monitor's criteria, as they are today, find in a trace.
 
     Parameters
@@ -96,6 +99,8 @@ def first_alarm(trace: Trace, side: int, most: bool = True) -> tuple[float, str 
     most : bool
         Where the trace does not know how much corners differ: whether to take the most that they
         can, or the least.
+    paced : bool
+        Whether to look only where the monitor does by default, and not at each step.
 
     Returns
     -------
@@ -108,10 +113,14 @@ def first_alarm(trace: Trace, side: int, most: bool = True) -> tuple[float, str 
         frame["extent_pixels"] = frame["extent"] * side
     judge = Judge(Criteria())
     columns = frame[[name for name in frame if not name.startswith("theta_")]]
-    for step, *values in columns.itertuples(name=None):
-        found = judge.judge(int(step), dict(zip(columns, values, strict=True)))
-        if found:
+    due = 0
+    for number, (step, *values) in enumerate(columns.itertuples(name=None)):
+        if number < due:
+            continue
+        row = dict(zip(columns, values, strict=True))
+        if found := judge.judge(int(step), row):
             return found.step, found.kind
+        due = number + (UNHURRIED if paced and row["step"] <= STILL else 1)
     return math.nan, None
 
 

@@ -15,6 +15,9 @@ __all__ = ["Logger", "Looks", "distinct"]
 
 Logger = Callable[[dict[str, float]], object]
 
+STILL = 0.01  # half image sides a step: while θ moves by no more,
+UNHURRIED = 4  # there are so many passes from one look to the next
+
 
 class Looks:
     """A trace and a judge for each transformer, and the looks that are not judged yet.
@@ -37,6 +40,8 @@ class Looks:
         `stnlib.diagnostics.measures.measure` returned.
     loggers : list[Logger]
         Called with the numbers of each look.
+    still : bool
+        Whether the last step that was judged moved no θ by more than `STILL`.
     """
 
     def __init__(self, criteria: Criteria, keep: int | None) -> None:
@@ -44,6 +49,7 @@ class Looks:
         self.traces, self.judges = [Trace(keep)], [Judge(criteria)]
         self.waiting: list[tuple[int, dict[int, Tensor]]] = []
         self.loggers: list[Logger] = []
+        self.still = False
 
     def settle(self, model: nn.Module, names: Sequence[str]) -> tuple[Collapse, int] | None:
         """Judge what waits: the first collapse and the number of its transformer, usually None."""
@@ -60,6 +66,7 @@ class Looks:
                 if verdict and not found:
                     found = verdict, place
             logged.append((step, rows))
+            self.still = all(row["step"] <= STILL for row in rows.values())
         told = distinct(names, len(self.traces))
         for step, rows in logged if self.loggers else ():
             scalars = _scalars(step, {told[place]: row for place, row in rows.items()})

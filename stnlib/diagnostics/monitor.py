@@ -20,7 +20,7 @@ from stnlib.diagnostics.album import Album
 from stnlib.diagnostics.criteria import Collapse, CollapseWarning, Criteria
 from stnlib.diagnostics.graph import is_shared, uncompiled
 from stnlib.diagnostics.hooks import StepHook
-from stnlib.diagnostics.looks import Looks
+from stnlib.diagnostics.looks import UNHURRIED, Looks
 from stnlib.diagnostics.measures import QUANTITIES, check_loss, measure, rate_of
 from stnlib.diagnostics.options import check_options, check_seen, claim, release
 from stnlib.diagnostics.probe import ForwardProbe
@@ -79,7 +79,9 @@ class CollapseMonitor(Account):
     lr_factor : float
         Above 0, below 1.
     every : int | None
-        Forward passes from one look to the next; by default 1, and 10 for a compiled model.
+        Forward passes from one look to the next. By default 1 while θ moves by more than 0.01 half
+        image sides a step, or by an unknown amount, and 4 otherwise; always 1 for `rollback`, and
+        where looks are not judged one by one; 10 for a compiled model.
     check_every : int | None
         Looks from one judgement to the next; by default 1 on the CPU and 10 elsewhere, because
         each makes the host wait for the device.
@@ -117,14 +119,16 @@ class CollapseMonitor(Account):
 
     Notes
     -----
-    Measured where this project traced its own trainings. Of those that ended black or out of view
-    167 of 188 were warned of before the onset, the first step from which on more than half of the
-    outputs are black or less than a twentieth of the image is seen. The lead is 3 steps in the
-    median and at most 3 for 54 % of them: enough to go back to a snapshot. Of transformers that
-    looked or idled at the end it warned of 17 of 188 where others were lost at the same rates, and
-    of 1 of 179 where none was. It adds 3 to 4 % to a step of the CM network and 1 % to one of the
-    C10 network, in batches of 128 on a CPU. A look costs 2 ms or so however small the network is:
-    12 to 14 % of a step of the network of PyTorch's tutorial, in batches of 64.
+    Measured on trainings that this project traced at each step; judged are the looks that the
+    monitor takes by default. Of those that ended black or out of view 166 of 188 were warned of
+    before the onset, the first step from which on more than half of the outputs are black or less
+    than a twentieth of the image is seen. The lead is 3 steps in the median and at most 3 for 55 %
+    of them: enough to go back to a snapshot. Of transformers that looked or idled at the end it
+    warned of 17 of 188 where others were lost at the same rates, and of 0 of 179 where none was. A
+    look costs 2 ms or so however small the network is. On a CPU that is 3 to 4 % of a step of the
+    CM network and 1 % of one of the C10 network, in batches of 128, and 12 to 14 % of a step of the
+    network of PyTorch's tutorial, in batches of 64; a quarter of it where every fourth step is
+    looked at.
     """
 
     def __init__(
@@ -157,8 +161,9 @@ class CollapseMonitor(Account):
         self._calls = 0
         self._told: set[str] = set()
         claim(model, sampler, self)
-        usual = 1 if uncompiled(model) is model else 10
-        self._probe = ForwardProbe(model, every or usual, self._failed, pictures)
+        eager = uncompiled(model) is model
+        self._paced = every is None and eager and on_collapse != "rollback"
+        self._probe = ForwardProbe(model, every or (1 if eager else 10), self._failed, pictures)
         self._hook = StepHook(optimizer, self._stepped)
 
     @property
@@ -221,8 +226,10 @@ class CollapseMonitor(Account):
         if records:
             self._look(records, loss, braked)
             self._say_what_is_missing(records)
-            if len(self._looks.waiting) >= (self._check_every or self._usual_check()):
+            if len(self._looks.waiting) >= (checks := self._check_every or self._usual_check()):
                 found = self.check()
+                if self._paced and checks == 1:
+                    self._probe.every = UNHURRIED if self._looks.still else 1
         if found is None:
             self._actions.healthy(self.steps)
         return found

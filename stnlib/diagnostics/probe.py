@@ -14,6 +14,7 @@ A sampler whose grid depends on nothing that learns is no transformer, and does 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -45,7 +46,7 @@ class ForwardProbe:
         Any; what `torch.compile` returned, too: inside of it nothing can be seen, so before every
         `every`-th pass the uncompiled module is run, which leaves no trace.
     every : int
-        Passes from one look to the next.
+        Passes from one look to the next; may be set at any time.
     failed : Callable[[Tensor], None] | None
         A method, which is not held: called with θ when a pass ends by an error between θ and the
         sampler.
@@ -78,7 +79,8 @@ class ForwardProbe:
         self.parameters: list[list[nn.Parameter]] = []
         self.names: list[str] = []
         self.rest: list[nn.Parameter] = []
-        self._every, self._pictures = every, pictures
+        self.every, self._pictures = every, pictures
+        self._looked = -math.inf  # number of the call that was looked at last
         self._failed = WeakMethod(failed) if failed else None
         self._eager = uncompiled(model)
         first = next(self._eager.parameters(), None)
@@ -170,7 +172,7 @@ class ForwardProbe:
         """Look at all that runs inside, of the model or not, as at one pass."""
         self.calls, self._awaited = self.calls + 1, True
         self._open_for += 1
-        if (self.calls - 1) % self._every == 0:
+        if self._due():
             self._open()
         try:
             yield
@@ -182,7 +184,7 @@ class ForwardProbe:
         if not torch.is_grad_enabled() or self._open_for or (self._awaited and not module.training):
             return  # an evaluation does not stand for the training's pass, gradients or not
         self.calls, self._awaited = self.calls + 1, module.training
-        if (self.calls - 1) % self._every:
+        if not self._due():
             return
         if self._eager is not module:
             with untouched(self._eager):
@@ -195,6 +197,13 @@ class ForwardProbe:
             self._stack.close()
             self._open()
             self._inside += any(module is ours for ours in self._ours.values())
+
+    def _due(self) -> bool:
+        """Whether this pass is to be looked at; to be asked once a pass."""
+        due = self.calls - self._looked >= self.every
+        if due:
+            self._looked = self.calls
+        return due
 
     def _after(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         if self._open_for:

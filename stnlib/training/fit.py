@@ -111,7 +111,7 @@ class Tracer:
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         self._seen: dict[str, Tensor] = {}
         self.monitor = CollapseMonitor(
-            model, optimizer, seen_object=lambda: self._seen, check_every=1
+            model, optimizer, seen_object=lambda: self._seen, every=1, check_every=1
         )
 
     def step(self, batch: Split, loss: Tensor, correct: Tensor) -> dict[str, float]:

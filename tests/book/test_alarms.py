@@ -40,12 +40,12 @@ class Small(nn.Module):
         return nn.functional.grid_sample(images, grid, align_corners=True)
 
 
-def course(lr, until=20, then=lambda model: None):
+def course(lr, until=20, then=lambda model: None, every=1):
     """The trace of a training that draws the view away, with a change after half of its steps."""
     torch.manual_seed(0)
     model, images = Small(), torch.rand(16, 1, SIDE, SIDE)
     optimizer = torch.optim.Adam(model.parameters(), lr)
-    with CollapseMonitor(model, optimizer) as monitor:
+    with CollapseMonitor(model, optimizer, every=every) as monitor:
         for step in range(until):
             if step == until // 2:
                 then(model)
@@ -87,6 +87,14 @@ def test_an_old_trace_is_judged_as_the_monitor_of_today_judges_its_training(lr, 
     expected = trace.events[0] if trace.events else (math.nan, None)
     for most in (True, False):
         assert alarms.first_alarm(old(trace), SIDE, most) == pytest.approx(expected, nan_ok=True)
+
+
+@pytest.mark.parametrize("lr", [1e-5, 4e-4, 2e-3, 0.02, 0.05])
+def test_a_trace_of_each_step_tells_what_the_monitor_would_have_found_at_its_own_pace(lr):
+    told = course(lr, until=60, every=None)
+    assert alarms.first_alarm(course(lr, until=60), SIDE, paced=True) == pytest.approx(
+        told.events[0] if told.events else (math.nan, None), nan_ok=True
+    )
 
 
 def test_alarms_that_were_told_otherwise_are_found_and_no_others():
@@ -177,7 +185,9 @@ def percent(share):
 
 
 def test_the_monitors_docstring_says_what_the_records_say():
-    told = alarms.measured(outcomes(traces(*alarms.TRACED, where=[BOOK / "records"])))
+    pairs = traces(*alarms.TRACED, where=[BOOK / "records"])
+    firsts = [alarms.first_alarm(trace, run.config.side, paced=True) for run, trace in pairs]
+    told = alarms.measured(outcomes(pairs).assign(warning=[step for step, _ in firsts]))
     said = " ".join(inspect.getdoc(CollapseMonitor).split())
     for part in (
         f"{told.ahead.k} of {told.ahead.n} were warned of before the onset",

@@ -79,7 +79,7 @@ def collapse(monitor, model):
 
 def test_a_logger_gets_each_look_as_numbers_under_a_name_each():
     rows, model = [], Shifted()
-    with CollapseMonitor(model) as monitor:
+    with CollapseMonitor(model, every=1) as monitor:
         monitor.log_to(rows.append)
         steps(model, monitor, 3)
     assert [row["step"] for row in rows] == [1, 2, 3]
@@ -93,7 +93,7 @@ def test_a_logger_gets_each_look_as_numbers_under_a_name_each():
 
 def test_transformers_are_told_apart_and_each_look_is_one_call():
     rows, model = [], Two()
-    with CollapseMonitor(model) as monitor:
+    with CollapseMonitor(model, every=1) as monitor:
         monitor.log_to(rows.append)
         steps(model, monitor, 2)
     assert len(rows) == 2
@@ -117,7 +117,7 @@ def test_two_of_one_name_have_their_numbers_behind_it():
             return self.stn(self.stn(x))
 
     rows, model = [], Twice()
-    with CollapseMonitor(model) as monitor:
+    with CollapseMonitor(model, every=1) as monitor:
         monitor.log_to(rows.append)
         steps(model, monitor)
         assert monitor.summary().startswith("stn 0: ")
@@ -139,7 +139,7 @@ def test_an_error_of_a_logger_keeps_its_traceback_and_the_trace_its_look():
         raise ZeroDivisionError("no disk")
 
     model = Shifted()
-    with CollapseMonitor(model) as monitor:
+    with CollapseMonitor(model, every=1) as monitor:
         monitor.log_to(broken)
         with pytest.raises(ZeroDivisionError, match="no disk") as caught:
             steps(model, monitor)
@@ -149,7 +149,7 @@ def test_an_error_of_a_logger_keeps_its_traceback_and_the_trace_its_look():
 
 @pytest.mark.parametrize("wrong", [None, "log", 3])
 def test_a_logger_that_is_no_function_is_refused(wrong):
-    with CollapseMonitor(Shifted()) as monitor, pytest.raises(TypeError) as caught:
+    with CollapseMonitor(Shifted(), every=1) as monitor, pytest.raises(TypeError) as caught:
         monitor.log_to(wrong)
     assert str(caught.value) == f"logger must be a function, not {wrong!r}"
 
@@ -159,7 +159,7 @@ def test_a_logger_that_is_no_function_is_refused(wrong):
 
 def test_a_function_is_called_with_each_collapse_at_most_three_times():
     found, model = [], Shifted()
-    with CollapseMonitor(model, on_collapse=found.append) as monitor:
+    with CollapseMonitor(model, on_collapse=found.append, every=1) as monitor:
         steps(model, monitor, 4)
         with pytest.warns(CollapseWarning):
             steps(model, monitor, 2, AWAY)
@@ -176,7 +176,7 @@ def test_what_a_function_raises_at_a_collapse_goes_through_after_the_warning():
         raise LookupError(collapse.kind)
 
     model = Shifted()
-    with CollapseMonitor(model, on_collapse=page) as monitor:
+    with CollapseMonitor(model, on_collapse=page, every=1) as monitor:
         steps(model, monitor, 3)
         with (
             pytest.warns(CollapseWarning, match="black"),
@@ -190,7 +190,7 @@ def test_what_a_function_raises_at_a_collapse_goes_through_after_the_warning():
 @pytest.mark.parametrize("wrong", ["call", "Warn", None, 3, ["warn"]])
 def test_what_is_neither_an_action_nor_a_function_is_refused(wrong):
     with pytest.raises(ValueError) as caught:
-        CollapseMonitor(Shifted(), on_collapse=wrong)
+        CollapseMonitor(Shifted(), on_collapse=wrong, every=1)
     allowed = "one of warn, lower, rollback, stop, or a function"
     assert str(caught.value) == f"on_collapse must be {allowed}, not {wrong!r}"
 
@@ -243,7 +243,7 @@ def test_idle_is_what_the_records_call_idle():
 
 def test_a_summary_says_what_each_does_and_idle_is_no_warning():
     model = Shifted(spread=0.1)
-    with CollapseMonitor(model) as monitor:
+    with CollapseMonitor(model, every=1) as monitor:
         assert monitor.summary() == "sampler 0: not seen; no training step has been looked at yet."
         steps(model, monitor, 5)
         spread = 0.1 * images().mean(dim=(1, 2, 3)).std(correction=0).item() * 4
@@ -310,7 +310,7 @@ def pixels(uri):
 def watched():
     """A model that leaves after four of nine steps, and its monitor, with pictures."""
     model = Shifted()
-    monitor = CollapseMonitor(model, pictures=2)
+    monitor = CollapseMonitor(model, pictures=2, every=1)
     collapse(monitor, model)
     monitor.detach()
     return monitor
@@ -327,7 +327,7 @@ def test_a_report_says_what_happened_and_what_to_do(watched, tmp_path):
 
 def test_a_report_of_a_transformer_that_looks_says_that_there_is_nothing_to_do(tmp_path):
     model = Shifted(spread=16.0)
-    with CollapseMonitor(model) as monitor:
+    with CollapseMonitor(model, every=1) as monitor:
         steps(model, monitor, 3)
         monitor.report(tmp_path / "report.html")
     text = Page(tmp_path / "report.html").text
@@ -337,7 +337,7 @@ def test_a_report_of_a_transformer_that_looks_says_that_there_is_nothing_to_do(t
 
 def test_a_report_of_an_idle_transformer_says_so_and_gives_no_remedy_for_a_collapse(tmp_path):
     model = Shifted()
-    with CollapseMonitor(model) as monitor:
+    with CollapseMonitor(model, every=1) as monitor:
         steps(model, monitor, 3)
         monitor.report(tmp_path / "report.html")
     text = Page(tmp_path / "report.html").text
@@ -346,7 +346,7 @@ def test_a_report_of_an_idle_transformer_says_so_and_gives_no_remedy_for_a_colla
 
 
 def test_a_report_of_nothing_is_a_report(tmp_path):
-    with CollapseMonitor(Shifted(), pictures=1) as monitor:
+    with CollapseMonitor(Shifted(), pictures=1, every=1) as monitor:
         monitor.report(tmp_path / "report.html")
     assert "sampler 0 has not been seen" in Page(tmp_path / "report.html").text
 
@@ -389,7 +389,7 @@ def test_a_report_shows_the_views_of_the_steps_that_matter(watched, tmp_path):
 
 def test_of_many_looks_the_report_shows_one_well_before_the_collapse(tmp_path):
     model = Shifted()
-    with CollapseMonitor(model, pictures=1) as monitor:
+    with CollapseMonitor(model, pictures=1, every=1) as monitor:
         steps(model, monitor, 100, IDENTITY)
         with pytest.warns(CollapseWarning):
             steps(model, monitor, 50, AWAY)
@@ -401,7 +401,7 @@ def test_of_many_looks_the_report_shows_one_well_before_the_collapse(tmp_path):
 
 def test_pictures_in_memory_are_small_and_of_a_bounded_number():
     model, x = Shifted(), images(n=4, side=130, channels=3)
-    with CollapseMonitor(model, pictures=3) as monitor:
+    with CollapseMonitor(model, pictures=3, every=1) as monitor:
         steps(model, monitor, 30, x=x)
         looks = (monitor._album._first, *monitor._album._recent)
         shots = [shot for look in looks for shot in look.values()]
@@ -437,7 +437,7 @@ def test_pictures_change_nothing_of_a_training():
     ids=["θ not finite", "a huge view", "two"],
 )
 def test_a_report_is_written_whatever_the_view_is(model, tmp_path):
-    with CollapseMonitor(model, pictures=2) as monitor:
+    with CollapseMonitor(model, pictures=2, every=1) as monitor:
         with contextlib.suppress(CollapseWarning):  # an error in tests
             steps(model, monitor, 3)
         monitor.report(tmp_path / "report.html")
@@ -453,7 +453,7 @@ def test_names_in_a_report_are_text_whatever_they_are(tmp_path):
     model = nn.Module()
     model.add_module("<script>", SpatialTransformer(localisation))
     model.forward = lambda x: model.get_submodule("<script>")(x)
-    with CollapseMonitor(model) as monitor:
+    with CollapseMonitor(model, every=1) as monitor:
         steps(model, monitor)
         monitor.report(tmp_path / "report.html")
     page = Page(tmp_path / "report.html")
@@ -482,7 +482,7 @@ def test_a_report_needs_the_path_of_a_file(watched, wrong):
 
 def test_a_long_trace_makes_a_small_report_that_keeps_its_extremes(tmp_path):
     model = Shifted()
-    with CollapseMonitor(model) as monitor:
+    with CollapseMonitor(model, every=1) as monitor:
         steps(model, monitor)
         row = [0.5] * len(QUANTITIES)
         for i in range(20_000):

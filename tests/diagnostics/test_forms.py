@@ -159,7 +159,7 @@ def test_a_rollback_leaves_the_rates_to_the_schedule():
 def test_an_evaluation_with_gradients_is_not_judged_as_the_training():
     model = Net()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    monitor = CollapseMonitor(model, optimizer)
+    monitor = CollapseMonitor(model, optimizer, every=1)
     for images, labels in batches(3):
         loss = F.cross_entropy(model(images), labels)
         optimizer.zero_grad()
@@ -177,7 +177,7 @@ def test_an_evaluation_with_gradients_is_not_judged_as_the_training():
 
 def test_a_training_in_evaluation_mode_is_watched():
     model = Net().eval()
-    monitor = CollapseMonitor(model)
+    monitor = CollapseMonitor(model, every=1)
     model(torch.rand(4, 1, 8, 8)).sum().backward()
     monitor.step()
     assert len(monitor.trace) == 1
@@ -186,18 +186,20 @@ def test_a_training_in_evaluation_mode_is_watched():
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
 def test_a_copy_of_a_watched_model_is_not_watched(copied):
     model = Net()
-    monitor = CollapseMonitor(model, torch.optim.Adam(model.parameters()))
+    monitor = CollapseMonitor(model, torch.optim.Adam(model.parameters()), every=1)
     other = copied(model)
     other(torch.rand(4, 1, 8, 8)).sum().backward()
     assert monitor._probe.calls == 0
-    CollapseMonitor(other)  # nobody watches it
+    CollapseMonitor(other, every=1)  # nobody watches it
 
 
 def test_a_watched_model_is_saved_without_the_monitor_and_loads_without_the_package(tmp_path):
     model = nn.Sequential(nn.Flatten(), nn.Linear(4, 4))
     sizes = []
     for watch in (False, True):
-        monitor = CollapseMonitor(model, torch.optim.Adam(model.parameters())) if watch else None
+        monitor = (
+            CollapseMonitor(model, torch.optim.Adam(model.parameters()), every=1) if watch else None
+        )
         torch.save(model, file := io.BytesIO())
         sizes.append(len(file.getvalue()))
     assert sizes[1] < sizes[0] + 500 and monitor is not None
@@ -216,7 +218,7 @@ def test_a_monitor_that_nobody_holds_lets_go_of_the_model():
 
     def watched():
         optimizer = torch.optim.Adam(model.parameters())
-        monitor = CollapseMonitor(model, optimizer)
+        monitor = CollapseMonitor(model, optimizer, every=1)
         model(torch.rand(4, 1, 8, 8)).sum().backward()
         optimizer.step()
         monitor.step()
@@ -224,9 +226,9 @@ def test_a_monitor_that_nobody_holds_lets_go_of_the_model():
 
     assert watched() == watched() == 1
     assert not model._forward_hooks and not model._forward_pre_hooks
-    kept = CollapseMonitor(model)
+    kept = CollapseMonitor(model, every=1)
     with pytest.raises(ValueError, match="has a CollapseMonitor already"):
-        CollapseMonitor(model)
+        CollapseMonitor(model, every=1)
     kept.detach()
 
 
@@ -245,7 +247,7 @@ def test_a_state_goes_from_one_wrapper_to_another(before, after):
         model = Net()
         called = wrap(model)
         optimizer = torch.optim.Adam(model.parameters())
-        return model, CollapseMonitor(called, optimizer, on_collapse="lower")
+        return model, CollapseMonitor(called, optimizer, on_collapse="lower", every=1)
 
     model, monitor = watch(WRAPPERS[before])
     monitor._actions.act([model.theta.weight])
@@ -269,7 +271,7 @@ def test_lower_says_that_it_cannot_where_no_parameter_makes_theta():
         parameter.requires_grad_(False)
     model.made = torch.zeros(6, 12, requires_grad=True)  # no parameter of the model
     model.theta.bias.data[2] = 9.0
-    monitor = CollapseMonitor(model, on_collapse="lower")
+    monitor = CollapseMonitor(model, on_collapse="lower", every=1)
     with pytest.warns(CollapseWarning, match="Nothing done: no parameter of the model is known"):
         for images, labels in batches(4):
             F.cross_entropy(model(images), labels).backward()
@@ -279,7 +281,7 @@ def test_lower_says_that_it_cannot_where_no_parameter_makes_theta():
 
 def test_passes_under_vmap_are_refused_in_one_line():
     model = Net()
-    monitor = CollapseMonitor(model)
+    monitor = CollapseMonitor(model, every=1)
     values = {name: value.detach() for name, value in model.named_parameters()}
 
     def loss(values, image, label):
@@ -304,7 +306,7 @@ def test_a_compiled_part_trains_and_is_refused_in_one_line():
             return self.out(self.part(images))
 
     model = Whole()
-    monitor = CollapseMonitor(model)
+    monitor = CollapseMonitor(model, every=1)
     model(torch.rand(4, 1, 8, 8)).sum().backward()
     with pytest.raises(ValueError, match="a part of it is compiled: compile the whole model"):
         monitor.step()
@@ -348,7 +350,7 @@ class Sampled(Net):
 def watch(model, steps=4, **options):
     """A monitor after some steps, and its warnings."""
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    monitor = CollapseMonitor(model, optimizer, **options)
+    monitor = CollapseMonitor(model, optimizer, **({"every": 1} | options))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for images, labels in batches(steps):
@@ -443,7 +445,7 @@ def test_a_volume_is_watched():
 def test_a_warp_outside_of_the_model_is_watched_in_a_block():
     model = nn.Sequential(nn.Flatten(), identity(nn.Linear(64, 6)))
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    monitor = CollapseMonitor(model, optimizer)
+    monitor = CollapseMonitor(model, optimizer, every=1)
     for images, _ in batches(3):
         with monitor.watching():
             loss = F.mse_loss(warp(images, model(images)), images.flip(3))
@@ -453,7 +455,7 @@ def test_a_warp_outside_of_the_model_is_watched_in_a_block():
         monitor.step(loss)
     assert len(monitor.trace) == 3 and all(s > 0 for s in monitor.trace.columns["step"])
     monitor.detach()
-    other = CollapseMonitor(model, optimizer)
+    other = CollapseMonitor(model, optimizer, every=1)
     F.mse_loss(warp(images, model(images)), images).backward()
     optimizer.step()
     with pytest.raises(ValueError, match=r"belongs into a block `with monitor.watching\(\):`"):
@@ -553,7 +555,7 @@ def test_the_step_is_how_far_the_matrix_has_moved_whatever_makes_it(way):
     for parameter in model.loc.parameters():
         parameter.requires_grad_(False)  # the features are held
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-    monitor = CollapseMonitor(model, optimizer, criteria=None)
+    monitor = CollapseMonitor(model, optimizer, criteria=None, every=1)
     calls = []
     for images, labels in batches(3):
         model.train()
@@ -609,7 +611,7 @@ def test_where_the_step_cannot_be_measured_one_line_says_so_once():
 def test_a_step_before_the_optimisers_and_another_optimiser_are_noticed_once():
     model = Net()
     optimizer = torch.optim.Adam(model.parameters())
-    monitor = CollapseMonitor(model, optimizer)
+    monitor = CollapseMonitor(model, optimizer, every=1)
     with pytest.warns(UserWarning, match="no step of the optimizer was seen") as caught:
         for images, labels in batches(3):
             F.cross_entropy(model(images), labels).backward()
@@ -617,7 +619,7 @@ def test_a_step_before_the_optimisers_and_another_optimiser_are_noticed_once():
     assert len(caught) == 1
     monitor.detach()
     other = torch.optim.SGD(model.parameters(), lr=1e-3)
-    monitor = CollapseMonitor(model, optimizer)
+    monitor = CollapseMonitor(model, optimizer, every=1)
     monitor.optimizer = other
     F.cross_entropy(model(images), labels).backward()
     other.step()

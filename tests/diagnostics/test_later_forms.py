@@ -35,7 +35,7 @@ def warp(images, theta):
 def trained(model, steps, **options):
     """A monitor after some steps of SGD, and what it warned of."""
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-4)
-    monitor = CollapseMonitor(model, optimizer, **options)
+    monitor = CollapseMonitor(model, optimizer, **({"every": 1} | options))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for _ in range(steps):
@@ -163,7 +163,7 @@ class Called(nn.Module):
 def test_by_functional_call_the_models_own_parameters_are_what_theta_depends_on():
     model = Called()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.5)
-    monitor = CollapseMonitor(model, optimizer, on_collapse="lower")
+    monitor = CollapseMonitor(model, optimizer, on_collapse="lower", every=1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for _ in range(6):
@@ -214,7 +214,7 @@ def test_what_is_written_into_views_is_no_path_rather_than_a_wrong_one():
 def test_a_layer_put_in_place_of_another_is_found():
     model = nn.Sequential(SpatialTransformer(localisation(), sampler=sample), nn.Flatten())
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
-    monitor = CollapseMonitor(model, optimizer)
+    monitor = CollapseMonitor(model, optimizer, every=1)
     for step in range(25):
         if step == 2:
             model[0] = copy.deepcopy(model[0])

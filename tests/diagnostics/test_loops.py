@@ -66,7 +66,7 @@ class Loop:
 
     def start(self):
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-2)
-        self.monitor = CollapseMonitor(self.model, self.optimizer)
+        self.monitor = CollapseMonitor(self.model, self.optimizer, every=1)
 
     def batch(self):
         return torch.rand(8, 1, 8, 8), torch.randint(3, (8,))
@@ -156,7 +156,7 @@ class TwoOptimizers(Loop):
     def start(self):
         self.optimizer = torch.optim.Adam(self.model.loc.parameters(), lr=1e-2)
         self.other = torch.optim.SGD(self.model.classes.parameters(), lr=1e-2)
-        self.monitor = CollapseMonitor(self.model, self.optimizer)
+        self.monitor = CollapseMonitor(self.model, self.optimizer, every=1)
 
     def step(self):
         loss = self.loss()
@@ -172,7 +172,7 @@ class Closure(Loop):
 
     def start(self):
         self.optimizer = torch.optim.LBFGS(self.model.parameters(), lr=1e-2, max_iter=4)
-        self.monitor = CollapseMonitor(self.model, self.optimizer)
+        self.monitor = CollapseMonitor(self.model, self.optimizer, every=1)
 
     def step(self):
         images, labels = self.batch()
@@ -262,7 +262,7 @@ def test_weights_are_bit_for_bit_what_they_are_without_the_monitor(loop, monkeyp
 
 def test_a_pass_of_each_image_alone_under_vmap_is_refused_in_one_line():
     model = Net()
-    monitor = CollapseMonitor(model)
+    monitor = CollapseMonitor(model, every=1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.func.vmap(lambda image: model(image[None]))(torch.rand(4, 1, 8, 8))
@@ -293,7 +293,7 @@ class Flow(nn.Module):
 def test_the_step_of_a_large_grid_is_that_of_every_so_many_th_image(apart):
     model = Flow(apart)
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-2)
-    monitor, expected = CollapseMonitor(model, optimizer), []
+    monitor, expected = CollapseMonitor(model, optimizer, every=1), []
     for n in range(STEPS):
         images = torch.rand(40 if n % 3 else 24, 1, 32, 32)
         optimizer.zero_grad()

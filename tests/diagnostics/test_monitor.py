@@ -188,12 +188,12 @@ def test_the_example_of_the_docstring_runs_as_written():
     names = {
         "model": model,
         "optimizer": torch.optim.Adam(model.parameters()),
-        "loader": [batch(i) for i in range(3)],
+        "loader": [batch(i) for i in range(9)],
         "F": F,
         "CollapseMonitor": CollapseMonitor,
     }
     exec(code, names)
-    assert len(names["monitor"].trace) == 3
+    assert len(names["monitor"].trace) == 3  # at every fourth step while θ hardly moves
     assert sum("monitor" in line for line in code.splitlines()) == 2
 
 
@@ -204,7 +204,7 @@ def test_watching_changes_no_weight_and_no_random_number(kind):
     train(alone, 4)
     after = torch.rand(1)
     torch.manual_seed(1)
-    with CollapseMonitor(watched) as monitor:
+    with CollapseMonitor(watched, every=1) as monitor:
         train(watched, 4, monitor)
     assert torch.equal(torch.rand(1), after)
     for a, b in zip(alone.parameters(), watched.parameters(), strict=True):
@@ -214,7 +214,7 @@ def test_watching_changes_no_weight_and_no_random_number(kind):
 @pytest.mark.parametrize("kind", MODELS)
 def test_every_kind_of_transformer_is_measured(kind):
     model = make(kind)
-    with CollapseMonitor(model, torch.optim.Adam(model.parameters())) as monitor:
+    with CollapseMonitor(model, torch.optim.Adam(model.parameters()), every=1) as monitor:
         losses = train(model, 3, monitor)
     columns = monitor.trace.columns
     assert columns["loss"] == pytest.approx(losses)
@@ -226,12 +226,12 @@ def test_every_kind_of_transformer_is_measured(kind):
 
 def test_a_second_monitor_is_refused_until_the_first_is_detached():
     model = make("tutorial")
-    first = CollapseMonitor(model)
+    first = CollapseMonitor(model, every=1)
     with pytest.raises(ValueError, match=r"^the model has a CollapseMonitor already: detach"):
-        CollapseMonitor(model)
+        CollapseMonitor(model, every=1)
     first.detach()
     first.detach()
-    CollapseMonitor(model).detach()
+    CollapseMonitor(model, every=1).detach()
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_a_second_monitor_is_refused_until_the_first_is_detached():
 def test_a_model_without_a_sampler_is_refused_at_its_first_step(model):
     images, _ = batch()
     images = images if isinstance(model[0], nn.Flatten) else images[:, :, None]
-    with CollapseMonitor(model) as monitor:
+    with CollapseMonitor(model, every=1) as monitor:
         model(images).sum().backward()
         with pytest.raises(ValueError) as caught:
             monitor.step()
@@ -253,7 +253,7 @@ def test_a_model_without_a_sampler_is_refused_at_its_first_step(model):
 
 def test_a_step_needs_a_forward_pass_with_gradients():
     model = make("tutorial")
-    with CollapseMonitor(model) as monitor:
+    with CollapseMonitor(model, every=1) as monitor:
         with torch.no_grad():
             model(batch()[0])
         with pytest.raises(ValueError, match=r"^no forward pass with gradients was seen"):
@@ -265,7 +265,7 @@ def test_a_step_needs_a_forward_pass_with_gradients():
 
 def test_an_evaluation_between_the_pass_and_the_step_is_not_seen():
     model = make("tutorial", seed=3)
-    with CollapseMonitor(model) as monitor:
+    with CollapseMonitor(model, every=1) as monitor:
         images, labels = batch()
         loss = F.cross_entropy(model(images), labels)
         loss.backward()
@@ -279,14 +279,14 @@ def test_an_evaluation_between_the_pass_and_the_step_is_not_seen():
 def test_detaching_leaves_nothing_behind():
     model = make("ours")
     hooks = {m: (len(m._forward_hooks), len(m._forward_pre_hooks)) for m in model.modules()}
-    with CollapseMonitor(model) as monitor:
+    with CollapseMonitor(model, every=1) as monitor:
         train(model, 2, monitor)
     assert hooks == {m: (len(m._forward_hooks), len(m._forward_pre_hooks)) for m in model.modules()}
 
 
 def test_an_error_in_the_forward_pass_leaves_nothing_switched_on():
     model = make("tutorial")
-    with CollapseMonitor(model) as monitor:
+    with CollapseMonitor(model, every=1) as monitor:
         with pytest.raises(RuntimeError):
             model(torch.zeros(2, 1, 9, 9))
         assert not torch.overrides.has_torch_function((torch.zeros(1),))  # no mode is active
@@ -296,7 +296,7 @@ def test_an_error_in_the_forward_pass_leaves_nothing_switched_on():
 
 def test_a_copied_model_goes_its_own_way():
     model = make("tutorial")
-    with CollapseMonitor(model) as monitor:
+    with CollapseMonitor(model, every=1) as monitor:
         train(model, 2, monitor)
         train(copy.deepcopy(model), 3)
         train(model, 1, monitor)
@@ -316,12 +316,12 @@ class Two(nn.Module):
 
 def test_either_of_two_transformers_can_be_watched_or_both():
     model = Two()
-    with CollapseMonitor(model) as a, CollapseMonitor(model, sampler=1) as b:
+    with CollapseMonitor(model, every=1) as a, CollapseMonitor(model, sampler=1, every=1) as b:
         model(batch()[0]).sum().backward()
         a.step()
         b.step()
     assert [a.trace.columns["coverage"], b.trace.columns["coverage"]] == [[1], [0.5]]
-    with CollapseMonitor(model, sampler=2) as c:
+    with CollapseMonitor(model, sampler=2, every=1) as c:
         model(batch()[0]).sum().backward()
         with pytest.raises(ValueError, match="number 2 whose grid"):
             c.step()
@@ -342,7 +342,7 @@ def test_an_option_out_of_range_is_refused_and_nothing_attached(options, message
     with pytest.raises(ValueError) as caught:
         CollapseMonitor(model, **options)
     assert str(caught.value).startswith(message)
-    CollapseMonitor(model).detach()
+    CollapseMonitor(model, every=1).detach()
 
 
 @pytest.mark.parametrize(
@@ -371,7 +371,7 @@ def test_criteria_out_of_range_are_refused(name, value):
 def test_the_record_agrees_with_the_functions_on_theta(theta):
     model, mask = Scripted(theta), torch.eye(SIZE)
     points = {"mask": mask}
-    with CollapseMonitor(model, seen_object=lambda: points) as monitor:
+    with CollapseMonitor(model, seen_object=lambda: points, every=1) as monitor:
         silently(act_out, model, [theta], monitor)
     row = {name: values[0] for name, values in monitor.trace.columns.items()}
     flat = torch.tensor([theta])
@@ -389,7 +389,7 @@ def test_a_handmade_grid_is_counted():
     model.fc_loc[2].bias.data[:] = torch.tensor([1.5, 0.1, 0.3, 0.0, 1.2, 0.0])
     images, _ = batch()
     grid = FAMILIES["affine"].grid(model.theta(images).detach().flatten(1), (SIZE, SIZE))
-    with CollapseMonitor(model) as monitor:
+    with CollapseMonitor(model, every=1) as monitor:
         train(model, 1, monitor)
     assert monitor.trace.columns["coverage"] == pytest.approx([grid_coverage(grid).mean().item()])
 
@@ -400,7 +400,7 @@ def test_the_step_of_the_last_layer_is_what_the_optimiser_did_to_its_output(kind
     layer = model[0].localisation[3] if kind.startswith("ours") else model.fc_loc[2]
     seen = []
     layer.register_forward_hook(lambda _, args, output: seen.append((args[0], output)))
-    with CollapseMonitor(model, torch.optim.Adam(model.parameters(), 1e-2)) as monitor:
+    with CollapseMonitor(model, torch.optim.Adam(model.parameters(), 1e-2), every=1) as monitor:
         train(model, 1, monitor)
     features, before = seen[0]
     change = (layer(features) - before).abs().amax(1)
@@ -426,7 +426,7 @@ def test_the_step_behind_a_tanh_is_that_of_theta_and_not_of_the_layer(kind, satu
     layer.bias.data[:] = 2.5 if saturated else 0.5
     images, labels = batch()
     locate = model[0].localisation if ours else model.theta
-    with CollapseMonitor(model) as monitor:
+    with CollapseMonitor(model, every=1) as monitor:
         before = locate(images)
         F.cross_entropy(model(images), labels).backward()
         layer.bias.data.add_(torch.linspace(-0.01, 0.01, 6))
@@ -440,7 +440,7 @@ def test_what_lies_behind_the_layer_is_the_models_own_after_the_pass():
     """Looking at the slope leaves the graph to the backward pass, and holds on to none of it."""
     plain, watched = make("tanh"), make("tanh")
     images, labels = batch()
-    with CollapseMonitor(watched) as monitor:
+    with CollapseMonitor(watched, every=1) as monitor:
         for model in (plain, watched):
             torch.manual_seed(0)
             F.cross_entropy(model(images), labels).backward()
@@ -456,7 +456,7 @@ def test_what_lies_behind_the_layer_is_the_models_own_after_the_pass():
 
 def test_gradients_are_told_apart_by_what_theta_depends_on():
     model = make("tutorial")
-    with CollapseMonitor(model) as monitor:
+    with CollapseMonitor(model, every=1) as monitor:
         train(model, 1, monitor)
     parts = {True: [], False: []}
     for name, parameter in model.named_parameters():
@@ -468,7 +468,7 @@ def test_gradients_are_told_apart_by_what_theta_depends_on():
 
 def test_gradients_that_are_not_there_have_no_norm():
     model = make("tutorial")
-    with CollapseMonitor(model) as monitor:
+    with CollapseMonitor(model, every=1) as monitor:
         model(batch()[0])
         monitor.step()
         model.fc_loc[2].bias.grad = torch.tensor([3.0, 0, 0, 0, 4.0, 0])
@@ -481,7 +481,7 @@ def test_gradients_that_are_not_there_have_no_norm():
 
 def test_a_theta_without_a_linear_layer_has_no_phi():
     model = Scripted()
-    with CollapseMonitor(model) as monitor:
+    with CollapseMonitor(model, every=1) as monitor:
         act_out(model, [IDENTITY] * 2, monitor)
     assert all(map(math.isnan, monitor.trace.columns["phi"]))
     assert all(value > 0 for value in monitor.trace.columns["loc_grad"])
@@ -491,7 +491,7 @@ def test_a_frozen_transformer_is_watched_and_its_layer_found_when_it_thaws():
     model = make("tutorial")
     for module in (model.localization, model.fc_loc):
         module.requires_grad_(False)
-    with CollapseMonitor(model) as monitor:
+    with CollapseMonitor(model, every=1) as monitor:
         train(model, 2, monitor)
         model.fc_loc.requires_grad_(True)
         train(model, 2, monitor)
@@ -504,7 +504,7 @@ def test_a_frozen_transformer_is_watched_and_its_layer_found_when_it_thaws():
 def test_under_autocast_the_numbers_are_those_of_bfloat16(kind):
     model = make(kind)
     optimizer = torch.optim.Adam(model.parameters())
-    with CollapseMonitor(model, optimizer) as monitor:
+    with CollapseMonitor(model, optimizer, every=1) as monitor:
         for step in range(3):
             images, labels = batch(step)
             with torch.autocast("cpu", torch.bfloat16):
@@ -520,7 +520,7 @@ def test_under_autocast_the_numbers_are_those_of_bfloat16(kind):
 
 def test_gradient_accumulation_records_its_last_pass():
     model = make("tutorial")
-    with CollapseMonitor(model) as monitor:
+    with CollapseMonitor(model, every=1) as monitor:
         for seed in range(2):
             images, labels = batch(seed)
             F.cross_entropy(model(images), labels).backward()
@@ -533,6 +533,38 @@ def test_looking_at_every_third_step_records_those():
     with CollapseMonitor(model, every=3) as monitor:
         train(model, 7, monitor)
     assert monitor.trace.columns["step_number"] == [1, 4, 7]
+
+
+def looked_at(**options):
+    """The steps that were looked at of nine small ones, three large ones and nine small ones."""
+    model = make("tutorial")
+    optimizer = torch.optim.Adam(model.parameters(), 1e-5)
+    with CollapseMonitor(model, optimizer, **options) as monitor, warnings.catch_warnings():
+        warnings.simplefilter("ignore", CollapseWarning)
+        for lr, steps in ((1e-5, 8), (0.02, 3), (1e-5, 9)):
+            optimizer.param_groups[0]["lr"] = lr
+            train(model, steps, monitor, optimizer=optimizer)
+    return monitor.trace.columns["step_number"]
+
+
+def test_every_step_is_looked_at_while_theta_moves_and_every_fourth_while_it_does_not():
+    assert looked_at() == [1, 5, 9, 10, 11, 12, 16, 20]
+
+
+@pytest.mark.parametrize(
+    "options", [{"on_collapse": "rollback"}, {"check_every": 5}, {"every": 1}], ids=str
+)
+def test_every_step_is_looked_at_where_one_missed_would_cost_much(options):
+    assert looked_at(**options) == [*range(1, 21)]
+
+
+def test_every_step_is_looked_at_where_nobody_knows_how_far_theta_moves():
+    model = make("tutorial")
+    model.fc_loc.append(torch.nn.Dropout(0.1))  # whose calls cannot be made again
+    with CollapseMonitor(model) as monitor, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        train(model, 6, monitor)
+    assert len(monitor.trace) == 6
 
 
 # torch.compile
@@ -580,20 +612,20 @@ def test_a_probe_leaves_weights_and_random_numbers_alone(compiled):
 def test_the_inside_of_a_compiled_model_is_refused_in_one_line(compiled):
     model = make("tutorial")
     whole = compiled(model)
-    with CollapseMonitor(model) as monitor:
+    with CollapseMonitor(model, every=1) as monitor:
         whole(batch()[0]).sum().backward()
         with pytest.raises(ValueError, match="watch the module that is called"):
             monitor.step()
     model = make("tutorial")
     model.compile(backend="eager")
     with pytest.raises(ValueError, match=r"^a model compiled in place is opaque"):
-        CollapseMonitor(model)
+        CollapseMonitor(model, every=1)
 
 
 def test_a_compiled_classifier_behind_the_transformer_does_not_matter(compiled):
     model = make("ours")
     model[2] = compiled(model[2])
-    with CollapseMonitor(model) as monitor:
+    with CollapseMonitor(model, every=1) as monitor:
         train(model, 2, monitor)
     assert len(monitor.trace) == 2
 
@@ -619,7 +651,7 @@ SCRIPTS = {
 def test_a_slow_collapse_is_called_by_its_name_once_and_before_it_is_over(kind):
     model = Scripted()
     with (
-        CollapseMonitor(model) as monitor,
+        CollapseMonitor(model, every=1) as monitor,
         warnings.catch_warnings(record=True) as caught,
     ):
         warnings.simplefilter("always")
@@ -640,7 +672,7 @@ def test_a_view_that_loses_only_the_object_is_reported():
     mask[:, -3:] = 1
     left_half = [0.5, 0, -0.5, 0, 1, 0]
     with (
-        CollapseMonitor(model, seen_object=lambda: {"mask": mask}) as monitor,
+        CollapseMonitor(model, seen_object=lambda: {"mask": mask}, every=1) as monitor,
         pytest.warns(CollapseWarning, match="loses the object"),
     ):
         act_out(model, [IDENTITY] * 5 + [left_half] * 5, monitor)
@@ -651,7 +683,10 @@ def test_black_outputs_are_reported_though_the_view_is_inside():
     images = torch.zeros(2, 1, SIZE, SIZE)
     images[..., 0, 0] = 1
     model = Scripted([0.5, 0, 0, 0, 0.5, 0])
-    with CollapseMonitor(model) as monitor, pytest.warns(CollapseWarning, match="are black"):
+    with (
+        CollapseMonitor(model, every=1) as monitor,
+        pytest.warns(CollapseWarning, match="are black"),
+    ):
         for _ in range(6):
             model(images).sum().backward()
             monitor.step()
@@ -662,7 +697,7 @@ def test_a_theta_that_jumps_about_is_reported_while_coverage_is_whole():
     model = make("tutorial")
     model.fc_loc[2].bias.data[:] = torch.tensor([0.1, 0, 0, 0, 0.1, 0])  # sees a tenth: room
     with (
-        CollapseMonitor(model, criteria=Criteria(step=0.01)) as monitor,
+        CollapseMonitor(model, criteria=Criteria(step=0.01), every=1) as monitor,
         pytest.warns(CollapseWarning, match=r"θ moves by 0\.\d+ a step"),
     ):
         train(model, 3, monitor, lr=1e-2)
@@ -673,7 +708,7 @@ def test_a_view_that_zooms_in_to_a_point_is_reported():
     """A flat colour is all that is seen; coverage is whole, and nothing is black."""
     model = Scripted()
     with (
-        CollapseMonitor(model) as monitor,
+        CollapseMonitor(model, every=1) as monitor,
         pytest.warns(CollapseWarning, match="every output is one flat colour"),
     ):
         act_out(model, zoom(1, 1, 1, *[0.0003] * 4), monitor)
@@ -691,7 +726,7 @@ def test_every_kind_of_transformer_can_be_seen_to_zoom_in_to_a_point(kind):
         layer.bias.data.copy_(torch.stack([x, y], dim=-1).flatten())  # every point to the centre
     else:
         layer.bias.data.zero_()
-    with CollapseMonitor(model) as monitor:
+    with CollapseMonitor(model, every=1) as monitor:
         silently(train, model, 3, monitor, lr=1e-6)
     assert monitor.collapse.kind == "point"
 
@@ -706,7 +741,7 @@ def test_a_sampler_of_ones_own_is_seen_to_zoom_in_to_a_point_if_it_tells_the_ima
     for tells in (True, False):
         model = Own()
         model.tells = tells
-        with CollapseMonitor(model) as monitor, warnings.catch_warnings():
+        with CollapseMonitor(model, every=1) as monitor, warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Default grid_sample and affine_grid")
             silently(act_out, model, zoom(*[0.0003] * 3), monitor)
         kinds.append(monitor.collapse and monitor.collapse.kind)
@@ -716,7 +751,7 @@ def test_a_sampler_of_ones_own_is_seen_to_zoom_in_to_a_point_if_it_tells_the_ima
 @pytest.mark.parametrize("pixels", [1.01, 2, 6])
 def test_magnification_is_left_in_peace_down_to_one_pixel_of_the_input(pixels):
     model = Scripted()
-    with CollapseMonitor(model) as monitor:
+    with CollapseMonitor(model, every=1) as monitor:
         act_out(model, zoom(*[pixels / SIZE] * 5), monitor)
     assert monitor.collapse is None
     assert monitor.trace.columns["extent_pixels"] == pytest.approx([pixels] * 5)
@@ -725,7 +760,7 @@ def test_magnification_is_left_in_peace_down_to_one_pixel_of_the_input(pixels):
 def test_a_point_is_counted_in_the_pixels_of_the_side_that_has_more():
     """A line one pixel high and four wide shows something."""
     model = Scripted()
-    with CollapseMonitor(model) as monitor:
+    with CollapseMonitor(model, every=1) as monitor:
         for _ in range(4):
             model.put(0.1, 0, 0, 0, 0.1, 0)
             model(torch.rand(2, 1, 8, 40)).sum().backward()
@@ -771,7 +806,7 @@ def test_a_limit_is_where_the_book_says_it_is(theta, share_black, step, kind):
             return F.grid_sample(x, F.affine_grid(theta, x.shape, False), align_corners=False)
 
     model, images = Layer(), torch.ones(10, 1, SIZE, SIZE)
-    with CollapseMonitor(model) as monitor:
+    with CollapseMonitor(model, every=1) as monitor:
         for number in range(6):
             if number == 3:
                 model.loc.bias.data.copy_(torch.tensor([float(v) for v in theta]))
@@ -789,7 +824,7 @@ def test_a_limit_is_where_the_book_says_it_is(theta, share_black, step, kind):
 
 def test_one_look_alone_is_no_collapse_where_three_are():
     model = Scripted()
-    with CollapseMonitor(model) as monitor:
+    with CollapseMonitor(model, every=1) as monitor:
         act_out(model, [IDENTITY] * 3 + zoom(1.5) + [IDENTITY] * 3, monitor)
         assert monitor.collapse is None
         silently(act_out, model, zoom(*[1.5] * 3), monitor)
@@ -809,7 +844,7 @@ def test_the_code_that_a_warning_prints_runs_and_lowers_the_rate_of_all_before_t
     model = make(kind)
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)
     with (
-        CollapseMonitor(model, optimizer, criteria=Criteria(step=1e-30)) as monitor,
+        CollapseMonitor(model, optimizer, criteria=Criteria(step=1e-30), every=1) as monitor,
         pytest.warns(CollapseWarning) as caught,
     ):
         train(model, 1, monitor, optimizer=optimizer)
@@ -840,7 +875,7 @@ def test_a_parameter_whose_name_begins_like_anothers_is_told_from_it():
             return super().forward(x) * self.theta_rest
 
     model = Near()
-    with CollapseMonitor(model) as monitor, pytest.warns(CollapseWarning) as caught:
+    with CollapseMonitor(model, every=1) as monitor, pytest.warns(CollapseWarning) as caught:
         act_out(model, zoom(1, 9, 9, 9), monitor)
     names = {"torch": torch, "model": model, "lr": 1e-3, "CollapseMonitor": CollapseMonitor}
     names["optimizer"] = torch.optim.SGD(model.parameters(), 1e-3)
@@ -853,7 +888,7 @@ def test_a_parameter_whose_name_begins_like_anothers_is_told_from_it():
 def test_a_warning_names_the_rollback_unless_it_is_one(action):
     model = Scripted()
     with (
-        CollapseMonitor(model, on_collapse=action) as monitor,
+        CollapseMonitor(model, on_collapse=action, every=1) as monitor,
         pytest.warns(CollapseWarning) as caught,
     ):
         act_out(model, zoom(1, 9, 9, 9), monitor)
@@ -862,7 +897,7 @@ def test_a_warning_names_the_rollback_unless_it_is_one(action):
 
 def test_a_warning_names_pages_by_titles_that_the_book_has():
     model = Scripted()
-    with CollapseMonitor(model) as monitor, pytest.warns(CollapseWarning) as caught:
+    with CollapseMonitor(model, every=1) as monitor, pytest.warns(CollapseWarning) as caught:
         act_out(model, zoom(1, 9, 9, 9), monitor)
     text, book = str(caught[0].message), Path(__file__).parents[2] / "book"
     *pages, title = re.findall(r'"([^"]+)"', text.splitlines()[-1])
@@ -881,7 +916,7 @@ def test_a_collapse_at_the_first_step_is_told_without_code_that_could_not_run():
     model.fc_loc[2].bias.data[2] = math.nan
     model.fc_loc.requires_grad_(False)
     model.localization.requires_grad_(False)
-    with CollapseMonitor(model) as monitor, pytest.warns(CollapseWarning) as caught:
+    with CollapseMonitor(model, every=1) as monitor, pytest.warns(CollapseWarning) as caught:
         train(model, 1, monitor)
     code = advised(str(caught[0].message))
     names = {"torch": torch, "model": model, "lr": 1e-3, "CollapseMonitor": CollapseMonitor}
@@ -891,7 +926,7 @@ def test_a_collapse_at_the_first_step_is_told_without_code_that_could_not_run():
 
 def test_features_that_are_all_zero_make_a_transformer_blind():
     model = make("tutorial")
-    with CollapseMonitor(model) as monitor:
+    with CollapseMonitor(model, every=1) as monitor:
         torch.nn.init.normal_(model.fc_loc[2].weight, std=0.02)
         train(model, 3, monitor)
         assert monitor.trace.columns["corner_spread"][-1] > 0.01
@@ -908,7 +943,7 @@ def test_features_that_are_all_zero_make_a_transformer_blind():
 @pytest.mark.parametrize("kind", ["tutorial", "handmade grid"])
 def test_theta_that_is_not_finite_is_reported_and_training_goes_on(kind, value):
     model = make(kind)
-    with CollapseMonitor(model) as monitor:
+    with CollapseMonitor(model, every=1) as monitor:
         train(model, 1, monitor)
         model.fc_loc[2].bias.data[2] = value
         with pytest.warns(CollapseWarning, match="θ is not finite for 100% of the images"):
@@ -920,7 +955,7 @@ def test_theta_that_is_not_finite_is_reported_and_training_goes_on(kind, value):
 @pytest.mark.parametrize("sampler", ["bilinear", "clipped"])
 def test_where_the_model_itself_refuses_nan_the_reason_is_said_before(sampler):
     model = ours(sampler=sampler)
-    with CollapseMonitor(model) as monitor:
+    with CollapseMonitor(model, every=1) as monitor:
         train(model, 1, monitor)
         model[0].localisation[3].bias.data[2] = math.nan
         with pytest.warns(CollapseWarning, match="θ is not finite"), pytest.raises(NonFiniteError):
@@ -948,7 +983,7 @@ def test_rows_kept_on_the_device_are_judged_in_blocks():
 
 def test_a_healthy_training_is_left_in_peace():
     model = make("tutorial")
-    with CollapseMonitor(model, torch.optim.Adam(model.parameters())) as monitor:
+    with CollapseMonitor(model, torch.optim.Adam(model.parameters()), every=1) as monitor:
         train(model, 20, monitor)
     assert monitor.collapse is None and monitor.trace.events == []
 
@@ -990,7 +1025,7 @@ def test_at_most_three_actions_are_taken_and_each_is_announced():
     optimizer = torch.optim.SGD(model.parameters(), 1e-9)
     model.fc_loc[2].bias.data[2] = 9.0
     with (
-        CollapseMonitor(model, optimizer, on_collapse="lower") as monitor,
+        CollapseMonitor(model, optimizer, on_collapse="lower", every=1) as monitor,
         warnings.catch_warnings(record=True) as caught,
     ):
         warnings.simplefilter("always")
@@ -1032,7 +1067,7 @@ def assert_state(model, optimizer, expected):
 def test_stop_raises_with_the_message_of_the_warning():
     model = Scripted()
     with (
-        CollapseMonitor(model, on_collapse="stop") as monitor,
+        CollapseMonitor(model, on_collapse="stop", every=1) as monitor,
         pytest.warns(CollapseWarning) as caught,
         pytest.raises(CollapseError) as stopped,
     ):
@@ -1047,16 +1082,16 @@ def test_stop_raises_with_the_message_of_the_warning():
 def test_saved_and_reloaded_in_the_middle_a_run_goes_on_as_if_it_had_not_been(tmp_path):
     whole, parts = Scripted(), Scripted()
     script = [theta for theta in SCRIPTS["shrinking"] for _ in (0, 1)]
-    with CollapseMonitor(whole, on_collapse="lower") as expected:
+    with CollapseMonitor(whole, on_collapse="lower", every=1) as expected:
         for theta in script:
             silently(act_out, whole, [theta], expected)
-    with CollapseMonitor(parts, on_collapse="lower") as monitor:
+    with CollapseMonitor(parts, on_collapse="lower", every=1) as monitor:
         for i, theta in enumerate(script):
             if i in (12, 37):  # before and after the collapse is found
                 torch.save(monitor.state_dict(), tmp_path / "monitor.pt")
                 monitor.detach()
                 parts = copy.deepcopy(Scripted(parts.theta.tolist()))
-                monitor = CollapseMonitor(parts, on_collapse="lower")
+                monitor = CollapseMonitor(parts, on_collapse="lower", every=1)
                 monitor.load_state_dict(torch.load(tmp_path / "monitor.pt", weights_only=True))
             silently(act_out, parts, [theta], monitor)
     assert monitor.trace.columns.keys() == expected.trace.columns.keys()
@@ -1068,7 +1103,7 @@ def test_saved_and_reloaded_in_the_middle_a_run_goes_on_as_if_it_had_not_been(tm
 
 def test_a_trace_is_saved_and_loaded_whole(tmp_path):
     model = make("tutorial")
-    with CollapseMonitor(model) as monitor:
+    with CollapseMonitor(model, every=1) as monitor:
         train(model, 3, monitor)
         model.fc_loc[2].bias.data[2] = math.nan
         silently(train, model, 1, monitor)
@@ -1091,7 +1126,7 @@ def test_a_frame_has_a_row_for_each_look():
 
 def test_a_plot_shows_what_was_recorded_and_marks_the_collapse():
     model = Scripted()
-    with CollapseMonitor(model) as monitor:
+    with CollapseMonitor(model, every=1) as monitor:
         assert isinstance(monitor.plot(), matplotlib.figure.Figure)
         silently(act_out, model, SCRIPTS["shrinking"], monitor)
     figure = monitor.plot()
@@ -1107,7 +1142,7 @@ def test_the_clipped_sampler_alone_cannot_be_seen():
             return sample_clipped(x, FAMILIES["affine"].grid(torch.tensor([IDENTITY]), (5, 5)))
 
     images = torch.rand(1, 1, 5, 5, requires_grad=True)
-    with CollapseMonitor(model := Alone()) as monitor:
+    with CollapseMonitor(model := Alone(), every=1) as monitor:
         model(images).sum().backward()
         with pytest.raises(ValueError, match="no spatial transformer"):
             monitor.step()
@@ -1122,7 +1157,7 @@ def test_a_network_in_another_number_format_with_a_grid_of_its_own_is_watched(dt
 
     model = Own().to(dtype)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    with CollapseMonitor(model, optimizer) as monitor:
+    with CollapseMonitor(model, optimizer, every=1) as monitor:
         loss = model(torch.rand(4, 1, SIZE, SIZE, dtype=dtype)).square().mean()
         loss.backward()
         optimizer.step()
@@ -1131,6 +1166,6 @@ def test_a_network_in_another_number_format_with_a_grid_of_its_own_is_watched(dt
 
 
 def test_a_monitor_that_has_seen_nothing_has_an_empty_frame():
-    with CollapseMonitor(Tutorial()) as monitor:
+    with CollapseMonitor(Tutorial(), every=1) as monitor:
         frame = monitor.to_frame()
     assert frame.empty and frame.index.name == "step_number"

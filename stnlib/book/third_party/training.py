@@ -70,7 +70,7 @@ def train(
     for part, parameter in model.named_parameters():
         parameter.requires_grad_(part.startswith("classifier") or not frozen)
     optimizer = model.optimizer(model.parameters(), lr)
-    monitor = CollapseMonitor(model, optimizer)  # the first line
+    monitor = CollapseMonitor(model, optimizer, every=1)  # the first line
     for _ in range(epochs):
         for chosen in torch.randperm(len(images.train)).split(BATCH):
             batch = images.train.take(chosen)
