@@ -112,6 +112,7 @@ locate = {
     "theta_init": "identity",
     "scale_init": 1.0,
     "hidden_scale": 2.0,
+    "warps": 2,
     "shared": None,
 }
 toys = {"image": toy.cone(0.2), "theta": [1.0, 0.1], "target": toy.cone(0.0)}
@@ -167,6 +168,7 @@ CASES = {
     ),
     "outside": Case(transforms.outside, {"grid": grid()}),
     "displacement": Case(transforms.displacement, {"grid": grid(), "align_corners": True}),
+    "resizing": Case(transforms.resizing, {"grid": grid(), "align_corners": True}),
     "rotation": Case(transforms.rotation, {"aspect": 1.5}),
     "rotation.from_matrix": Case(transforms.rotation(1.5).from_matrix, {"matrix": eye()}),
     "window": Case(transforms.window, {"scale": (0.5, 0.25)}),

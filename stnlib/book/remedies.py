@@ -38,6 +38,7 @@ _WORDS: dict[str, tuple[str, str, str | dict[Any, str]]] = {
     "loc_lr_factor": ("rate", "loc_lr_x{:g}", "locnet's rate × {:g}"),
     "loc_beta2": ("rate", "loc_beta2_{:g}", "locnet's β₂ {:g}"),
     "loc_clip": ("rate", "loc_clipped", "locnet's gradient clipped"),
+    "loc_grad_factor": ("rate", "loc_grad_x{:g}", "θ's gradient × {:g}"),
     "optimizer": ("rate", "{}", {"keras_adam": "Keras's Adam", "adamw": "AdamW"}),
     "warmup": ("schedule", "warmup", "warm-up"),
     "schedule": (
@@ -66,6 +67,8 @@ _WORDS: dict[str, tuple[str, str, str | dict[Any, str]]] = {
     ),
     "hidden_scale": ("localisation network", "hidden_x{:g}", "hidden layer's input × {:g}"),
     "scale_init": ("transformer", "init_scale_{:g}", "begins at scale {:g}"),
+    "warps": ("transformer", "warps_{}", "{} warps composed"),
+    "blur": ("transformer", "blur_{:g}", "blurred by {:g} pixels at first"),
     "bound": ("transformer", "bound_{:g}", "θ within {:g} of the identity"),
     "transform": (
         "transformer",
@@ -76,6 +79,8 @@ _WORDS: dict[str, tuple[str, str, str | dict[Any, str]]] = {
     "sampler": ("transformer", "sampler_{}", "{} sampler"),
     "output_size": ("transformer", "output_{}", "output of {}²"),
     "outside_penalty": ("watching", "penalty_outside", "penalty on leaving"),
+    "identity_penalty": ("watching", "penalty_identity", "penalty on leaving the identity"),
+    "area_penalty": ("watching", "penalty_area", "penalty on another area"),
     "recovery": (
         "watching",
         "{}",

@@ -7,7 +7,9 @@ from torch import Tensor, nn
 
 from stnlib.checks.tensors import at_least_float32, check_fits, check_images, check_module
 from stnlib.checks.values import choice, number, require, whole
-from stnlib.transforms import Family, bounded, family
+from stnlib.sampler import sample_native
+from stnlib.transforms import Family, bounded, compose, family
+from stnlib.transforms.families import PlanarFamily
 
 __all__ = ["LOCNETS", "THETA_INITS", "LocNet", "Scaled", "glorot"]
 
@@ -94,6 +96,12 @@ class LocNet(nn.Module):
     hidden_scale : float
         Factor of what the first dense layer is given, whose initial weights are divided by it: the
         same function, in which a step of Adam's moves that layer's output so many times as far.
+    warps : int
+        How often the network looks: first at the image, then at the view that the warps so far
+        give of it, each time to compose one more; θ is of all together. Every look is at the image
+        itself, so that nothing blurs and nothing is cut off. Lin and Lucey (2017, Figure 5) call
+        it an inverse compositional network; their code takes 4 warps, and multiplies matrices in
+        the other order. The family must have matrices.
     shared : nn.Module | None
         The classifier's layers for kind `shared`. They stay the classifier's: parameters, state
         and learning rate are counted there, and they move to a device with it.
@@ -116,6 +124,7 @@ class LocNet(nn.Module):
         theta_init: str = "identity",
         scale_init: float = 1.0,
         hidden_scale: float = 1.0,
+        warps: int = 1,
         shared: nn.Module | None = None,
     ) -> None:
         super().__init__()
@@ -123,8 +132,11 @@ class LocNet(nn.Module):
         require("size", size, whole(1))
         require("scale_init", scale_init, number(above=0))
         require("hidden_scale", hidden_scale, number(above=0))
+        require("warps", warps, whole(1))
         _check(kind, theta_init, shared)
-        self.family = family(transform)
+        self.family, self.warps = family(transform), warps
+        if warps > 1 and not isinstance(self.family, PlanarFamily):
+            raise ValueError(f"warps must be 1 for family {self.family.name}, which has no matrix")
         self.bounds = None if bound is None else bounded(self.family, bound)
         if scale_init != 1 and (self.bounds or 1 not in self.family.neutral):
             raise ValueError(
@@ -193,6 +205,17 @@ class LocNet(nn.Module):
         Tensor
             (N, P), at least float32 even under autocast; P is 6 for `affine`.
         """
+        theta = self._located(images)
+        for _ in range(self.warps - 1):
+            grid = self.family.grid(theta, (images.shape[-2], images.shape[-1]))
+            step = self._located(sample_native(images.to(grid.dtype), grid))
+            with torch.autocast(images.device.type, enabled=False):
+                both = compose(self.family.matrix(theta), self.family.matrix(step))
+                theta = self.family.from_matrix(both)
+        return theta
+
+    def _located(self, images: Tensor) -> Tensor:
+        """θ of one look."""
         phi = self.phi(images)
         with torch.autocast(images.device.type, enabled=False):  # bfloat16 is too coarse for θ
             theta = self.theta(at_least_float32(phi))

@@ -211,6 +211,7 @@ def build(
     theta_init: str = "identity",
     scale_init: float = 1.0,
     hidden_scale: float = 1.0,
+    warps: int = 1,
 ) -> nn.Module:
     """Make one of the study's networks with freshly drawn weights.
 
@@ -239,6 +240,8 @@ def build(
     bound : float | None
         Of the `LocNet`.
     scale_init, hidden_scale : float
+        Of the `LocNet`.
+    warps : int
         Of the `LocNet`.
 
     Returns
@@ -273,6 +276,7 @@ def build(
         theta_init=theta_init,
         scale_init=scale_init,
         hidden_scale=hidden_scale,
+        warps=warps,
         shared=shared,
     )
     if name == "stn_frozen":

@@ -15,11 +15,15 @@ from stnlib.checks.tensors import (
     check_tensor,
 )
 from stnlib.checks.values import choice, require
+from stnlib.models.blurred import blurred
+from stnlib.models.linearised import sample_linearised
 from stnlib.sampler import PADDINGS, SAMPLERS, check_clipped
 from stnlib.transforms import Family, family
 from stnlib.transforms.matrices import check_size
 
-__all__ = ["SpatialTransformer"]
+__all__ = ["METHODS", "SpatialTransformer"]
+
+METHODS = SAMPLERS | {"linearised": sample_linearised}
 
 
 class SpatialTransformer(nn.Module):
@@ -37,13 +41,19 @@ class SpatialTransformer(nn.Module):
         `zeros`, `border` or `reflection`: what lies outside of the image. For a colour there see
         `stnlib.models.Filled`.
     sampler : str | Callable[..., Tensor]
-        `bilinear` (PyTorch's), `clipped` (the historical one), or a function of
-        `stnlib.sampler`'s kind. On CUDA the backward pass of PyTorch's is not deterministic, and
-        ``torch.use_deterministic_algorithms(True)`` refuses it. That of `stnlib.sampler.sample`
-        needs only `torch.gather`, which that switch makes deterministic; what it costs there was
-        not measured.
+        `bilinear` (PyTorch's), `clipped` (the historical one), `linearised` (see
+        `stnlib.models.linearised`), or a function of `stnlib.sampler`'s kind. On CUDA the backward
+        pass of PyTorch's is not deterministic, and ``torch.use_deterministic_algorithms(True)``
+        refuses it. That of `stnlib.sampler.sample` needs only `torch.gather`, which that switch
+        makes deterministic; what it costs there was not measured.
     align_corners : bool
         True as in the paper; False as is PyTorch's default.
+
+    Attributes
+    ----------
+    blur : float
+        Standard deviation in pixels of a Gaussian that blurs what the sampler reads, in training
+        mode alone; 0 at first, for none.
 
     Raises
     ------
@@ -84,7 +94,7 @@ class SpatialTransformer(nn.Module):
         require("padding", padding, choice(*PADDINGS))
         check_flag("align_corners", align_corners)
         if not callable(sampler):
-            require("sampler", sampler, choice(*SAMPLERS))
+            require("sampler", sampler, choice(*METHODS))
         if sampler == "clipped":
             check_clipped(padding, align_corners)
         self.output_size: tuple[int, int] | None = None
@@ -96,6 +106,7 @@ class SpatialTransformer(nn.Module):
         self.padding = padding
         self.sampler = sampler
         self.align_corners = align_corners
+        self.blur = 0.0
 
     def locate(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """θ and the sampling grid that it gives.
@@ -134,11 +145,11 @@ class SpatialTransformer(nn.Module):
         Tensor
             (N, C, h, w), of the images' dtype.
         """
-        sampler = self.sampler if callable(self.sampler) else SAMPLERS[self.sampler]
+        sampler = self.sampler if callable(self.sampler) else METHODS[self.sampler]
         dtype = torch.promote_types(images.dtype, grid.dtype)
         with torch.autocast(images.device.type, enabled=False):
             output = sampler(
-                images.to(dtype),
+                blurred(images.to(dtype), self.blur if self.training else 0.0),
                 grid.to(dtype),
                 padding=self.padding,
                 align_corners=self.align_corners,

@@ -22,10 +22,11 @@ _WARM = 3  # steps before the capture, in which libraries choose their kernels; 
 def capturable(model: nn.Module, config: RunConfig) -> bool:
     """Whether a model's training step can be replayed: on a GPU, where nothing in it varies.
 
-    Dropout draws anew, Keras's Adam computes its eps on the host, and `rollback` puts other
-    tensors in the place of the optimiser's.
+    Dropout and the linearised sampler draw anew, a blur fades, Keras's Adam computes its eps on
+    the host, and `rollback` puts other tensors in the place of the optimiser's.
     """
     fixed = config.dropout == 0 and config.recovery == "none" and config.optimizer != "keras_adam"
+    fixed = fixed and config.sampler != "linearised" and config.blur == 0
     return device_of(model).type == "cuda" and fixed
 
 

@@ -52,7 +52,7 @@ class RunConfig:
     stnlib.data : `catalogue`, `augment`, `alter`, `scattered`; `distorted` for `oracle` and `crop`.
     stnlib.models : `build` and `LocNet`, for the networks.
     stnlib.optim : For optimisers and schedules.
-    stnlib.transforms.outside : For `outside_penalty`.
+    stnlib.transforms.penalties : `outside`, `displacement`, `resizing`, for the penalties.
     stnlib.training.recovery : For `recovery`.
     """
 
@@ -67,7 +67,7 @@ class RunConfig:
     )
     sampler: str = _decided(
         "bilinear",
-        choice("bilinear", "clipped"),
+        choice("bilinear", "clipped", "linearised"),
         "the transformer's sampler; clipped is the paper's",
     )
     padding: str = _decided(
@@ -166,6 +166,25 @@ class RunConfig:
         choice("both", "localisation", "classifier"),
         "for which part of the network the rate rises from 0",
     )
+    warps: int = _decided(
+        1, whole(1), "how often the localisation network looks, each time at the view so far"
+    )
+    blur: float = _decided(
+        0.0,
+        number(least=0),
+        "first blur of what the sampler reads, a deviation in pixels, gone at half of all steps",
+    )
+    identity_penalty: float = _decided(
+        0.0, number(least=0), "weight of the grid's mean squared displacement in the loss"
+    )
+    area_penalty: float = _decided(
+        0.0, number(least=0), "weight of the view's squared relative change of area in the loss"
+    )
+    loc_grad_factor: float = _decided(
+        1.0,
+        number(above=0),
+        "factor on the localisation network's gradient; one on θ's gradient does the same",
+    )
 
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):
@@ -194,6 +213,8 @@ class RunConfig:
             raise ConfigError(
                 f"scale_init must be 1 with a bound, translations or splines, not {self.scale_init}"
             )
+        if self.warps > 1 and self.transform == "tps":
+            raise ConfigError(f"warps must be 1 for splines, not {self.warps}")
         if self.alter != "none" and self.augment not in ("none", "flip"):
             raise ConfigError(f"alter goes with augment none or flip, not {self.augment!r}")
         if self.distortion is not None and self.data not in _SCATTERED:
@@ -260,11 +281,12 @@ class RunConfig:
         return type(self).from_dict(self.to_dict() | changes)
 
 
-_LOCNET = ("locnet", "bound", "theta_init", "scale_init", "hidden_scale")
+_LOCNET = ("locnet", "bound", "theta_init", "scale_init", "hidden_scale", "warps")
 _TRANSFORMER = ("sampler", "padding", "transform", "output_size", *_LOCNET)
 _NETWORK = (*_TRANSFORMER, "dropout", "classifier")
-_LEARNING = ("loc_lr_factor", "loc_beta2", "loc_clip", "outside_penalty", "recovery", "warmup_of")
-_TRANSFORMER_ONLY = {*_TRANSFORMER, *_LEARNING}
+_LEARNING = ("loc_lr_factor", "loc_beta2", "loc_clip", "recovery", "warmup_of", "loc_grad_factor")
+_PENALTIES = ("outside_penalty", "identity_penalty", "area_penalty")
+_TRANSFORMER_ONLY = {*_TRANSFORMER, *_LEARNING, *_PENALTIES, "blur"}
 _FIELDS = {f.name: f for f in dataclasses.fields(RunConfig)}
 
 

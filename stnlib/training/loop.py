@@ -28,7 +28,7 @@ from stnlib.training.device import autocast, device_of
 from stnlib.training.evaluation import to_float
 from stnlib.training.rates import make_optimizer, set_rates
 from stnlib.training.seeds import derive_seed
-from stnlib.transforms import NonFiniteError, outside
+from stnlib.transforms import NonFiniteError, displacement, outside, resizing
 
 __all__ = ["Training", "batches", "make_model", "order", "train_step"]
 
@@ -92,6 +92,8 @@ class Training:
         epoch, done = divmod(self.taken, self.steps_per_epoch)
         progress = (epoch + done / self.steps_per_epoch) / self.config.epochs
         set_rates(self.optimizer, self.config, progress, self.history)
+        if self.config.blur:
+            cast(STN, self.model).transformer.blur = self.config.blur * _left(progress)
         images = augment.apply(self.config.augment, to_float(batch.images), self._generator)
         result = self.take_step(self.model, self.optimizer, images, batch.labels, self.config)
         self.taken += 1
@@ -182,14 +184,14 @@ def train_step(
     labels : Tensor
         (N,) int64.
     config : RunConfig
-        Asks for penalty, clipping and precision.
+        Asks for penalties, scaling, clipping and precision.
 
     Returns
     -------
     tuple[Tensor, Tensor, Tensor]
         The mean cross-entropy before the step, without the penalty, the number of right answers,
-        and the `gradient_norms` before any clipping: on the model's device, detached, so that
-        nothing waits for an accelerator.
+        and the `gradient_norms` before any scaling or clipping: on the model's device, detached,
+        so that nothing waits for an accelerator.
 
     Raises
     ------
@@ -200,15 +202,39 @@ def train_step(
     with autocast(images.device, config.precision):
         logits = at_least_float32(model(images))
         # The grid is computed again: so the model is called, and watched, as ever.
-        grid = stn.transformer.locate(images)[1] if config.outside_penalty else None
+        penalties = _penalties(config)
+        grid = stn.transformer.locate(images)[1] if penalties else None
     loss = F.cross_entropy(logits, labels)
     optimizer.zero_grad()
-    (loss if grid is None else loss + config.outside_penalty * outside(grid)).backward()
+    (loss + sum(weight * penalty(grid) for weight, penalty in penalties)).backward()
     norms = gradient_norms(model)
+    if config.loc_grad_factor != 1:
+        for parameter in stn.transformer.localisation.parameters():
+            if parameter.grad is not None:
+                parameter.grad.mul_(config.loc_grad_factor)
     if config.loc_clip is not None:
         nn.utils.clip_grad_norm_(stn.transformer.localisation.parameters(), config.loc_clip)
     optimizer.step()
     return loss.detach(), (logits.detach().argmax(1) == labels).sum(), norms
+
+
+def _penalties(config: RunConfig) -> list[tuple[float, Callable[[Any], Tensor]]]:
+    """Weights and penalties that are asked for."""
+    known = (
+        (config.outside_penalty, outside),
+        (config.identity_penalty, displacement),
+        (config.area_penalty, resizing),
+    )
+    return [(weight, penalty) for weight, penalty in known if weight]
+
+
+def _left(progress: float) -> float:
+    """Share of the first blur that is left: all for a tenth of the steps, none after half of them.
+
+    The code of BARF (Lin et al., 2021) lets fine structure in over these steps, octave by octave;
+    here the deviation falls in proportion.
+    """
+    return min(1.0, max(0.0, (0.5 - progress) / 0.4))
 
 
 def batches(

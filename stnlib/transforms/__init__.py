@@ -45,7 +45,7 @@ from stnlib.transforms.convert import boxes, from_kornia, from_opencv, to_kornia
 from stnlib.transforms.families import Family, NonFiniteError, PlanarFamily, bounded
 from stnlib.transforms.fixed import rotation, window
 from stnlib.transforms.matrices import apply, base_grid, compose, invert, matrix_grid
-from stnlib.transforms.penalties import displacement, outside
+from stnlib.transforms.penalties import displacement, outside, resizing
 from stnlib.transforms.splines import spline_family
 
 __all__ = [
@@ -64,6 +64,7 @@ __all__ = [
     "invert",
     "matrix_grid",
     "outside",
+    "resizing",
     "rotation",
     "spline_family",
     "to_kornia",

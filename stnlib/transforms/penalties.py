@@ -19,7 +19,7 @@ from torch import Tensor
 from stnlib.checks.tensors import check_grid
 from stnlib.transforms.matrices import base_grid
 
-__all__ = ["displacement", "outside"]
+__all__ = ["displacement", "outside", "resizing"]
 
 
 def outside(grid: Tensor) -> Tensor:
@@ -76,3 +76,39 @@ def displacement(grid: Tensor, align_corners: bool = True) -> Tensor:
     height, width = grid.shape[1:3]
     base = base_grid((height, width), align_corners, dtype=grid.dtype, device=grid.device)
     return (grid - base).square().sum(dim=-1).mean()
+
+
+def resizing(grid: Tensor, align_corners: bool = True) -> Tensor:
+    """Mean squared relative change of the view's area: 0 where it spans what the identity does.
+
+    A view that is mirrored has a negative area; one of a single point costs 1.
+
+    Convention: see the module.
+
+    Parameters
+    ----------
+    grid : Tensor
+        (N, h, w, 2), floating point; h and w at least 2.
+    align_corners : bool
+        Whether ±1 are the centres (True) or the outer edges (False) of the outermost pixels.
+
+    Returns
+    -------
+    Tensor
+        (), 0 or more; differentiable.
+
+    Raises
+    ------
+    TypeError, ValueError
+        One line, where an argument is of another type or shape.
+    """
+    check_grid("grid", grid)
+    height, width = grid.shape[1:3]
+    base = base_grid((height, width), align_corners, dtype=grid.dtype, device=grid.device)
+    return (_area(grid) / _area(base[None]) - 1).square().mean()
+
+
+def _area(grid: Tensor) -> Tensor:
+    """Twice the area between the four corners, (N,): the cross product of the diagonals."""
+    falling, rising = grid[:, -1, -1] - grid[:, 0, 0], grid[:, -1, 0] - grid[:, 0, -1]
+    return falling[:, 0] * rising[:, 1] - falling[:, 1] * rising[:, 0]

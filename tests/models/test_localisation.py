@@ -295,3 +295,64 @@ def test_a_step_of_the_hidden_weights_moves_the_features_so_many_times_as_far(fa
         network.phi(images())
         moves.append(seen[1] - seen[0])
     torch.testing.assert_close(moves[1], factor * moves[0], atol=1e-4, rtol=1e-3)
+
+
+# Several warps
+
+
+class Said(nn.Module):
+    """Layers that know two looks: φ says which of them it is."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def forward(self, images):
+        self.seen.append(images)
+        return nn.functional.one_hot(torch.tensor([len(self.seen) - 1] * len(images)), 50).float()
+
+
+def test_two_warps_are_the_product_of_their_matrices_and_the_second_sees_what_the_first_shows():
+    first, second = torch.tensor([[0.8, 0.1, 0.2, -0.2, 0.9, -0.1], [1.1, 0.3, -0.3, 0, 0.7, 0.2]])
+    network = locnet("paper", warps=2)
+    network.features = Said()
+    with torch.no_grad():
+        network.theta.bias.zero_()
+        network.theta.weight[:, 0], network.theta.weight[:, 1] = first, second
+    theta = network(images())
+    bottom = torch.tensor([[0.0, 0, 1]])
+    product = torch.cat([first.view(2, 3), bottom]) @ torch.cat([second.view(2, 3), bottom])
+    torch.testing.assert_close(theta, product[:2].flatten().expand(3, 6))
+    grid = nn.functional.affine_grid(first.view(1, 2, 3), (1, 1, 40, 40), align_corners=True)
+    shown = nn.functional.grid_sample(images(), grid.expand(3, -1, -1, -1), align_corners=True)
+    assert torch.equal(network.features.seen[0], images())
+    torch.testing.assert_close(network.features.seen[1], shown)
+
+
+@pytest.mark.parametrize("transform", [name for name in FAMILIES if name != "tps"])
+@pytest.mark.parametrize("kind", ["paper", "shared"])
+def test_any_number_of_warps_begins_as_the_identity_and_learns(kind, transform):
+    model = make(kind, transform=transform, warps=4)
+    network = model.transformer.localisation
+    begins = network(images())
+    torch.testing.assert_close(begins, FAMILIES[transform].identity().expand_as(begins))
+    model(images()).square().sum().backward()
+    assert network.theta.weight.grad.abs().max() > 0
+
+
+def test_one_warp_is_the_network_as_it_was_bit_for_bit():
+    plain, same = (spoilt(locnet("paper", **warps)) for warps in ({}, {"warps": 1}))
+    assert torch.equal(plain(images()), same(images()))
+    assert torch.equal(plain(images()), plain.theta(plain.phi(images())))
+
+
+def test_a_small_step_is_taken_as_often_as_there_are_warps():
+    network = locnet("paper", transform="translation", warps=4)
+    with torch.no_grad():
+        network.theta.bias.copy_(torch.tensor([0.01, -0.02]))
+    torch.testing.assert_close(network(images()), torch.tensor([0.04, -0.08]).expand(3, 2))
+
+
+def test_warps_need_matrices():
+    with pytest.raises(ValueError, match=r"^warps must be 1 for family tps, which has no matrix$"):
+        LocNet(1, 28, "tps", warps=2)

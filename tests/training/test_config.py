@@ -12,6 +12,7 @@ from stnlib import models, optim, sampler, transforms
 from stnlib.checks.values import choice, number, optional, whole
 from stnlib.data import alter, catalogue
 from stnlib.errors import ConfigError
+from stnlib.models.transformer import METHODS
 from stnlib.training.config import RunConfig, defaults, explained, parse_settings
 from stnlib.training.loop import make_model
 
@@ -156,7 +157,7 @@ ALLOWED = {
     "shuffle": "True or False",
     "data": "one of cm, digits, mnist, c10, c10d, shapes10, shapes10d",
     "model": "one of baseline, baseline_wide, stn, stn_frozen, oracle, crop",
-    "sampler": "one of bilinear, clipped",
+    "sampler": "one of bilinear, clipped, linearised",
     "padding": "one of zeros, border, reflection",
     "transform": "one of translation, attention, similarity, affine, projective, tps",
     "optimizer": "one of adam, adamw, keras_adam",
@@ -169,6 +170,11 @@ ALLOWED = {
     "scale_init": "a number > 0",
     "loc_clip": "a number > 0 or None",
     "outside_penalty": "a number >= 0",
+    "identity_penalty": "a number >= 0",
+    "area_penalty": "a number >= 0",
+    "loc_grad_factor": "a number > 0",
+    "blur": "a number >= 0",
+    "warps": "a whole number >= 1",
     "recovery": "one of none, rollback, reset",
     "distortion": "a number >= 0 and <= 1 or None",
     "alter": "one of none, standard, frame1, frame2, inverted",
@@ -184,7 +190,14 @@ BAD = (
     + [(name, value) for name in ("n_train", "output_size") for value in [*WHOLE, 0]]
     + [("seed", value) for value in [*WHOLE, None]]
     + [(name, v) for name in ("bound", "loc_clip") for v in [*NUMBERS, 0] if v is not None]
-    + [("outside_penalty", value) for value in NUMBERS]
+    + [
+        (name, v)
+        for name in ("outside_penalty", "identity_penalty", "area_penalty")
+        for v in NUMBERS
+    ]
+    + [("blur", value) for value in NUMBERS]
+    + [("loc_grad_factor", value) for value in [*NUMBERS, 0]]
+    + [("warps", value) for value in [*WHOLE, 0, None]]
     + [("shuffle", value) for value in (1, 0, "true", None)]
     + [
         (name, value)
@@ -285,6 +298,11 @@ def test_an_unknown_name_is_one_line_that_names_the_known():
         ("scale_init", 0.5),
         ("loc_clip", 1.0),
         ("outside_penalty", 0.1),
+        ("identity_penalty", 0.1),
+        ("area_penalty", 0.1),
+        ("loc_grad_factor", 0.1),
+        ("blur", 4.0),
+        ("warps", 2),
         ("recovery", "reset"),
     ],
 )
@@ -309,12 +327,17 @@ def test_a_first_scale_needs_a_transform_that_has_it(transform):
         RunConfig(scale_init=0.5, bound=1.0)
 
 
+def test_splines_cannot_be_composed():
+    with pytest.raises(ConfigError, match=r"^warps must be 1 for splines, not 2$"):
+        RunConfig(warps=2, transform="tps")
+
+
 @pytest.mark.parametrize(
     ("name", "known"),
     [
         ("data", catalogue.NAMES),
         ("model", models.MODELS),
-        ("sampler", tuple(sampler.SAMPLERS)),
+        ("sampler", tuple(METHODS)),
         ("padding", sampler.PADDINGS),
         ("transform", tuple(transforms.FAMILIES)),
         ("locnet", models.LOCNETS),

@@ -69,6 +69,30 @@ def test_a_run_resumed_after_any_epoch_equals_one_never_interrupted(
         assert all(map(torch.equal, *ends))
 
 
+RANDOM = [{"sampler": "linearised"}, {"blur": 3.0}, {"warps": 2}]
+
+
+@pytest.mark.parametrize("change", RANDOM, ids=str)
+def test_other_peoples_cures_are_resumed_as_if_never_interrupted(
+    config, few, tmp_path, monkeypatch, change
+):
+    config = config.replace(**change)
+    whole, _ = fresh(config, few)
+    history = fit.fit(whole, few, config, progress=False)
+    model, resumed = continued(config, few, tmp_path / "one", 1, monkeypatch)
+    assert numbers(resumed) == numbers(history)
+    assert all(map(torch.equal, model.state_dict().values(), whole.state_dict().values()))
+
+
+def test_a_blur_is_whole_for_a_tenth_of_the_steps_and_gone_at_half(few, config, monkeypatch):
+    training = loop.Training(config.replace(blur=4.0, epochs=10, batch_size=96), few)
+    seen = []
+    for batch in [few.train.first(8)] * 10:
+        training.step(batch)
+        seen.append(training.model.transformer.blur)
+    assert seen == pytest.approx([4, 4, 3, 2, 1, 0, 0, 0, 0, 0])
+
+
 # One epoch
 
 

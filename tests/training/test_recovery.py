@@ -15,14 +15,14 @@ from stnlib.training.rates import make_optimizer
 # Outside of the image
 
 
-def gradient(theta, weight):
+def gradient(theta, weight, penalty="outside_penalty"):
     """Gradient of θ, at the bias of the last layer, after a step with this penalty's weight."""
     torch.manual_seed(0)
     model = models.build("stn", 1, 40, 10)
     bias = model.transformer.localisation.theta.bias
     with torch.no_grad():
         bias.copy_(torch.tensor(theta))
-    config = RunConfig(outside_penalty=weight)
+    config = RunConfig(**{penalty: weight})
     images = torch.rand(4, 1, 40, 40)
     train_step(model, make_optimizer(model, config), images, torch.arange(4), config)
     return bias.grad
@@ -40,6 +40,19 @@ def test_within_the_image_the_penalty_changes_nothing():
     near = [0.7, 0.1, 0.1, -0.1, 0.7, 0.1]
     free = gradient(near, 0.0)
     assert free.any() and torch.equal(gradient(near, 5.0), free)
+
+
+@pytest.mark.parametrize(
+    ("penalty", "theta", "expected"),
+    [  # beyond the image, where sampling has no gradient: the derivatives by hand
+        ("identity_penalty", [1.0, 0, 9, 0, 1, -8], [0, 0, 2 * 9, 0, 0, -2 * 8]),
+        ("area_penalty", [0.5, 0, 9, 0, 1, -9], [-1.0, 0, 0, 0, -0.5, 0]),
+    ],
+)
+def test_a_penalty_adds_its_own_gradient_times_its_weight(penalty, theta, expected):
+    assert not gradient(theta, 0.0).any()
+    found = gradient(theta, 0.25, penalty)
+    torch.testing.assert_close(found, 0.25 * torch.tensor(expected), atol=1e-5, rtol=1e-5)
 
 
 def test_a_black_transformer_comes_back_under_the_penalty(few):
@@ -86,6 +99,40 @@ def test_the_localisations_gradient_is_shortened_to_the_limit_and_no_other(few, 
     assert math.sqrt(sum(g.square().sum() for g in short)) == pytest.approx(min(clip, length))
     for whole, part in zip(free_loc, short, strict=True):
         assert torch.allclose(part, whole * min(1, clip / length), atol=1e-9)
+
+
+# Scaling
+
+
+def stepped(few, config, hook=None):
+    """Gradients of both parts after one step, and what the localisation network became."""
+    model, optimizer = fresh(config, few)
+    localisation = model.transformer.localisation
+    with torch.no_grad():
+        torch.nn.init.normal_(localisation.theta.weight, std=0.1)
+    if hook:
+        localisation.register_forward_hook(lambda *call: call[-1].register_hook(hook) and None)
+    before = [p.detach().clone() for p in localisation.parameters()]
+    train_step(model, optimizer, few.train.images[:20] / 255, few.train.labels[:20], config)
+    parts = ([p.grad for p in part.parameters()] for part in (model.classifier, localisation))
+    moved = [p.detach() - b for p, b in zip(localisation.parameters(), before, strict=True)]
+    return *parts, moved
+
+
+def test_the_localisations_gradient_is_scaled_as_by_a_hook_on_theta_and_no_other(few, config):
+    classifier, scaled, _ = stepped(few, config.replace(loc_grad_factor=0.1))
+    same, hooked, _ = stepped(few, config, hook=lambda gradient: 0.1 * gradient)
+    assert all(map(torch.equal, classifier, same))
+    for one, other in zip(scaled, hooked, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-9)
+
+
+def test_adam_does_not_see_the_scale_of_a_gradient(few, config):
+    free, scaled = (stepped(few, config.replace(loc_grad_factor=f)) for f in (1.0, 0.1))
+    pairs = zip(scaled[2], free[2], strict=True)
+    steps = [(one.norm() / other.norm()).item() for one, other in pairs]
+    assert steps == pytest.approx([1.0] * len(steps), rel=1e-2)
+    assert scaled[1][-1].norm() == pytest.approx(0.1 * free[1][-1].norm().item(), rel=1e-4)
 
 
 # Recovery

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from stnlib.transforms import FAMILIES, displacement, family, outside, rotation
+from stnlib.transforms import FAMILIES, displacement, family, outside, resizing, rotation
 
 
 def grid_of(theta, size=(9, 9), align_corners=True):
@@ -39,7 +39,21 @@ def test_a_zoom_costs_what_it_moves_the_pixels_centres():
     assert displacement(grid).item() == pytest.approx(0)  # in the other convention the identity
 
 
-@pytest.mark.parametrize("penalty", [outside, displacement])
+@pytest.mark.parametrize("align_corners", [True, False])
+def test_a_view_of_another_area_costs_the_squared_relative_change_whatever_its_place(align_corners):
+    theta = [1.5, 0.4, 0.7, -0.2, 0.8, -0.3]
+    determinant = 1.5 * 0.8 + 0.4 * 0.2
+    penalty = resizing(grid_of(theta, (5, 8), align_corners), align_corners)
+    assert penalty.item() == pytest.approx((determinant - 1) ** 2)
+
+
+def test_a_turn_keeps_the_area_a_mirrored_view_and_a_point_do_not():
+    assert resizing(rotation().grid(torch.tensor([[0.7]]), (6, 6))).item() == pytest.approx(0)
+    assert resizing(grid_of([-1.0, 0, 0, 0, 1, 0])).item() == pytest.approx(4)
+    assert resizing(grid_of([0.0, 0, 0.2, 0, 0, 0])).item() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("penalty", [outside, displacement, resizing])
 def test_a_penaltys_gradient_is_that_of_finite_differences(penalty):
     theta = torch.tensor([[1.3, 0.2, 0.4, -0.1, 1.6, -0.8]], dtype=torch.float64)
     assert torch.autograd.gradcheck(
