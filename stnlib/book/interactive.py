@@ -13,7 +13,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from stnlib.book.comparisons import comparisons, judged
+from stnlib.book.remedies import verdicts
 from stnlib.data import catalogue, cluttered, digits
 from stnlib.data.sets import interleaved
 from stnlib.diagnostics import Trace
@@ -169,6 +172,45 @@ def switches() -> dict[str, Any]:
     return {"trainings": trainings}
 
 
+def remedies() -> dict[str, Any]:
+    """Each comparison of remedies: what is without one, and each remedy's runs and judgement.
+
+    Remedies stand in the order of `stnlib.book.remedies.verdicts`, which judges them.
+    """
+    found = []
+    for one in comparisons():
+        table = verdicts(one.runs)
+        rows = {name: _remedy(row, one.runs) for name, row in table.iterrows()}
+        base = rows.pop("none")
+        for name, row in rows.items():
+            row["judged"] = judged(table.loc[name], base["lost"][0])
+        found.append(
+            {
+                "data": one.data,
+                "rate": one.lr,
+                "sampler": one.sampler,
+                "unchanged": {name: base[name] for name in ("lost", "trainings")},
+                "remedies": list(rows.values()),
+            }
+        )
+    return {"comparisons": found}
+
+
+def _remedy(verdict: pd.Series, runs: pd.DataFrame) -> dict[str, Any]:
+    """A remedy's numbers: shares as k, n and bounds; trainings as accuracy and outcome."""
+    some = runs[runs["id"] == verdict.name]
+    pairs = zip(some["val_accuracy"], some["outcome"], strict=True)
+    share = verdict["lost"]
+    return {
+        "remedy": verdict["remedy"],
+        "lost": [share.k, share.n, round(share.low, 2), round(share.high, 2)],
+        "difference": round(verdict["difference"], 4),
+        "p": round(verdict["p"], 6),
+        "holm": round(verdict["holm"], 6),
+        "trainings": [[round(accuracy, 4), str(word)] for accuracy, word in pairs],
+    }
+
+
 def digit() -> dict[str, Any]:
     """A trained localisation network in half precision, and ten digits for it to look at."""
     (record, *_) = (r for r in store.of_study("cm") if _shows_what_it_learned(r))
@@ -206,6 +248,7 @@ FIGURES: dict[str, Callable[[], dict[str, Any]]] = {
     "digit": digit,
     "recorder": recorder,
     "recorder-home": recorder_home,
+    "remedies": remedies,
     "switches": switches,
     "train": train,
     "window": window,
