@@ -15,6 +15,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from stnlib.book.autopsy.contrasts import contrasts
+from stnlib.book.autopsy.interventions import IDS
+from stnlib.book.claims.causes import branches_of
+from stnlib.book.claims.facts import observed
 from stnlib.book.comparisons import comparisons, judged
 from stnlib.book.remedies import verdicts
 from stnlib.data import catalogue, cluttered, digits
@@ -211,6 +215,78 @@ def _remedy(verdict: pd.Series, runs: pd.DataFrame) -> dict[str, Any]:
     }
 
 
+_AUTOPSIES = {
+    "forks-cm": "Cluttered MNIST at 0.01",
+    "forks-c10": "C10",
+    "late-c10": "C10, nearer to the loss",
+    "forks-c10d": "C10D probe",
+    "late-c10d": "C10D probe, nearer to the loss",
+}
+
+
+def branches() -> dict[str, Any]:
+    """Each autopsy: what its changes do to the share of lost branches, and each loss's branches.
+
+    Changes are judged by `stnlib.book.autopsy.contrasts.contrasts`, after its correction.
+    """
+    found = []
+    for study, name in _AUTOPSIES.items():
+        table = branches_of(study)
+        effects = contrasts(table)
+        labels = table.drop_duplicates("id").set_index("id")["change"].drop("none")
+        base = table[table["id"] == "none"]["died"]
+        losses = [_loss(one) for one in observed(study) if one["rows"][0]["died"]]
+        found.append(
+            {
+                "name": name,
+                "changes": [_effect(effects.loc[i], label) for i, label in labels.items()],
+                "unchanged": [int(base.sum()), len(base)],
+                "losses": sorted(losses, key=lambda loss: loss["seed"]),
+            }
+        )
+    return {"autopsies": found}
+
+
+def _effect(effect: pd.Series, label: str) -> dict[str, Any]:
+    """What a change does: "fewer" or "more" are lost, or no difference is shown."""
+    sure = effect["holm"] < 0.05
+    judged = ("fewer" if effect["difference"] < 0 else "more") if sure else "no difference"
+    lost = [effect["died"].k, effect["died"].n]
+    return {
+        "id": effect.name,
+        "label": label,
+        "lost": lost,
+        "holm": round(effect["holm"], 6),
+        "judged": judged,
+    }
+
+
+def _loss(observation: dict[str, Any], before: int = 100) -> dict[str, Any]:
+    """A loss and its branches, with the coverage at each fifth step from the snapshot on.
+
+    Of the training itself the course begins `before` steps before the snapshot.
+    """
+    first, *rows = observation["rows"]
+    steps = [first["begun"] + 1 + 5 * k - first["fork"] for k in range(len(first["course"]))]
+    seen = [[x, round(y, 2)] for x, y in zip(steps, first["course"], strict=True) if x >= -before]
+    others = [row for row in rows if row["change"] != "none" or row["order"]]
+    return {
+        "key": observation["key"],
+        "seed": observation["what"]["config"].get("seed", 0),
+        "lost_at": first["after"],
+        "snapshot": first["fork"],
+        "course": seen,
+        "branches": [
+            {
+                "id": IDS[row["change"]],
+                "lost": row["died"],
+                "course": [round(y, 2) for y in row["course"]],
+            }
+            for row in others
+        ],
+    }
+
+
 def digit() -> dict[str, Any]:
     """A trained localisation network in half precision, and ten digits for it to look at."""
     (record, *_) = (r for r in store.of_study("cm") if _shows_what_it_learned(r))
@@ -245,6 +321,7 @@ def _base64(values: np.ndarray) -> str:
 
 #: what makes the data of each file in `book/interactive/data`
 FIGURES: dict[str, Callable[[], dict[str, Any]]] = {
+    "branches": branches,
     "digit": digit,
     "recorder": recorder,
     "recorder-home": recorder_home,
