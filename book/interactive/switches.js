@@ -27,7 +27,7 @@ Widget.figure("switches", (stage, { trainings }) => {
         const middle = (k + 0.5) * cell;
         const found = here(switches);
         found.forEach(({ accuracy, outcome }, i) => {
-          const shade = colour[outcome === "at chance" ? "chance" : outcome];
+          const shade = colour[Widget.shade(outcome)];
           const at = middle + ((i + 0.5) / found.length - 0.5) * 0.7 * cell;
           Widget.dot(context, at, y(accuracy), width < 500 ? 4 : 6, shade, colour.muted);
         });
@@ -45,13 +45,7 @@ Widget.figure("switches", (stage, { trainings }) => {
     label: "Rate", value: rate, options: rates.map((value) => [value, String(value)]),
     change: (value) => ((rate = value), update()),
   });
-  const key = Widget.element("p", { className: "stn-note" });
-  for (const outcome of ["looks", "idle", "shrunken", "blind", "black", "at chance"]) {
-    const name = outcome === "at chance" ? "chance" : outcome;
-    const mark = Widget.element("span", { className: "stn-mark" });
-    mark.style.background = `var(--stn-${name})`;
-    key.append(mark, `${outcome}  `);
-  }
+  const key = Widget.key(Widget.OUTCOMES.filter((each) => each !== "point"));
   const told = Widget.live();
 
   function choose(cell) {
@@ -62,9 +56,7 @@ Widget.figure("switches", (stage, { trainings }) => {
 
   function update() {
     const found = here(on), names = PARTS.filter((_, k) => on[k]).join(" + ") || "no part";
-    const counts = new Map();
-    for (const { outcome } of found) counts.set(outcome, (counts.get(outcome) ?? 0) + 1);
-    const words = [...counts].map(([outcome, n]) => `${n} ${outcome}`).join(", ");
+    const words = Widget.counted(found.map(({ outcome }) => outcome));
     const mean = found.reduce((sum, each) => sum + each.accuracy, 0) / found.length;
     const text = `Rate ${rate}, ${names}: of ${found.length} trainings ${words}; ` +
       `mean accuracy ${mean.toFixed(2)}.`;

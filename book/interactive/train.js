@@ -171,8 +171,8 @@ function smallWorker(STN, smallTraining, post) {
 Widget.figure("train", (stage, { digits, ...rest }) => {
   const data = { ...rest, digits: Widget.bytes(digits) };
   const STEPS = 600, SEEDS = 20;
-  const OUTCOMES = ["looks", "idle", "shrunken", "point", "blind", "black", "at chance"];
-  const colourOf = (colour, outcome) => colour[outcome === "at chance" ? "chance" : outcome];
+  const { OUTCOMES } = Widget;
+  const colourOf = (colour, outcome) => colour[Widget.shade(outcome)];
   let worker, wanted = false, sent = false, latest;
 
   // ------------------------------------------------------------------------------ controls

@@ -186,6 +186,32 @@ globalThis.Widget = (function () {
 
   const visible = (node) => node.stnVisible === true;
 
+  /** What becomes of a transformer, and the name of its colour. */
+  const OUTCOMES = ["looks", "idle", "shrunken", "point", "blind", "black", "at chance"];
+  const shade = (outcome) => (outcome === "at chance" ? "chance" : outcome);
+
+  /** A dot in an outcome's colour, for text. */
+  function mark(outcome) {
+    const node = element("span", { className: "stn-mark" });
+    node.style.background = `var(--stn-${shade(outcome)})`;
+    return node;
+  }
+
+  /** What the colours of some outcomes mean. */
+  function key(outcomes) {
+    const node = element("p", { className: "stn-note" });
+    for (const outcome of outcomes) {
+      node.append(element("span", { className: "stn-pair" }, mark(outcome), outcome), " ");
+    }
+    return node;
+  }
+
+  /** How many there are of each outcome, in words. */
+  function counted(outcomes) {
+    return OUTCOMES.map((each) => [outcomes.filter((one) => one === each).length, each])
+      .filter(([n]) => n).map(([n, each]) => `${n} ${each}`).join(", ");
+  }
+
   /**
    * A canvas as wide as its place and `ratio` times as high, sharp on every screen; `ratio` may be
    * a function of the width.
@@ -398,6 +424,6 @@ globalThis.Widget = (function () {
 
   return {
     element, figure, slider, choice, list, toggle, button, row, panels, tall, sliders, live, canvas, picture, line, dot,
-    text, drag, player, watch, visible, bytes, halves, still,
+    OUTCOMES, shade, mark, key, counted, text, drag, player, watch, visible, bytes, halves, still,
   };
 })();

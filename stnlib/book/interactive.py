@@ -13,7 +13,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from stnlib.book.autopsy.contrasts import contrasts
+from stnlib.book.autopsy.interventions import IDS
+from stnlib.book.claims.causes import branches_of
+from stnlib.book.claims.facts import observed
+from stnlib.book.comparisons import comparisons, judged
+from stnlib.book.remedies import verdicts
 from stnlib.data import catalogue, cluttered, digits
 from stnlib.data.sets import interleaved
 from stnlib.diagnostics import Trace
@@ -169,6 +176,117 @@ def switches() -> dict[str, Any]:
     return {"trainings": trainings}
 
 
+def remedies() -> dict[str, Any]:
+    """Each comparison of remedies: what is without one, and each remedy's runs and judgement.
+
+    Remedies stand in the order of `stnlib.book.remedies.verdicts`, which judges them.
+    """
+    found = []
+    for one in comparisons():
+        table = verdicts(one.runs)
+        rows = {name: _remedy(row, one.runs) for name, row in table.iterrows()}
+        base = rows.pop("none")
+        for name, row in rows.items():
+            row["judged"] = judged(table.loc[name], base["lost"][0])
+        found.append(
+            {
+                "data": one.data,
+                "rate": one.lr,
+                "sampler": one.sampler,
+                "unchanged": {name: base[name] for name in ("lost", "trainings")},
+                "remedies": list(rows.values()),
+            }
+        )
+    return {"comparisons": found}
+
+
+def _remedy(verdict: pd.Series, runs: pd.DataFrame) -> dict[str, Any]:
+    """A remedy's numbers: shares as k, n and bounds; trainings as accuracy and outcome."""
+    some = runs[runs["id"] == verdict.name]
+    pairs = zip(some["val_accuracy"], some["outcome"], strict=True)
+    share = verdict["lost"]
+    return {
+        "remedy": verdict["remedy"],
+        "lost": [share.k, share.n, round(share.low, 2), round(share.high, 2)],
+        "difference": round(verdict["difference"], 4),
+        "p": round(verdict["p"], 6),
+        "holm": round(verdict["holm"], 6),
+        "trainings": [[round(accuracy, 4), str(word)] for accuracy, word in pairs],
+    }
+
+
+_AUTOPSIES = {
+    "forks-cm": "Cluttered MNIST at 0.01",
+    "forks-c10": "C10",
+    "late-c10": "C10, nearer to the loss",
+    "forks-c10d": "C10D probe",
+    "late-c10d": "C10D probe, nearer to the loss",
+}
+
+
+def branches() -> dict[str, Any]:
+    """Each autopsy: what its changes do to the share of lost branches, and each loss's branches.
+
+    Changes are judged by `stnlib.book.autopsy.contrasts.contrasts`, after its correction.
+    """
+    found = []
+    for study, name in _AUTOPSIES.items():
+        table = branches_of(study)
+        effects = contrasts(table)
+        labels = table.drop_duplicates("id").set_index("id")["change"].drop("none")
+        base = table[table["id"] == "none"]["died"]
+        losses = [_loss(one) for one in observed(study) if one["rows"][0]["died"]]
+        found.append(
+            {
+                "name": name,
+                "changes": [_effect(effects.loc[i], label) for i, label in labels.items()],
+                "unchanged": [int(base.sum()), len(base)],
+                "losses": sorted(losses, key=lambda loss: loss["seed"]),
+            }
+        )
+    return {"autopsies": found}
+
+
+def _effect(effect: pd.Series, label: str) -> dict[str, Any]:
+    """What a change does: "fewer" or "more" are lost, or no difference is shown."""
+    sure = effect["holm"] < 0.05
+    judged = ("fewer" if effect["difference"] < 0 else "more") if sure else "no difference"
+    lost = [effect["died"].k, effect["died"].n]
+    return {
+        "id": effect.name,
+        "label": label,
+        "lost": lost,
+        "holm": round(effect["holm"], 6),
+        "judged": judged,
+    }
+
+
+def _loss(observation: dict[str, Any], before: int = 100) -> dict[str, Any]:
+    """A loss and its branches, with the coverage at each fifth step from the snapshot on.
+
+    Of the training itself the course begins `before` steps before the snapshot.
+    """
+    first, *rows = observation["rows"]
+    steps = [first["begun"] + 1 + 5 * k - first["fork"] for k in range(len(first["course"]))]
+    seen = [[x, round(y, 2)] for x, y in zip(steps, first["course"], strict=True) if x >= -before]
+    others = [row for row in rows if row["change"] != "none" or row["order"]]
+    return {
+        "key": observation["key"],
+        "seed": observation["what"]["config"].get("seed", 0),
+        "lost_at": first["after"],
+        "snapshot": first["fork"],
+        "course": seen,
+        "branches": [
+            {
+                "id": IDS[row["change"]],
+                "lost": row["died"],
+                "course": [round(y, 2) for y in row["course"]],
+            }
+            for row in others
+        ],
+    }
+
+
 def digit() -> dict[str, Any]:
     """A trained localisation network in half precision, and ten digits for it to look at."""
     (record, *_) = (r for r in store.of_study("cm") if _shows_what_it_learned(r))
@@ -203,9 +321,11 @@ def _base64(values: np.ndarray) -> str:
 
 #: what makes the data of each file in `book/interactive/data`
 FIGURES: dict[str, Callable[[], dict[str, Any]]] = {
+    "branches": branches,
     "digit": digit,
     "recorder": recorder,
     "recorder-home": recorder_home,
+    "remedies": remedies,
     "switches": switches,
     "train": train,
     "window": window,

@@ -23,6 +23,7 @@ __all__ = [
     "Remedy",
     "effects",
     "has",
+    "in_usual_setting",
     "lost_without",
     "named",
     "table",
@@ -251,9 +252,24 @@ def lost_without(record: Record, others: Iterable[Record]) -> Share | None:
 _SETTING = ("sampler", "output_size", "scale_init", "batch_size", "precision")
 
 
+def in_usual_setting(config: RunConfig) -> RunConfig:
+    """A configuration without what belongs to an experiment.
+
+    Parameters
+    ----------
+    config : RunConfig
+        Any.
+
+    Returns
+    -------
+    RunConfig
+        With the usual sampler, output, scale at the start, batches and precision.
+    """
+    return config.replace(**{name: defaults()[name] for name in _SETTING})
+
+
 def _unaided(config: RunConfig) -> bool:
-    usual = {name: value for name, value in defaults().items() if name in _SETTING}
-    return named(config.replace(**usual)).id == "none"
+    return named(in_usual_setting(config)).id == "none"
 
 
 def effects(runs: pd.DataFrame, factors: Sequence[str]) -> dict[str, Contrast]:
