@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from stnlib.book import payoff
 from stnlib.data import catalogue, cluttered, digits
 from stnlib.data.sets import interleaved
 from stnlib.diagnostics import Trace
@@ -208,6 +209,7 @@ FIGURES: dict[str, Callable[[], dict[str, Any]]] = {
     "recorder-home": recorder_home,
     "switches": switches,
     "train": train,
+    "when-it-pays": payoff.when_it_pays,
     "window": window,
 }
 
