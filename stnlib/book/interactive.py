@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from stnlib.book import payoff
+from stnlib.book import payoff, reaches
 from stnlib.data import catalogue, cluttered, digits
 from stnlib.data.sets import interleaved
 from stnlib.diagnostics import Trace
@@ -205,6 +205,7 @@ def _base64(values: np.ndarray) -> str:
 #: what makes the data of each file in `book/interactive/data`
 FIGURES: dict[str, Callable[[], dict[str, Any]]] = {
     "digit": digit,
+    "reach": reaches.reach,
     "recorder": recorder,
     "recorder-home": recorder_home,
     "switches": switches,
