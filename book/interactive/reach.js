@@ -131,7 +131,7 @@ Widget.figure("reach", (stage, { cases, networks }) => {
   for (const outcome of ["looks", "idle", "shrunken", "blind", "black", "at chance"]) {
     const dot = Widget.element("span", { className: "stn-mark" });
     dot.style.background = `var(--stn-${outcome === "at chance" ? "chance" : outcome})`;
-    key.append(dot, outcome);
+    key.append(Widget.element("span", { style: "white-space: nowrap" }, dot, outcome), " ");
   }
   const told = Widget.live();
   const short = (value) => Number(value.toPrecision(2));

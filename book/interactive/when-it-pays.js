@@ -151,7 +151,7 @@ Widget.figure("when-it-pays", (stage, { digits, strengths, trainings }) => {
     key.replaceChildren("At strength 1, from the top: ", ...lines().flatMap(([name, shade]) => {
       const mark = Widget.element("span", { className: "stn-mark" });
       mark.style.background = `var(--stn-${shade})`;
-      return [mark, name];
+      return [Widget.element("span", { style: "white-space: nowrap" }, mark, name), " "];
     }));
     const text = words();
     told.say(text);
