@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from stnlib.book import payoff, reaches
 from stnlib.book.autopsy.contrasts import contrasts
 from stnlib.book.autopsy.interventions import IDS
 from stnlib.book.claims.causes import branches_of
@@ -323,11 +324,13 @@ def _base64(values: np.ndarray) -> str:
 FIGURES: dict[str, Callable[[], dict[str, Any]]] = {
     "branches": branches,
     "digit": digit,
+    "reach": reaches.reach,
     "recorder": recorder,
     "recorder-home": recorder_home,
     "remedies": remedies,
     "switches": switches,
     "train": train,
+    "when-it-pays": payoff.when_it_pays,
     "window": window,
 }
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping
 from statistics import median
+from typing import Any
 
 import pandas as pd
 import torch
@@ -21,12 +23,12 @@ from stnlib.training.config import RunConfig
 
 __all__ = [
     "compared",
-    "handed_on",
     "outputs",
     "scattered",
     "seconds",
     "undistorted",
     "views",
+    "when_it_pays",
     "won",
 ]
 
@@ -71,29 +73,57 @@ def won(runs: pd.DataFrame, strength: float) -> tuple[Interval, Interval]:
     return oracle, stn
 
 
-def handed_on(strengths: Sequence[float], which: Sequence[int]) -> dict[str, Tensor]:
-    """Digits scattered ever more strongly, and what trained transformers hand on of them.
-
-    Parameters
-    ----------
-    strengths : Sequence[float]
-        At least one training each is recorded with its weights; that with the lowest seed is shown.
-    which : Sequence[int]
-        Numbers of embedded MNIST digits, one a strength.
+def when_it_pays() -> dict[str, Any]:
+    """What the interactive figure of this name shows: trainings, digits, and the views of them.
 
     Returns
     -------
-    dict[str, Tensor]
-        Rows of images by name: the canvases, and the views.
+    dict[str, Any]
+        `trainings`, of `scattered`, each with its `strength`, `network`, test `accuracy` and, of a
+        transformer, `undone`: the shares of shift, size and rotation, null where there are none;
+        `digits`, ten of MNIST, one a class, flat, 0 to 255; and `strengths`, each with the `key`
+        of the transformer trained at it that has kept its weights and the lowest seed, and for each
+        digit the true θ, `truth`, and the θ that this transformer returns, `theta`. A digit is
+        turned, shrunk and moved in the same direction at every strength.
     """
-    every = torch.tensor(digits.embedded()[0])[:, None]
-    inputs, outputs = [], []
-    for strength, number in zip(strengths, which, strict=True):
-        theta = poses(torch.tensor([number]), strength, _SIDE, "shown")
-        canvas = warp(every[[number % len(every)]], theta).float() / 255
-        inputs.append(canvas[0])
-        outputs.append(_view(_trained("scattered", distortion=strength), canvas)[0])
-    return {"input": torch.stack(inputs), "handed on": torch.stack(outputs)}
+    runs = scattered()
+    numbers = torch.arange(10) * 500 + 250  # 500 of each class
+    images = torch.tensor(digits.embedded()[0])[numbers, None]
+    strengths = []
+    for strength in sorted(set(runs["distortion"])):
+        config = _trained("scattered", distortion=strength)
+        truth = poses(numbers, strength, _SIDE, "shown")
+        theta = _theta(config, warp(images, truth).double() / 255)
+        shown = {"truth": _rounded(truth), "theta": _rounded(theta)}
+        strengths.append({"strength": strength, "key": config.key} | shown)
+    return {
+        "digits": images.flatten(1).tolist(),
+        "strengths": strengths,
+        "trainings": [_shown(run) for run in runs.to_dict("records")],
+    }
+
+
+def _shown(run: Mapping[str, Any]) -> dict[str, Any]:
+    undone = [run[f"undone_{part}"] for part in ("shift", "scale", "rotation")]
+    return {
+        "key": run["key"],
+        "strength": run["distortion"],
+        "network": run["model"],
+        "seed": run["seed"],
+        "accuracy": round(run["test_accuracy"], 4),
+        "undone": None if any(map(math.isnan, undone)) else [round(part, 4) for part in undone],
+    }
+
+
+@torch.no_grad()
+def _theta(config: RunConfig, canvases: Tensor) -> Tensor:
+    """θ in double precision, so that every machine rounds it to the same."""
+    localisation = transformer(config, *canvases.shape[1:3]).localisation
+    return localisation.double()(canvases)
+
+
+def _rounded(theta: Tensor) -> list[list[float]]:
+    return [[round(entry, 4) + 0.0 for entry in row] for row in theta.tolist()]
 
 
 def views(canvases: Tensor) -> Tensor:

@@ -39,7 +39,7 @@ RULES: dict[str, Callable[[RunConfig], bool]] = {
 }
 
 
-def plain(record: Record) -> bool:
+def plain(record: Record, *others: str) -> bool:
     """Whether a training is the paper's network on `DATA`, with nothing changed but rates.
 
     Parameters
@@ -47,6 +47,8 @@ def plain(record: Record) -> bool:
     record : Record
         Of any training. The clipped sampler counts where the border is black, for there it has
         the gradient of the correct one.
+    *others : str
+        Fields of the configuration that may differ as well.
     """
     config = record.config
     if config.data not in DATA or config.model != "stn":
@@ -54,7 +56,7 @@ def plain(record: Record) -> bool:
     changed = {name for name, value in config.to_dict().items() if value != defaults()[name]}
     same_sampler = config.sampler == "bilinear" or config.data != "c10"
     usual = config.warmup_of == "both" and config.batch_size in _BATCHES
-    return changed <= _FREE and same_sampler and usual
+    return changed <= _FREE.union(others) and same_sampler and usual
 
 
 def counts(records: Iterable[Record]) -> pd.DataFrame:

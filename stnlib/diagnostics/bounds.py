@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from stnlib.checks.tensors import check_fits, check_images, check_module
+from stnlib.checks.tensors import at_least_float32, check_fits, check_images, check_module
 from stnlib.checks.values import number, require
 
 __all__ = ["step_bound"]
@@ -54,7 +54,7 @@ def step_bound(localisation: nn.Module, images: Tensor, lr: float) -> dict[str, 
     sums: dict[nn.Module, float] = {}
 
     def keep(layer: nn.Module, inputs: tuple[Tensor]) -> None:
-        sums[layer] = inputs[0].float().abs().sum(dim=1).mean().item()
+        sums[layer] = at_least_float32(inputs[0]).abs().sum(dim=1).mean().item()
 
     hooks = [layer.register_forward_pre_hook(keep) for layer in layers[-2:]]
     try:

@@ -1,5 +1,8 @@
 """What the pages on remedies and on pay-off compare, on the book's own records."""
 
+import itertools
+import math
+
 import pandas as pd
 import pytest
 import torch
@@ -76,11 +79,12 @@ def test_rows_are_compared_over_the_seeds_that_both_have():
     assert lead.n == 2 and lead.mean == pytest.approx(0.15)
 
 
-def test_a_digit_is_handed_on_larger_than_it_lies_on_its_canvas():
-    shown = payoff.handed_on([0.75], [1750])
-    assert shown["input"].shape == (1, 1, 56, 56) and shown["handed on"].shape == (1, 1, 28, 28)
-    before, after = ((image > 0.5).float().mean().item() for image in shown.values())
-    assert after > 2 * before
+def test_digits_are_turned_in_one_direction_and_ever_further():
+    shown = payoff.when_it_pays()["strengths"]
+    turned = [[math.atan2(a, b) for b, *_, a, _, _ in each["truth"]] for each in shown]
+    assert turned[0] == [0] * 10 and len(turned) == 6
+    for before, after in itertools.pairwise(turned):
+        assert all(abs(b) > abs(a) and b * a >= 0 for a, b in zip(before, after, strict=True))
 
 
 def test_photographs_are_handed_on_with_a_quarter_of_the_pixels():

@@ -53,6 +53,12 @@ def test_where_all_weights_agree_a_step_goes_as_far_as_that():
     assert moved == pytest.approx(can["phi"], rel=1e-3)
 
 
+def test_in_double_precision_the_size_is_that_of_the_features_to_the_last_digits():
+    net, some = network().double(), images(3).double()
+    size = net.phi(some).abs().sum(dim=1).mean().item()
+    assert step_bound(net, some, 1e-3)["size"] == pytest.approx(size, rel=1e-13)
+
+
 def test_theta_moves_by_the_rate_times_the_features_at_most():
     net, one, lr = network(), images(), 1e-4
     can, phi = step_bound(net, one, lr), net.phi(one)
