@@ -1,8 +1,8 @@
 """The small transformer that trains in the page, here in PyTorch, and what becomes of it.
 
-Digits of 8×8 pixels lie at random places of 16×16. A localisation network of one hidden layer gives
-an affine θ, at first the identity; stnlib's sampler reads the view; a classifier of one hidden layer
-names the digit. ``book/interactive/train.js`` trains the same network in JavaScript.
+Digits of 8×8 pixels lie at random places of 16×16. A localisation network of one hidden layer
+gives an affine θ, at first the identity; the sampler reads the view; a classifier of one hidden
+layer names the digit. ``book/interactive/train.js`` trains the same network in JavaScript.
 ``tools/small.py`` records the same map of both.
 """
 
