@@ -32,7 +32,7 @@ from stnlib.records import outcome
 from stnlib.sampler import sample_native
 from stnlib.transforms import FAMILIES
 
-__all__ = ["CELLS", "SEEDS", "STUDY", "Small", "cells", "plan", "table", "train"]
+__all__ = ["CELLS", "SEEDS", "STUDY", "Small", "cells", "in_words", "plan", "table", "train"]
 
 STUDY = "small"
 SEEDS = 10
@@ -216,10 +216,31 @@ def table(found: Iterable[dict[str, Any]]) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame
-        A row a training: `by`, `rate`, `factor`, `warmup`, `seed`, `outcome`, `accuracy` and
-        `corner_spread`.
+        A row a training, setting by setting: `row` (setting and program in words), `by`, `rate`,
+        `factor`, `warmup`, `seed`, `outcome`, `accuracy` and `corner_spread`.
     """
-    return pd.DataFrame([{"by": one["what"]["by"], **row} for one in found for row in one["rows"]])
+    runs = pd.DataFrame([{"by": one["what"]["by"], **row} for one in found for row in one["rows"]])
+    settings = runs[["rate", "factor", "warmup"]].itertuples(index=False)
+    words = [in_words(*setting) for setting in settings]
+    runs.insert(0, "row", [f"{said}: {by}" for said, by in zip(words, runs["by"], strict=True)])
+    order = ["factor", "warmup", "rate", "by", "seed"]
+    return runs.sort_values(order, ascending=[False, True, True, False, True])
+
+
+def in_words(rate: float, factor: float, warmup: float) -> str:
+    """A setting in few words.
+
+    Parameters
+    ----------
+    rate, factor, warmup : float
+        As for `train`.
+
+    Returns
+    -------
+    str
+        Such as "0.03, loc. × 0.1, warm-up".
+    """
+    return f"{rate:g}{f', loc. × {factor:g}' * (factor != 1)}{', warm-up' * (warmup > 0)}"
 
 
 def cells(runs: pd.DataFrame, word: str) -> dict[tuple[float, ...], dict[str, Share]]:
