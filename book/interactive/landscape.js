@@ -379,8 +379,9 @@ Widget.figure("landscape", (stage) => {
   });
   stage.append(
     Widget.row(borders.node, samplers.node), Widget.row(methods.node, noises.node),
+    Widget.row(release, forget),
     Widget.panels(Widget.tall(map.node), Widget.tall(view.node, left.node)),
-    Widget.sliders(scale.node, shift.node, rate.node), Widget.row(release, forget), told.node,
+    Widget.sliders(scale.node, shift.node, rate.node), told.node,
   );
   place(start);
 
