@@ -95,7 +95,21 @@ def bet(page):
     page.get_by_role("button", name="no difference").click()
 
 
-POSES = {"branches": bet, "recorder": scrub, "train": train}  # what else is shown as it first is
+def release(page):
+    """Let twenty walkers go at each of four rates."""
+    for power in ("-0.2", "-0.4", "-0.6", "-0.8"):
+        page.get_by_label("rate", exact=True).fill(power)
+        page.get_by_role("button", name="Release").click()
+        ended = "document.querySelector('figure.interactive').stnState.running === false"
+        page.wait_for_function(ended, timeout=300_000)
+
+
+POSES = {
+    "branches": bet,
+    "landscape": release,
+    "recorder": scrub,
+    "train": train,
+}  # the others as they first are
 
 
 def take_pictures():

@@ -25,12 +25,14 @@ def show(chromium, small_book):
     """Open the page of a figure; in the end no page may have had an error or asked a network."""
     pages, wrong = [], []
 
-    def open_page(name, *, width=1000, theme="light", motion="reduce", scripts=True):
+    def open_page(name, *, width=1000, theme="light", motion="reduce", scripts=True, touch=False):
         page = chromium.new_page(
             viewport={"width": width, "height": 900},
             color_scheme=theme,
             reduced_motion=motion,
             java_script_enabled=scripts,
+            has_touch=touch,
+            is_mobile=touch,
         )
         pages.append(page)
         wrong.append(watched(page))

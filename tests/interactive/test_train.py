@@ -5,8 +5,9 @@ from collections import Counter
 
 import pytest
 import torch
-from pages import state
+from pages import ROOT, state
 
+from stnlib.book import small
 from stnlib.diagnostics import (
     black_share,
     corner_spread,
@@ -15,7 +16,7 @@ from stnlib.diagnostics import (
     view_corners,
     view_pixels,
 )
-from stnlib.records import outcome
+from stnlib.records import observations, outcome
 from stnlib.sampler import sample_native
 from stnlib.transforms import FAMILIES
 
@@ -50,6 +51,14 @@ def train(page, seeds, steps=600, **changes):
 def test_too_high_a_rate_loses_every_transformer_and_a_slow_localisation_network_saves_them(page):
     assert train(page, 4, rate=0.03)["looks"] == 0
     assert train(page, 4, rate=0.03, factor=0.1)["looks"] == 4
+
+
+def test_a_recorded_training_of_the_page_is_what_its_code_gives(page):
+    runs = small.table(observations.read_all(small.STUDY, [ROOT / "book" / "observations"]))
+    stored = runs[(runs["row"] == "0.03, loc. × 0.1: page") & (runs["seed"] == 0)].iloc[0]
+    (again,) = page.evaluate(TRAIN, [{"rate": 0.03, "factor": 0.1}, [0], 600])
+    assert again["outcome"] == stored["outcome"]
+    assert again["accuracy"] == pytest.approx(stored["accuracy"], abs=0.03)
 
 
 def test_a_slow_localisation_network_at_a_low_rate_leaves_it_idle(page):
