@@ -31,7 +31,7 @@ async ({ name, depth, html, pages }) => {
   function lower(heading) {
     const level = Number(heading.tagName[1]);
     const below = document.createElement(`h${Math.min(level + depth, 6)}`);
-    below.className = `level-${level}`;
+    Object.assign(below, { id: heading.id, className: `level-${level}` });
     below.append(...heading.childNodes);
     heading.replaceWith(below);
   }

@@ -1,14 +1,13 @@
-"""Print the built book as one PDF.
+"""Print the built book as one PDF, and its article as another.
 
-python tools/pdf.py    makes _build/stn.pdf from the pages in _build/html
+python tools/pdf.py    makes _build/stn.pdf and _build/article.pdf from the pages in _build/html
 
-All pages go into one document, and Chromium prints it: so it makes the links between pages, the
-outline and the page numbers.
+All pages of one go into one document, and Chromium prints it: so it makes the links between pages,
+the outline and the page numbers.
 """
 
 import shutil
 import sys
-import tempfile
 from contextlib import contextmanager
 from html import escape
 from io import BytesIO
@@ -24,13 +23,24 @@ ROOT = Path(__file__).resolve().parents[1]
 TOOLS = ROOT / "tools"
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 MISSING = "There is no Chromium to print with: apt-get install chromium, or install Google Chrome."
-COVER = """<!doctype html>
-<html lang="en" data-theme="light" data-mode="light">
-<meta charset="utf-8"><title>{title}</title>
-<script>MathJax = {{startup: {{typeset: false}}, options: {{processHtmlClass: "math"}}}}</script>
+EMPTY = """<!doctype html>
+<html lang="en" data-theme="light" data-mode="light"><meta charset="utf-8">
+<script>MathJax = {startup: {typeset: false}, options: {processHtmlClass: "math"}}</script>
 <script src="_static/tex-svg.js"></script>
-<header><p class="title">{title}</p><p>{author}</p><p>{html[extra_footer]}</p></header>
-</html>"""
+"""
+COVER = """<header>
+<p class="title">{title}</p><p>{author}</p><p>{html[extra_footer]}</p>
+</header>"""
+NUMBER = """() => {
+  const numbers = {};
+  document.querySelectorAll("figure .caption-number").forEach((label, index) => {
+    const old = label.textContent.trim();
+    label.textContent = `${(numbers[old] = `Fig. ${index + 1}`)} `;
+  });
+  document.querySelectorAll(".std-numref").forEach((name) => {
+    name.textContent = numbers[name.textContent] ?? name.textContent;
+  });
+}"""  # figures from 1 on, also where these are not all pages of the book
 
 
 def outline(toc):
@@ -74,8 +84,8 @@ def chromium():
         browser.close()
 
 
-def gather(tab, html, toc):
-    """Put all pages of a built book into a document.
+def gather(tab, html, listed):
+    """Put pages of a built book into a document.
 
     Parameters
     ----------
@@ -83,24 +93,22 @@ def gather(tab, html, toc):
         With a document that lies in the folder of the pages.
     html : Path
         That folder.
-    toc : dict
-        As in `book/_toc.yml`.
+    listed : list[tuple[str, int, bool]]
+        As from `outline`.
     """
-    add, listed = (TOOLS / "pdf.js").read_text("utf-8"), outline(toc)
+    add = (TOOLS / "pdf.js").read_text("utf-8")
     pages = [name for name, _, page in listed if page]
-    with bar(total=len(listed) + 1, unit="page", leave=False) as shown:
-        for name, depth, page in listed:
-            if page:
-                text = (html / f"{name}.html").read_text("utf-8")
-                tab.evaluate(add, {"name": name, "depth": depth, "html": text, "pages": pages})
-            else:
-                heading = f"<h1 class='part'>{escape(name)}</h1>"
-                tab.evaluate("part => document.body.insertAdjacentHTML('beforeend', part)", heading)
-            shown.update()
+    for name, depth, page in bar(iterable=listed, unit="page", leave=False):
+        if page:
+            text = (html / f"{name}.html").read_text("utf-8")
+            tab.evaluate(add, {"name": name, "depth": depth, "html": text, "pages": pages})
+        else:
+            heading = f"<h1 class='part'>{escape(name)}</h1>"
+            tab.evaluate("part => document.body.insertAdjacentHTML('beforeend', part)", heading)
 
 
-def print_book(browser, html, toc, cover, path):
-    """Print a built book.
+def print_pages(browser, html, listed, path, cover="", styles=("pdf.css",)):
+    """Print pages of a built book as one PDF.
 
     Parameters
     ----------
@@ -108,22 +116,39 @@ def print_book(browser, html, toc, cover, path):
         Of `chromium`.
     html : Path
         The folder of the built pages.
-    toc : dict
-        As in `book/_toc.yml`.
-    cover : str
-        A document in HTML, which the pages are added to.
+    listed : list[tuple[str, int, bool]]
+        As from `outline`.
     path : Path
         The PDF to write.
+    cover : str
+        HTML that goes before them.
+    styles : Iterable[str]
+        Files beside this one.
     """
-    with tempfile.NamedTemporaryFile("w", dir=html, suffix=".html", encoding="utf-8") as file:
-        file.write(cover)
-        file.flush()
-        tab = browser.new_page(color_scheme="light")
-        tab.goto(Path(file.name).as_uri())
-        gather(tab, html, toc)
-        tab.add_style_tag(path=TOOLS / "pdf.css")
+    start = html / "printed.html"  # beside the pages, or their pictures could not be loaded
+    start.write_text(EMPTY + cover, encoding="utf-8")
+    tab = browser.new_page(color_scheme="light")
+    try:
+        tab.goto(start.as_uri())
+        gather(tab, html, listed)
+        tab.evaluate(NUMBER)
+        for style in styles:
+            tab.add_style_tag(path=TOOLS / style)
         print_tab(tab, path)
+    finally:
         tab.close()
+        start.unlink()
+
+
+def print_article(browser, html, path):
+    """Print the article.
+
+    Parameters
+    ----------
+    browser, html, path
+        As of `print_pages`.
+    """
+    print_pages(browser, html, [("article", 0, True)], path, styles=("pdf.css", "article.css"))
 
 
 def print_tab(tab, path):
@@ -138,12 +163,12 @@ def print_tab(tab, path):
     """
     headings = "[...document.querySelectorAll('h1, h2, h3, h4, h5, h6')].map(h => h.textContent)"
     how = {"prefer_css_page_size": True, "print_background": True, "outline": True, "tagged": True}
-    writer = PdfWriter(BytesIO(tab.pdf(**how)))
+    writer, titles = PdfWriter(BytesIO(tab.pdf(**how)), full=True), tab.evaluate(headings)
     # Chromium puts the lines of a long heading together without a space.
-    for entry, title in zip(entries(writer.outline), tab.evaluate(headings), strict=True):
+    for entry, title in zip(entries(writer.outline), titles, strict=True):
         entry.node[NameObject("/Title")] = TextStringObject(" ".join(title.split()))
     writer.page_mode = "/UseOutlines"
-    writer.metadata = {"/Title": tab.title()}
+    writer.metadata = {"/Title": titles[0]}
     writer.write(path)
 
 
@@ -154,13 +179,14 @@ def entries(outline):
 
 
 def main():
-    """Print the book that `make book` built."""
-    configuration = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
+    """Print the book that `make book` built, and its article."""
+    build = ROOT / "_build"
     toc = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text("utf-8"))
+    cover = COVER.format(**yaml.safe_load((ROOT / "_config.yml").read_text("utf-8")))
     with chromium() as browser:
-        path = ROOT / "_build" / "stn.pdf"
-        print_book(browser, ROOT / "_build" / "html", toc, COVER.format(**configuration), path)
-        print(path.relative_to(ROOT))
+        print_pages(browser, build / "html", outline(toc), build / "stn.pdf", cover)
+        print_article(browser, build / "html", build / "article.pdf")
+    print("_build/stn.pdf and _build/article.pdf are made.")
 
 
 if __name__ == "__main__":
