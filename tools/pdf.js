@@ -22,9 +22,8 @@ async ({ name, depth, html, pages }) => {
   function lead(link) {
     const to = new URL(link.getAttribute("href"), from);
     if (to.protocol !== "file:") return;
-    const page = decodeURI(to.pathname).slice(new URL(root).pathname.length);
-    const known = pages.includes(page.replace(/\.html$/, ""));
-    if (known) link.setAttribute("href", `#${page.replace(/\.html$/, "")}${to.hash.replace("#", ":")}`);
+    const page = decodeURI(to.pathname).slice(new URL(root).pathname.length).replace(/\.html$/, "");
+    if (pages.includes(page)) link.setAttribute("href", `#${page}${to.hash.replace("#", ":")}`);
     else link.removeAttribute("href");
   }
 
