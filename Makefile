@@ -7,11 +7,14 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 LOCKED := pyproject.toml requirements.lock
 
-.PHONY: book test lab chapters evidence interactive bench lock clean help
+.PHONY: book pdf test lab chapters evidence interactive bench lock clean help
 
 book: $(VENV)/book.done  ## build the book into _build/html (installs no torch)
 	$(BIN)/jupyter-book build book/
 	@echo "Open _build/html/index.html"
+
+pdf: $(VENV)/all.done book  ## print the book and its article into _build/*.pdf (needs Chromium)
+	$(BIN)/python tools/pdf.py
 
 test: $(VENV)/all.done  ## lint, then every test: units, records, chapters, the built book
 	$(BIN)/ruff check .
