@@ -11,7 +11,7 @@ from stnlib.records.outcome import Outcome, corner_spread, in_a_word, outcome
 from stnlib.records.store import Record
 from stnlib.training.config import RunConfig
 
-__all__ = ["course", "in_a_few_words", "setting", "single_changes", "table", "worth"]
+__all__ = ["by_factor", "course", "in_a_few_words", "setting", "single_changes", "table", "worth"]
 
 _WORDS = {  # fields that the C10D probe changes one at a time
     "hidden_scale": "hidden layer's input ×",
@@ -112,6 +112,29 @@ def worth(runs: pd.DataFrame) -> pd.DataFrame:
     network = seen["transformer"].map({True: "transformer", False: "none"})
     epochs = seen["epochs"].map("{} epochs".format)
     return seen.assign(row=epochs + ", " + seen["rate"] + ": " + network)
+
+
+def by_factor(records: Iterable[Record]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Trainings at a constant rate, and on a schedule with a slower localisation network.
+
+    Parameters
+    ----------
+    records : Iterable[Record]
+        Of one data set.
+
+    Returns
+    -------
+    tuple[pd.DataFrame, pd.DataFrame]
+        Those with a transformer, and for each panel those without, all on the schedule: a row a
+        run, with `panel`, `lr`, `val_accuracy` and `outcome`.
+    """
+    runs = table(records).rename(columns={"classifier": "lr", "accuracy": "val_accuracy"})
+    factor = (runs["localisation"] / runs["lr"]).map(" × {:.2g}".format)
+    steady = runs["setting"].str.endswith("constant")
+    runs["panel"] = ("warm-up, cosine, localisation network" + factor).mask(steady, "constant")
+    seen = runs[runs["transformer"]].sort_values(["panel", "lr", "seed"])
+    alone = runs[~runs["transformer"]].drop(columns="panel")
+    return seen, alone.merge(seen[["panel"]].drop_duplicates(), how="cross")
 
 
 def course(records: Iterable[Record]) -> pd.DataFrame:

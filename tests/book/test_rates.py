@@ -59,6 +59,18 @@ def test_what_became_of_a_view_does_not_ask_what_the_classifier_learned():
     assert table.loc[0, "outcome"] == "at chance" and table.loc[0, "view"] == "looks"
 
 
+def test_factors_are_panels_and_each_has_the_networks_without_a_transformer():
+    cosine = {"schedule": "cosine", "warmup": 0.05}
+    made = [record(loc_lr_factor=f, lr=lr, **cosine) for f in (0.3, 0.1) for lr in (0.01, 1e-3)]
+    alone = record(LOOKS | {"val_accuracy": 0.7}, model="baseline", **cosine)
+    runs, without = rates.by_factor([*made, record(BLACK), alone])
+    panels = ["constant", *(f"warm-up, cosine, localisation network × {f}" for f in (0.1, 0.3))]
+    assert runs["panel"].tolist() == [panels[0], *(panels[1],) * 2, *(panels[2],) * 2]
+    assert runs["lr"].tolist() == [1e-3, 1e-3, 0.01, 1e-3, 0.01]
+    assert runs["outcome"].tolist() == ["black", *("looks",) * 4]
+    assert sorted(without["panel"]) == panels and set(without["val_accuracy"]) == {0.7}
+
+
 def test_a_course_has_the_movement_of_each_epoch_and_the_outcome_of_the_last():
     course = rates.course([record(LOOKS, BLIND)])
     assert course["epoch"].tolist() == [1, 2] and course["moves"].tolist() == [3, 0]

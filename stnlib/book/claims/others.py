@@ -1,0 +1,154 @@
+"""Other people's cures at the edge of the map: the nine predictions of `cm-others.toml`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from stnlib.book.claims.facts import dates, ends, runs
+from stnlib.book.claims.findings import Verdict, judged
+from stnlib.book.stats import Share
+from stnlib.records.outcome import in_a_word
+from stnlib.records.store import Record
+
+__all__ = [
+    "area_does_not_feel_a_shift",
+    "blur_changes_little",
+    "four_warps_lose_more",
+    "gradient_scale_changes_nothing",
+    "identity_holds_the_view",
+    "linearised_changes_little",
+    "none_is_more_accurate",
+    "none_saves_half",
+    "shared_layers_do_not_save",
+]
+
+STUDY = "cm-others"
+LEAST = 5  # seeds of a cell, from which on it is judged
+HIGH, LOW = 1e-2, 6e-3
+OUT_OF_VIEW = ("black", "shrunken", "point")
+LOST = (*OUT_OF_VIEW, "blind", "diverged")
+UNCHANGED: dict[str, Any] = {
+    **{"loc_grad_factor": 1.0, "area_penalty": 0.0, "blur": 0.0, "identity_penalty": 0.0},
+    **{"locnet": "paper", "outside_penalty": 0.0, "sampler": "bilinear", "warps": 1},
+}
+CURES: tuple[dict[str, Any], ...] = (
+    *({"loc_grad_factor": 0.1}, {"area_penalty": 1.0}, {"blur": 4.0}, {"identity_penalty": 1.0}),
+    *({"locnet": "shared"}, {"outside_penalty": 1.0}, {"sampler": "linearised"}, {"warps": 4}),
+)
+
+
+def _cell(lr: float, **cure: Any) -> list[Record]:
+    return runs(STUDY, lr=lr, **UNCHANGED | cure)
+
+
+def _share(lr: float, *words: str, **cure: Any) -> Share | None:
+    """How many of a cell end so; None of fewer seeds than are judged."""
+    made = _cell(lr, **cure)
+    return ends(made, *(words or LOST)) if len(made) >= LEAST else None
+
+
+def _verdict(so: Callable[..., bool], **shares: Share | None) -> Verdict:
+    """That of a condition on shares, once all of them are recorded."""
+    there = [share for share in shares.values() if share]
+    made = tuple(dates(runs(STUDY)))
+    if len(there) < len(shares):
+        return judged(f"open: {len(there)} of {len(shares)} cells recorded", "", made)
+    said = "; ".join(f"{name.replace('_', ' ')}: {share}" for name, share in shares.items())
+    return judged(
+        so(**{name: share.k / share.n for name, share in shares.items() if share}), said, made
+    )
+
+
+def _near(one: float, other: float) -> bool:
+    return abs(one - other) <= 0.2 + 1e-9
+
+
+def gradient_scale_changes_nothing() -> Verdict:
+    """θ's gradient × 0.1: within 0.2 of the unchanged cell at 0.006, nine tenths lost at 0.01."""
+    return _verdict(
+        lambda low, unchanged, high: _near(low, unchanged) and high >= 0.9,
+        low=_share(LOW, loc_grad_factor=0.1),
+        unchanged=_share(LOW),
+        high=_share(HIGH, loc_grad_factor=0.1),
+    )
+
+
+def four_warps_lose_more() -> Verdict:
+    """Four warps lose more than half at 0.006, and nine tenths at 0.01."""
+    return _verdict(
+        lambda low, high: low > 0.5 and high >= 0.9,
+        low=_share(LOW, warps=4),
+        high=_share(HIGH, warps=4),
+    )
+
+
+def linearised_changes_little() -> Verdict:
+    """It is within 0.2 of the unchanged cell at 0.006, and loses three quarters at 0.01."""
+    return _little(sampler="linearised")
+
+
+def blur_changes_little() -> Verdict:
+    """It is within 0.2 of the unchanged cell at 0.006, and loses three quarters at 0.01."""
+    return _little(blur=4.0)
+
+
+def _little(**cure: Any) -> Verdict:
+    return _verdict(
+        lambda low, unchanged, high: _near(low, unchanged) and high >= 0.75,
+        low=_share(LOW, **cure),
+        unchanged=_share(LOW),
+        high=_share(HIGH, **cure),
+    )
+
+
+def shared_layers_do_not_save() -> Verdict:
+    """They lose half or more at 0.01, and no fewer than the unchanged cell at 0.006."""
+    return _verdict(
+        lambda low, unchanged, high: low >= unchanged and high >= 0.5,
+        low=_share(LOW, locnet="shared"),
+        unchanged=_share(LOW),
+        high=_share(HIGH, locnet="shared"),
+    )
+
+
+def identity_holds_the_view() -> Verdict:
+    """At most a tenth is out of view at 0.01, and at most a tenth is lost at 0.006."""
+    return _verdict(
+        lambda low, high: low <= 0.1 and high <= 0.1,
+        low=_share(LOW, identity_penalty=1.0),
+        high=_share(HIGH, *OUT_OF_VIEW, identity_penalty=1.0),
+    )
+
+
+def area_does_not_feel_a_shift() -> Verdict:
+    """At 0.01 it loses half or more; leaving the image feels it: a tenth is out of view."""
+    return _verdict(
+        lambda area, outside: area >= 0.5 and outside <= 0.1,
+        area=_share(HIGH, area_penalty=1.0),
+        outside=_share(HIGH, *OUT_OF_VIEW, outside_penalty=1.0),
+    )
+
+
+def none_saves_half() -> Verdict:
+    """At 0.01 none has more than half that look, the classifier above chance."""
+    shares = {next(iter(cure)): _share(HIGH, "looks", **cure) for cure in CURES}
+    return _verdict(lambda **found: max(found.values()) <= 0.5, **shares)
+
+
+def none_is_more_accurate() -> Verdict:
+    """At 0.006 none that looks is ahead of the unchanged cell by more than 0.01."""
+    cells = [_cell(LOW), *(_cell(LOW, **cure) for cure in CURES)]
+    made = tuple(dates(runs(STUDY)))
+    there = sum(len(cell) >= LEAST for cell in cells)
+    if there < len(cells):
+        return judged(f"open: {there} of {len(cells)} cells recorded", "", made)
+    means = [_mean(cell) for cell in cells]
+    lead = max(mean for mean in means[1:] if mean is not None) - (means[0] or 0)
+    return judged(lead <= 0.01, f"the best is ahead by {lead:+.3f}", made)
+
+
+def _mean(cell: list[Record]) -> float | None:
+    """The mean validation accuracy of those that look; None where none does."""
+    seen = [record.last["val_accuracy"] for record in cell if in_a_word(record) == "looks"]
+    return sum(seen) / len(seen) if seen else None
