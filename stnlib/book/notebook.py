@@ -1,4 +1,4 @@
-"""A chapter's parameters, checked before anything runs, and what they would train, announced.
+"""What a chapter says and checks: its parameters, what they would train, numbers in its prose.
 
 papermill only logs a parameter that the chapter does not have, and takes any value.
 """
@@ -18,7 +18,7 @@ from stnlib.records.weights import kept
 from stnlib.training.config import RunConfig, check, defaults
 from stnlib.training.device import pick_device
 
-__all__ = ["announce", "check_parameters"]
+__all__ = ["announce", "check_parameters", "tell"]
 
 _INJECTED = "# Parameters\n"  # the first line of the cell that papermill adds
 _TYPES = {"bool": bool, "int": int, "float": (int, float), "str": str}
@@ -97,6 +97,21 @@ def announce(configs: Iterable[RunConfig], weights: bool = False) -> None:
     else:
         time = _rough(sum(seconds))
         print(f"{networks} not recorded and trained now: about {time} at the recorded pace")
+
+
+def tell(name: str, value: Any) -> None:
+    """Hand a number or a text to a chapter's prose, without showing it where it is computed.
+
+    Parameters
+    ----------
+    name : str
+        What the prose calls it: ``{glue:text}`name` ``.
+    value : Any
+        A text, or a number that the prose may format: ``{glue:text}`name:.2f` ``.
+    """
+    from myst_nb import glue  # chapters alone need it, and they have it
+
+    glue(name, value, display=False)
 
 
 def _seconds(config: RunConfig, made: list[store.Record]) -> float | None:

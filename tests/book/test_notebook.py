@@ -8,6 +8,7 @@ import nbformat
 import papermill
 import pytest
 import torch
+from myst_nb.ext.glue import extract_glue_data_cell
 
 from stnlib.book.notebook import announce, check_parameters
 from stnlib.checks.values import choice, number
@@ -285,8 +286,10 @@ def chapter(tmp_path_factory):
     cells = [
         cell(DECLARED, metadata={"tags": ["parameters"]}),
         cell(
-            "from stnlib.book.notebook import check_parameters\ncheck_parameters(In, globals())",
+            "from stnlib.book.notebook import check_parameters, tell\n"
+            "check_parameters(In, globals())",
         ),
+        cell("tell('rate', lr)\ntell('word', 'half')"),
         cell("print('worked with', lr, epochs)"),
     ]
     notebook = nbformat.v4.new_notebook(cells=cells)
@@ -328,3 +331,12 @@ def test_papermill_ends_in_our_one_line_before_any_work(chapter, tmp_path, param
 def test_papermill_runs_with_good_parameters(chapter, tmp_path):
     out = execute(chapter, tmp_path, {"lr": 0.5, "epochs": 3})
     assert "worked with 0.5 3" in out.cells[-1].outputs[0].text
+
+
+def test_what_a_chapter_tells_is_there_for_its_prose_and_not_shown(chapter, tmp_path):
+    out = execute(chapter, tmp_path, {"lr": 0.5})
+    cell = out.cells[-2]
+    assert not [mime for output in cell.outputs for mime in output.data if mime == "text/plain"]
+    told = dict(extract_glue_data_cell(cell))  # as the book is built
+    assert told["rate"].data["text/plain"] == "0.5"
+    assert told["word"].data["text/plain"] == "'half'"
