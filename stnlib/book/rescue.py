@@ -35,7 +35,9 @@ RULES: dict[str, Callable[[RunConfig], bool]] = {
     "0.001, warm-up, cosine, × 0.1": lambda c: _falling(c, 0.1) and c.lr == 1e-3,
     "0.001, warm-up, cosine, × 0.3 or × 1": lambda c: _falling(c, 0.3, 1.0) and c.lr == 1e-3,
     "0.01 or 0.02, constant": lambda c: _constant(c) and c.lr in (0.01, 0.02),
-    "0.01 or 0.02, warm-up, cosine, × 0.1": lambda c: _falling(c, 0.1) and c.lr in (0.01, 0.02),
+    "0.01 or 0.02, warm-up, cosine, × 0.1 or × 0.3": (
+        lambda c: _falling(c, 0.1, 0.3) and c.lr in (0.01, 0.02)
+    ),
 }
 
 

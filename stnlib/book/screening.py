@@ -141,8 +141,9 @@ def rules() -> dict[str, str]:
     dict[str, str]
         Such as "3 of 3", by what is counted: `blind` and `looking` (the recipe on C10D at full
         size, over twenty epochs and over six), `c10d_low` (looking at a low constant rate there),
-        `slow` (lost with a slower localisation network alone on Cluttered MNIST at 0.01) and `idle`
-        (idle with it at 0.0001).
+        `slow` (lost with a slower localisation network alone on Cluttered MNIST at 0.01), `idle`
+        (idle with it at 0.0001), `third` and `third_full` (looking with 0.3 of the rate, on
+        cluttered digits and on C10D at full size).
     """
     studies = ("c10d-recipe", "c10d-rates", "c10d-window")
     full = [r for name in studies for r in of_study(name) if r.config.data == "c10d"]
@@ -150,7 +151,10 @@ def rules() -> dict[str, str]:
     with_all = [r for r in full if _has_recipe(r) and r.config.warmup == remedies.RECIPE["warmup"]]
     slow = [r for r in of_study("cm-map") if r.config.loc_lr_factor == 0.1]
     steady = [r for r in full if r.config.schedule == "constant" and r.config.epochs == 20]
+    third = [r for r in of_study("recipe-judged") + full if r.config.loc_lr_factor == 0.3]
     counted = {
+        "third": [in_a_word(r) == "looks" for r in third if r.config.data != "c10d"],
+        "third_full": [in_a_word(r) == "looks" for r in third if r.config.data == "c10d"],
         "blind": [in_a_word(r) == "blind" for r in with_all if r.config.epochs == 20],
         "looking": [in_a_word(r) == "looks" for r in with_all if r.config.epochs == 6],
         "c10d_low": [in_a_word(r) == "looks" for r in steady if r.config.lr < 1e-3],

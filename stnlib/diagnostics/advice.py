@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from torch import nn
 
-__all__ = ["BOOK", "IDLE", "NO_PASS", "NO_PATH", "NO_STEP", "PAGES", "advice"]
+__all__ = ["BOOK", "IDLE", "NOT_SEEN", "NO_PASS", "NO_PATH", "NO_STEP", "PAGES", "advice"]
 
 NO_PASS = (
     "no forward pass with gradients was seen since the last step: call step() once after each "
@@ -20,6 +20,12 @@ NO_STEP = (
 NO_PATH = (
     "how far a step moves θ cannot be measured here, since what makes θ cannot be called again; "
     "everything else is watched"
+)
+#: why a sampler may not have been seen, where nothing else explains it
+NOT_SEEN = (
+    "nor can one be in other threads, or in a library of its own: let report_sampling of "
+    "stnlib.diagnostics tell of it; and what runs outside of the model's forward pass belongs into "
+    "a block `with monitor.watching():`"
 )
 
 # Titles, because who installs the package has no book beside it.

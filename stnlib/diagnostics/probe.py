@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stnlib.diagnostics.advice import NOT_SEEN
 from stnlib.diagnostics.album import thumbnails
 from stnlib.diagnostics.footprints import black_share
 from stnlib.diagnostics.graph import is_batched, leaves, parts, uncompiled, untouched
@@ -115,11 +116,7 @@ class ForwardProbe:
             return self._lost
         if self._compiled:
             return "and a part of it is compiled: compile the whole model instead"
-        return (
-            "nor can one be in other threads, or in a library of its own: let report_sampling of "
-            "stnlib.diagnostics tell of it; and what runs outside of the model's forward pass "
-            "belongs into a block `with monitor.watching():`"
-        )
+        return NOT_SEEN
 
     def detach(self) -> None:
         """Take the hooks off the model."""
@@ -201,8 +198,7 @@ class ForwardProbe:
     def _due(self) -> bool:
         """Whether this pass is to be looked at; to be asked once a pass."""
         due = self.calls - self._looked >= self.every
-        if due:
-            self._looked = self.calls
+        self._looked = self.calls if due else self._looked
         return due
 
     def _after(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
