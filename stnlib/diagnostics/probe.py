@@ -112,11 +112,8 @@ class ForwardProbe:
     @property
     def unseen(self) -> str:
         """Why a sampler may not have been seen, and what to do, in one line."""
-        if self._lost:
-            return self._lost
-        if self._compiled:
-            return "and a part of it is compiled: compile the whole model instead"
-        return NOT_SEEN
+        compiled = "and a part of it is compiled: compile the whole model instead"
+        return self._lost or (compiled if self._compiled else NOT_SEEN)
 
     def detach(self) -> None:
         """Take the hooks off the model."""
