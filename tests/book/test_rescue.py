@@ -102,6 +102,8 @@ def test_the_readme_has_the_counts_of_the_records(found):
     assert f"{int(low['lost'].sum())} of {len(low)} are lost" in readme
     high = of_rule["0.01 or 0.02, constant"]
     assert f"at 0.01 and 0.02, {int(high['lost'].sum())} of {len(high)}" in readme
+    saved = rescue.looking(of_rule["0.01 or 0.02, warm-up, cosine, × 0.1 or × 0.3"])
+    assert f"at 0.01 and 0.02, {saved.k} of {saved.n} look" in readme
     on_c10d = low[low["data"] == rescue.DATA["c10d"]]
     looking = rescue.looking(on_c10d)
     assert f"{looking.k} of {looking.n} transformers on distorted CIFAR-10 look" in readme
