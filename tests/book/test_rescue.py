@@ -80,7 +80,7 @@ def test_each_training_is_counted_under_its_rule_with_what_became_of_it():
     assert list(found["rule"]) == [
         "0.0001 or 0.0003, constant",
         "0.01 or 0.02, constant",
-        "0.01 or 0.02, warm-up, cosine, × 0.1",
+        "0.01 or 0.02, warm-up, cosine, × 0.1 or × 0.3",
         "0.001, warm-up, cosine, × 0.3 or × 1",
     ]
     assert list(found["lost"]) == [False, True, False, False]

@@ -139,7 +139,7 @@ def watched(monkeypatch):
         class Seen:
             trace = SimpleNamespace(events=list(events), note=lambda *_: None)
 
-            def __init__(self, model, optimizer):
+            def __init__(self, model, optimizer, every):
                 pass
 
             def step(self, loss):

@@ -171,7 +171,9 @@ class Closure(Loop):
     """LBFGS, which calls the model several times a step."""
 
     def start(self):
-        self.optimizer = torch.optim.LBFGS(self.model.parameters(), lr=1e-2, max_iter=4)
+        self.optimizer = torch.optim.LBFGS(
+            self.model.parameters(), lr=1e-2, max_iter=4, history_size=1
+        )
         self.monitor = CollapseMonitor(self.model, self.optimizer, every=1)
 
     def step(self):

@@ -12,6 +12,7 @@ from torch import nn
 
 from stnlib import models
 from stnlib.models import STN, C10Net, CMNet, LocNet, SpatialTransformer, build, count_parameters
+from stnlib.models.transformer import METHODS
 from stnlib.sampler import PADDINGS, SAMPLERS
 from stnlib.training import rates
 from stnlib.training.config import RunConfig
@@ -356,14 +357,14 @@ def test_padding_decides_what_lies_outside():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_theta_grid_and_sampling_are_float32_under_autocast(monkeypatch, dtype):
-    network, seen = make("stn"), []
+    seen = []
 
     def spy(image, grid, **options):
         seen.append((image.dtype, grid.dtype))
         return SAMPLERS["clipped"](image, grid, **options)
 
-    monkeypatch.setitem(SAMPLERS, "bilinear", spy)
-    x = images().to(dtype)
+    monkeypatch.setitem(METHODS, "bilinear", spy)
+    network, x = make("stn"), images().to(dtype)
     with torch.autocast("cpu", torch.bfloat16):
         theta, grid = network.transformer.locate(x)
         output = network.transformer(x)
@@ -416,7 +417,7 @@ def test_a_network_survives_being_a_state_dict():
         ),
         (
             lambda: SpatialTransformer(LocNet(1, 40), sampler="nearest"),
-            "sampler must be one of bilinear, clipped, not 'nearest'",
+            "sampler must be one of bilinear, clipped, linearised, not 'nearest'",
         ),
         (
             lambda: make(transform="shear"),
