@@ -21,8 +21,8 @@ test: $(VENV)/all.done  ## lint, then every test: units, records, chapters, the 
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
-	@# two files at a time, each on one thread
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval -n 2 --dist loadfile --durations=8
+	@# three files at a time, each on one thread: tests in a browser mostly wait
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval -m "not slow" -n 3 --dist loadfile --durations=8
 
 lab: $(VENV)/all.done  ## open the chapters in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir=book

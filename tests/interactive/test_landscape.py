@@ -111,6 +111,7 @@ def end_of_descent(border, sampler, theta):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("border", [0, 0.5])
 @pytest.mark.parametrize("sampler", ["correct", "clipped"])
 def test_the_ridge_parts_the_identity_from_what_else_descent_leads_to(page, border, sampler):

@@ -36,7 +36,10 @@ def test_an_outcome_has_the_colour_of_the_other_figures():
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(("width", "theme"), [(390, "light"), (768, "dark"), (1400, "light")])
+@pytest.mark.parametrize(
+    ("width", "theme"),
+    [(390, "light"), pytest.param(768, "dark", marks=pytest.mark.slow), (1400, "dark")],
+)
 def test_a_figure_fits_its_page_and_is_drawn(show, name, width, theme):
     page = show(name, width=width, theme=theme)
     for canvas in page.locator(".stn-stage canvas").all():

@@ -5,6 +5,7 @@ import json
 import pytest
 from pages import ROOT, state, tools
 
+pytestmark = pytest.mark.slow
 NAMES = tools.figures()
 FOLDER = ROOT / "book" / "interactive"
 SOURCES = {name: (FOLDER / f"{name}.js").read_text(encoding="utf-8") for name in NAMES}
