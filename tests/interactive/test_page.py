@@ -63,6 +63,7 @@ def test_a_figure_fits_its_page_and_is_drawn(show, name, width, theme):
     assert shades and min(shades) > 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_another_theme_draws_a_figure_anew(show, name):
     page = show(name)
@@ -74,6 +75,7 @@ def test_another_theme_draws_a_figure_anew(show, name):
     assert page.evaluate(shot) != light
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_without_scripts_alone_a_page_has_the_picture_with_its_text(show, name):
     page = show(name, scripts=False)

@@ -99,6 +99,7 @@ def test_a_queue_makes_the_records_that_a_run_makes_bit_for_bit(tmp_path):
             assert weights[0].read_bytes() == weights[1].read_bytes()
 
 
+@pytest.mark.slow
 def test_at_the_limit_whole_records_stay_and_the_rest_goes_on_later(tmp_path):
     file = study_file(tmp_path, "s", "[[cells]]\nepochs = [1, 20000]\n", "seeds = [0, 1]\n")
     runs = jobs.jobs_of([file])
