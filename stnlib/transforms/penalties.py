@@ -72,10 +72,7 @@ def displacement(grid: Tensor, align_corners: bool = True) -> Tensor:
     TypeError, ValueError
         One line, where an argument is of another type or shape.
     """
-    check_grid("grid", grid)
-    height, width = grid.shape[1:3]
-    base = base_grid((height, width), align_corners, dtype=grid.dtype, device=grid.device)
-    return (grid - base).square().sum(dim=-1).mean()
+    return (grid - _identity(grid, align_corners)).square().sum(dim=-1).mean()
 
 
 def resizing(grid: Tensor, align_corners: bool = True) -> Tensor:
@@ -102,10 +99,15 @@ def resizing(grid: Tensor, align_corners: bool = True) -> Tensor:
     TypeError, ValueError
         One line, where an argument is of another type or shape.
     """
+    base = _identity(grid, align_corners)
+    return (_area(grid) / _area(base[None]) - 1).square().mean()
+
+
+def _identity(grid: Tensor, align_corners: bool) -> Tensor:
+    """The identity's grid of that size, (h, w, 2), after a look at the argument."""
     check_grid("grid", grid)
     height, width = grid.shape[1:3]
-    base = base_grid((height, width), align_corners, dtype=grid.dtype, device=grid.device)
-    return (_area(grid) / _area(base[None]) - 1).square().mean()
+    return base_grid((height, width), align_corners, dtype=grid.dtype, device=grid.device)
 
 
 def _area(grid: Tensor) -> Tensor:
