@@ -11,7 +11,16 @@ from stnlib.records.outcome import Outcome, corner_spread, in_a_word, outcome
 from stnlib.records.store import Record
 from stnlib.training.config import RunConfig
 
-__all__ = ["by_factor", "course", "in_a_few_words", "setting", "single_changes", "table", "worth"]
+__all__ = [
+    "by_factor",
+    "course",
+    "in_a_few_words",
+    "leads",
+    "setting",
+    "single_changes",
+    "table",
+    "worth",
+]
 
 _WORDS = {  # fields that the C10D probe changes one at a time
     "hidden_scale": "hidden layer's input ×",
@@ -76,7 +85,8 @@ def table(records: Iterable[Record]) -> pd.DataFrame:
         `localisation` (the highest rate of either), `epochs`, `seed`, `transformer` (whether it
         has one), `outcome` (in a word), `view` (what became of the transformer alone, whatever the
         classifier does), `moves` (the corner spread in input pixels), `accuracy` and `test` (after
-        the last epoch, on validation and test images).
+        the last epoch, on validation and test images), `warmup` (in epochs), and `whose` warm-up
+        it is (of the configuration's `warmup_of`, or "none").
     """
     rows = []
     for record in records:
@@ -86,7 +96,9 @@ def table(records: Iterable[Record]) -> pd.DataFrame:
         row |= {"transformer": config.has_transformer, "outcome": in_a_word(record)}
         row |= {"view": outcome(record), "moves": corner_spread(record)}
         row |= {"accuracy": record.last["val_accuracy"]}
-        rows.append(row | {"test": record.result.get("test_accuracy")})
+        row |= {"test": record.result.get("test_accuracy")}
+        row |= {"warmup": config.warmup * config.epochs}
+        rows.append(row | {"whose": config.warmup_of if config.warmup else "none"})
     order = ["localisation", "classifier", "epochs", "setting", "seed"]
     return pd.DataFrame(rows).sort_values(order, ignore_index=True)
 
@@ -158,6 +170,33 @@ def course(records: Iterable[Record]) -> pd.DataFrame:
         for epoch in range(1, len(record.history) + 1):
             then = replace(record, history=record.history[:epoch])
             rows.append(same | {"epoch": epoch, "moves": corner_spread(then)})
+    return pd.DataFrame(rows)
+
+
+def leads(records: Iterable[Record], alone: Iterable[Record]) -> pd.DataFrame:
+    """How far networks with a transformer are ahead of those without, epoch by epoch.
+
+    Parameters
+    ----------
+    records : Iterable[Record]
+        Of transformers.
+    alone : Iterable[Record]
+        The same trainings without one; those of the same seed and as many epochs are compared.
+
+    Returns
+    -------
+    pd.DataFrame
+        A row a pair and epoch: `key` and `outcome` (in a word) of the transformer's training,
+        `epochs`, `epoch` and `lead` (the difference in validation accuracy).
+    """
+    usual = {(record.config.epochs, record.seed): record.history for record in alone}
+    rows = []
+    for record in records:
+        pair = zip(record.history, usual[record.config.epochs, record.seed], strict=False)
+        same = {"key": record.key, "outcome": in_a_word(record), "epochs": record.config.epochs}
+        for epoch, (one, other) in enumerate(pair, 1):
+            lead = one["val_accuracy"] - other["val_accuracy"]
+            rows.append(same | {"epoch": epoch, "lead": lead})
     return pd.DataFrame(rows)
 
 

@@ -54,6 +54,12 @@ def test_a_table_has_both_rates_the_slowest_localisation_network_first():
     assert table["moves"].tolist() == [3, 3] and table["test"].tolist() == [0.5, 0.5]
 
 
+def test_a_table_says_how_long_a_warm_up_is_and_whose():
+    warm = {"warmup": 0.5, "epochs": 6, "warmup_of": "localisation"}
+    table = rates.table([record(**warm), record(warmup_of="classifier", seed=1)])
+    assert table[["warmup", "whose"]].to_numpy().tolist() == [[3, "localisation"], [0, "none"]]
+
+
 def test_what_became_of_a_view_does_not_ask_what_the_classifier_learned():
     table = rates.table([record(LOOKS | {"val_accuracy": 0.1})])
     assert table.loc[0, "outcome"] == "at chance" and table.loc[0, "view"] == "looks"
@@ -75,6 +81,28 @@ def test_a_course_has_the_movement_of_each_epoch_and_the_outcome_of_the_last():
     course = rates.course([record(LOOKS, BLIND)])
     assert course["epoch"].tolist() == [1, 2] and course["moves"].tolist() == [3, 0]
     assert course["outcome"].tolist() == ["blind", "blind"]
+
+
+def test_a_lead_is_over_the_network_without_a_transformer_of_the_same_seed_and_length():
+    rows = [LOOKS | {"val_accuracy": value} for value in (0.3, 0.6)]
+    without = [[{"val_accuracy": v} for v in values] for values in ((0.1, 0.7), (0.2, 0.2))]
+    alone = [
+        record(*some, model="baseline", epochs=2, seed=seed) for seed, some in enumerate(without)
+    ]
+    leads = rates.leads([record(*rows, epochs=2, seed=0)], alone)
+    assert leads["lead"].tolist() == pytest.approx([0.2, -0.1])
+    assert leads["epoch"].tolist() == [1, 2] and set(leads["outcome"]) == {"looks"}
+    with pytest.raises(KeyError):
+        rates.leads([record(*rows, epochs=3, seed=0)], alone)
+
+
+def test_leads_have_a_panel_a_length_and_a_line_a_pair_in_the_colour_of_its_end():
+    rows = [("a", "looks", 6, 1, 0.1), ("a", "looks", 6, 2, 0.2), ("b", "blind", 20, 1, -0.1)]
+    names = ["key", "outcome", "epochs", "epoch", "lead"]
+    short, long = figures.ahead(pd.DataFrame(rows, columns=names)).axes
+    assert short.get_title(loc="left").startswith("6 epochs")
+    assert short.lines[1].get_ydata().tolist() == [0.1, 0.2]
+    assert long.lines[1].get_color() == STATES["blind"]
 
 
 def test_changes_are_named_by_what_differs_and_those_that_look_come_first():

@@ -1,4 +1,4 @@
-"""A candidate for the recipe: the five predictions of `recipe-judged.toml`, and a claim."""
+"""A candidate for the recipe, judged: the predictions of two studies, and their claims."""
 
 from __future__ import annotations
 
@@ -7,19 +7,26 @@ import pandas as pd
 from stnlib.book.claims.facts import dates, planned, runs, validation
 from stnlib.book.claims.findings import Finding, Verdict, found, judged, settled
 from stnlib.book.stats import Share, paired_difference, tally
-from stnlib.records.outcome import in_a_word
+from stnlib.records.outcome import at_chance, in_a_word
 from stnlib.records.store import Record
 
 __all__ = [
+    "OUT_OF_VIEW",
     "ahead_of_none",
+    "at_risk",
     "better_than_constant",
     "fewer_look_at_a_tenth",
     "looks_from_three_thousandths",
     "looks_on_fresh_seeds",
     "none_out_of_view_at_risk",
+    "shapes_above_its_rates",
+    "shapes_ahead",
+    "shapes_at_risk",
+    "shapes_look",
 ]
 
 STUDY = "recipe-judged"
+SHAPES = "shapes-judged"
 SETS = ("cm", "digits")
 OUT_OF_VIEW = ("black", "shrunken", "point")
 CANDIDATE = {"model": "stn", "schedule": "cosine", "loc_lr_factor": 0.3}
@@ -32,8 +39,14 @@ def _lost(record: Record) -> bool:
     return in_a_word(record) in (*OUT_OF_VIEW, "blind")
 
 
-def _at_risk() -> list[tuple[str, float]]:
-    """Data and rates at which at least three transformers are lost, constant and at one rate."""
+def at_risk() -> list[tuple[str, float]]:
+    """Data and rates at which at least three transformers are lost, constant and at one rate.
+
+    Returns
+    -------
+    list[tuple[str, float]]
+        Of `recipe-judged`, whose cells have ten transformers.
+    """
     counts: dict[tuple[str, float], int] = {}
     for record in runs(STUDY, **CONSTANT):
         place = record.config.data, record.config.lr
@@ -48,10 +61,10 @@ def _candidates(places: list[tuple[str, float]]) -> tuple[list[Record], int]:
     return made, sum(planned(STUDY, **fields) for fields in cells)
 
 
-def _best(data: str, fields: dict[str, object]) -> tuple[float, pd.Series]:
+def _best(data: str, fields: dict[str, object], study: str = STUDY) -> tuple[float, pd.Series]:
     """The rate of the highest mean validation accuracy, and the runs' accuracies there by seed."""
-    every = {record.config.lr for record in runs(STUDY, data=data, **fields)}
-    found = {lr: validation(runs(STUDY, data=data, lr=lr, **fields)) for lr in sorted(every)}
+    every = {record.config.lr for record in runs(study, data=data, **fields)}
+    found = {lr: validation(runs(study, data=data, lr=lr, **fields)) for lr in sorted(every)}
     return max(found.items(), key=lambda cell: cell[1].mean())
 
 
@@ -67,7 +80,7 @@ def _dates() -> tuple[str, ...]:
 
 def none_out_of_view_at_risk() -> Verdict:
     """At no rate at risk is a transformer black, shrunken or a point with the candidate."""
-    made, n = _candidates(_at_risk())
+    made, n = _candidates(at_risk())
     kept = [in_a_word(record) not in OUT_OF_VIEW for record in made]
     word = settled(kept, n) if not all(kept) else _complete() or "held"
     return judged(word, f"{len(kept) - sum(kept)} of {len(kept)} at risk are out of view", _dates())
@@ -118,7 +131,7 @@ def _leads(other: dict[str, object], least: float, also: bool = True) -> Verdict
 
 def looks_on_fresh_seeds() -> Finding:
     """Whether the candidate looks at every rate, loses none at risk, and leads at its best."""
-    risky, _ = _candidates(_at_risk())
+    risky, _ = _candidates(at_risk())
     out = tally([in_a_word(record) in OUT_OF_VIEW for record in risky])
     looks = tally([in_a_word(record) == "looks" for record in runs(STUDY, **CANDIDATE)])
     numbers: dict[str, object] = {"looks": looks, "out of view at risk": out}
@@ -130,3 +143,58 @@ def looks_on_fresh_seeds() -> Finding:
             numbers[f"{data}, best rates, minus {name}"] = lead
             leads.append(lead.mean)
     return found(looks.k >= 0.9 * looks.n and not out.k and min(leads) > 0, numbers)
+
+
+def _shapes(fields: dict[str, object], least: float = 0) -> list[Record]:
+    return [record for record in runs(SHAPES, **fields) if record.config.lr >= least]
+
+
+def _out(record: Record) -> bool:
+    return in_a_word(record) in OUT_OF_VIEW
+
+
+def shapes_at_risk() -> Verdict:
+    """On shapes none is out of view with the candidate at rates at which two of five are."""
+    lost = pd.Series([r.config.lr for r in _shapes(CONSTANT) if _out(r)]).value_counts()
+    risky = [r for r in _shapes(CANDIDATE) if lost.get(r.config.lr, 0) >= 2]
+    out = sum(map(_out, risky))
+    said = f"{out} of {len(risky)} at risk are out of view"
+    return judged(not out, said, dates(runs(SHAPES)))
+
+
+def shapes_look() -> Verdict:
+    """On shapes at 0.001 and above at least four of five look with the candidate."""
+    so = pd.DataFrame([(r.config.lr, in_a_word(r) == "looks") for r in _shapes(CANDIDATE, 1e-3)])
+    looks = so.groupby(0)[1].sum()
+    said = "; ".join(f"{lr:g}: {n} of 5" for lr, n in looks.items())
+    return judged(looks.min() >= 4, said, dates(runs(SHAPES)))
+
+
+def shapes_ahead() -> Verdict:
+    """On shapes, each at its best rate, it is ahead of no transformer by at least 0.01."""
+    (rate, mine), (its, theirs) = (_best("shapes10d", f, SHAPES) for f in (CANDIDATE, ALONE))
+    lead = mine.mean() - theirs.mean()
+    return judged(lead >= 0.01, f"{lead:+.3f} ({rate:g} and {its:g})", dates(runs(SHAPES)))
+
+
+def shapes_above_its_rates() -> Finding:
+    """Whether the candidate fails on shapes where the network without a transformer fails too."""
+    numbers: dict[str, object] = {}
+    counts = []
+    for name, fields in (("candidate", CANDIDATE), ("no transformer", ALONE)):
+        low, high = (
+            [r for r in _shapes(fields) if (r.config.lr < 1e-3) is so] for so in (True, False)
+        )
+        learns = tally([not at_chance(record) for record in high])
+        numbers[f"{name} learns at 0.001 and above"] = learns
+        counts.append((tally([not at_chance(record) for record in low]), learns))
+    looks = tally([in_a_word(r) == "looks" for r in _shapes(CANDIDATE) if r.config.lr < 1e-3])
+    numbers["candidate looks at 0.0003"] = looks
+    mine, one, alone = (
+        validation([r for r in _shapes(f) if r.config.lr == 3e-4])
+        for f in (CANDIDATE, CONSTANT, ALONE)
+    )
+    numbers["at 0.0003, minus no transformer"] = lead = paired_difference(mine, alone)
+    numbers["at 0.0003, minus constant"] = paired_difference(mine, one)
+    fails = all(high.k <= high.n / 2 and low.k == low.n for low, high in counts)
+    return found(fails and lead.low > 0 and looks.k == looks.n, numbers)

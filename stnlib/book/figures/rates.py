@@ -15,7 +15,7 @@ from stnlib.book.figures.style import BLUE, ORANGE, PURPLE, STATES, label_line
 from stnlib.optim import schedule
 from stnlib.records.outcome import BLIND, IDLE
 
-__all__ = ["accuracy", "courses", "moving", "twins", "window"]
+__all__ = ["accuracy", "ahead", "courses", "moving", "twins", "window"]
 
 _COURSES = {  # by name: course and warm-up as of `schedule`, colour, where the name stands
     "step decay": ("step", 0.0, ORANGE, (0.36, 0.17)),
@@ -167,6 +167,36 @@ def moving(courses: pd.DataFrame) -> Figure:
     figure.supxlabel("epoch", fontsize=11)
     figure.supylabel("movement of the view (pixels)", fontsize=11)
     explain(figure, courses.groupby("key")["outcome"].last())
+    return figure
+
+
+def ahead(leads: pd.DataFrame) -> Figure:
+    """How far networks with a transformer are ahead of those without, over epochs.
+
+    Parameters
+    ----------
+    leads : pd.DataFrame
+        Of `stnlib.book.rates.leads`.
+
+    Returns
+    -------
+    Figure
+        A panel for each length of training, a line a pair in the colour of its end.
+    """
+    lengths = sorted(leads["epochs"].unique())
+    figure, axes = plt.subplots(1, len(lengths), figsize=(WIDTH, 2.9), sharey=True, squeeze=False)
+    for axis, length in zip(axes[0], lengths, strict=True):
+        runs = leads[leads["epochs"] == length]
+        axis.axhline(0, color="0.6", lw=1)
+        for _, run in runs.groupby("key"):
+            axis.plot(run["epoch"], run["lead"], color=STATES[run["outcome"].iloc[0]], lw=1.8)
+        title = f"{length} epochs\nn = {runs['key'].nunique()} pairs"
+        axis.set_title(title, fontsize=10, loc="left")
+        axis.set(xlim=(0.5, length + 0.5))
+        _small(axis)
+    axes[0, 0].set_ylabel("validation accuracy,\nminus no transformer", fontsize=11)
+    figure.supxlabel("epoch", fontsize=11)
+    explain(figure, leads.groupby("key")["outcome"].first())
     return figure
 
 
