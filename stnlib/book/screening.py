@@ -142,19 +142,24 @@ def rules() -> dict[str, str]:
         Such as "3 of 3", by what is counted: `blind` and `looking` (the recipe on C10D at full
         size, over twenty epochs and over six), `c10d_low` (looking at a low constant rate there),
         `slow` (lost with a slower localisation network alone on Cluttered MNIST at 0.01), `idle`
-        (idle with it at 0.0001), `third` and `third_full` (looking with 0.3 of the rate, on
-        cluttered digits and on C10D at full size).
+        (idle with it at 0.0001), `third` (looking with 0.3 of the rate in the recipe, on cluttered
+        digits), and on C10D at full size `third_short` and `third_long` (the same over six epochs
+        and over twenty), and `classifier` (looking over six with the classifier's warm-up alone).
     """
-    studies = ("c10d-recipe", "c10d-rates", "c10d-window")
+    studies = ("c10d-recipe", "c10d-rates", "c10d-window", "c10d-judged")
     full = [r for name in studies for r in of_study(name) if r.config.data == "c10d"]
     full = [r for r in full if r.config.has_transformer and not r.config.output_size]
     with_all = [r for r in full if _has_recipe(r) and r.config.warmup == remedies.RECIPE["warmup"]]
     slow = [r for r in of_study("cm-map") if r.config.loc_lr_factor == 0.1]
     steady = [r for r in full if r.config.schedule == "constant" and r.config.epochs == 20]
-    third = [r for r in of_study("recipe-judged") + full if r.config.loc_lr_factor == 0.3]
+    warm = [r for r in of_study("recipe-judged") + full if r.config.warmup]
+    third = [r for r in warm if r.config.loc_lr_factor == 0.3]
+    its_own = [r for r in warm if r.config.warmup_of == "classifier"]
     counted = {
         "third": [in_a_word(r) == "looks" for r in third if r.config.data != "c10d"],
-        "third_full": [in_a_word(r) == "looks" for r in third if r.config.data == "c10d"],
+        "third_short": [in_a_word(r) == "looks" for r in third if r.config.epochs == 6],
+        "third_long": [in_a_word(r) == "looks" for r in third if r.config.epochs == 20],
+        "classifier": [in_a_word(r) == "looks" for r in its_own],
         "blind": [in_a_word(r) == "blind" for r in with_all if r.config.epochs == 20],
         "looking": [in_a_word(r) == "looks" for r in with_all if r.config.epochs == 6],
         "c10d_low": [in_a_word(r) == "looks" for r in steady if r.config.lr < 1e-3],
