@@ -146,7 +146,7 @@ def slower_saves_digits() -> Finding:
     }
     died = {word: f"{table['died'][i].k} of {table['died'][i].n}" for i, word in words.items()}
     base = tally(branches_of("forks-cm").query("id == 'none'")["died"])
-    return found(set(saving.index) == set(words), {"died unchanged": base} | died)
+    return found(set(saving.index) == set(words), {"lost unchanged": base} | died)
 
 
 def senseless_gradients() -> Finding:
@@ -194,11 +194,11 @@ def late_branches_c10() -> Finding:
     table = contrasts(branches_of("late-c10"))
     four = table.loc[["loc_lr_x0", "loc_lr_x0.1", "last_layer_only", "loc_sgd"]]
     kills = table[(table["holm"] < 0.05) & (table["difference"] > 0)]
-    numbers = {"died, each of four": f"{four['died'].iloc[0].k} of {four['died'].iloc[0].n}"}
+    numbers = {"lost, each of four": f"{four['died'].iloc[0].k} of {four['died'].iloc[0].n}"}
     numbers["p of each"] = f"{four['p'].max():.3f}"
     numbers["p of each (Holm)"] = f"{four['holm'].min():.2f}"
-    numbers["killed by one (Holm)"] = f"{', '.join(kills.index)}, {kills['holm'].min():.3f}"
-    numbers["deaths"] = _deaths("late-c10")
+    numbers["lost by one (Holm)"] = f"{', '.join(kills.index)}, {kills['holm'].min():.3f}"
+    numbers["losses"] = _deaths("late-c10")
     none = all(share.k == 0 for share in four["died"])
     return found(none and four["holm"].min() >= 0.05, numbers)
 
