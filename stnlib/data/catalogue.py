@@ -39,8 +39,8 @@ def load(name: str, *, n_train: int | None = None, distortion: float | None = No
         c10d      the same, distorted on 64×64 (`stnlib.data.distorted`)
         shapes10  Shapes-10: 32×32 RGB; 5000, 500 and 1000 images, drawn by stnlib, no network
         shapes10d the same, distorted on 64×64
-        mnist-r   mnist, turned; and mnist-rts on 42×42, mnist-p, mnist-e: as Jaderberg et al.
-                  (2015) distort it (`stnlib.data.jaderberg`)
+        mnist-r   mnist, turned; and mnist-rts on 42×42, mnist-p, mnist-e, mnist-tc: as
+                  Jaderberg et al. (2015) distort it (`stnlib.data.jaderberg`)
         ========= ========================================================================
     n_train : int | None
         Train on that many images only: see `stnlib.data.sets.subset_indices`.

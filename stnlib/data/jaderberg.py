@@ -7,12 +7,14 @@ mnist-p   28×28  at 0.75 to 1 of its size, then a projection that moves each co
                  the image by a normal 5 pixels in x and in y
 mnist-e   28×28  at 0.75 to 1 of its size, then a thin-plate spline that moves each of 4×4
                  points by a normal 1.5 pixels in x and in y
+mnist-tc  60×60  anywhere on the canvas, among six scraps of 6×6 pixels of other digits
 ========= ====== =======================================================================
 
-All but the normal ones are uniform. The paper leaves open what follows, which is ours. Images but
-those of `mnist-rts` keep MNIST's size. "Anywhere" is where the digit's frame lies on the canvas.
+All but the normal ones are uniform. The paper leaves open what follows, which is ours. Images
+keep MNIST's size where it gives none. "Anywhere" is where the digit's frame lies on the canvas.
 Where a quadrilateral would not be convex (0.5 % of them), its corners move half as far: a
-projection would fold the image. The spline says where a pixel is read. Pixels are bilinear.
+projection would fold the image. The spline says where a pixel is read. Pixels are bilinear. In
+`mnist-tc` all moves by whole pixels, later scraps lie over earlier ones, and the digit is added.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ from stnlib.transforms import family, matrix_grid
 __all__ = ["NAMES", "projections", "rotations", "similarities", "splines", "variant"]
 
 SIDE, CANVAS = 28, 42  # height and width in pixels: MNIST's digits, and the canvas of mnist-rts
+WIDE, SCRAPS, SCRAP = 60, 6, 6  # the canvas of mnist-tc, how many scraps, and their side
 SMALLER = (0.75, 1.0)  # sizes before a projection or a spline
 CORNER, POINT = 5.0, 1.5  # standard deviations in pixels
 Purpose = tuple[int | str, ...]
@@ -55,11 +58,12 @@ def variant(plain: DataSet, name: str) -> DataSet:
     -------
     DataSet
         `train` keeps the plain images, and `batch` distorts them. With the true θ and the digit's
-        centre where the distortion is affine: of `mnist-r` and `mnist-rts`.
+        centre where the distortion is affine: not of `mnist-p` and `mnist-e`.
     """
 
     def seen(part: Split, index: Tensor, *purpose: int | str) -> Split:
-        images, theta = _KINDS[name](part.images, index, (name, *purpose))
+        whole = {"val": plain.val, "test": plain.test}.get(str(purpose[0]), plain.train)
+        images, theta = _KINDS[name](part.images, index, (name, *purpose), whole.images)
         positions = None if theta is None else theta[:, [2, 5]]
         return Split(images, part.labels, positions=positions, theta=theta)
 
@@ -217,31 +221,75 @@ def _normal(u: Tensor, pixels: float) -> Tensor:
 Made = tuple[Tensor, Tensor | None]
 
 
-def _rotated(images: Tensor, index: Tensor, purpose: Purpose) -> Made:
+def _rotated(images: Tensor, index: Tensor, purpose: Purpose, _: Tensor) -> Made:
     theta = rotations(index, purpose)
     return warp(images, theta, SIDE), theta
 
 
-def _placed(images: Tensor, index: Tensor, purpose: Purpose) -> Made:
+def _placed(images: Tensor, index: Tensor, purpose: Purpose, _: Tensor) -> Made:
     theta = similarities(index, purpose)
     return warp(images, theta, CANVAS), theta
 
 
-def _projected(images: Tensor, index: Tensor, purpose: Purpose) -> Made:
+def _projected(images: Tensor, index: Tensor, purpose: Purpose, _: Tensor) -> Made:
     back = torch.linalg.inv_ex(projections(index, purpose)).inverse.float()
     return read(images, matrix_grid(back, (SIDE, SIDE))), None
 
 
-def _bent(images: Tensor, index: Tensor, purpose: Purpose) -> Made:
+def _bent(images: Tensor, index: Tensor, purpose: Purpose, _: Tensor) -> Made:
     theta, scale = splines(index, purpose)
     grid = family("tps").grid(theta, (SIDE, SIDE)) / scale[:, None, None, None]
     return read(images, grid), None
 
 
-_KINDS: dict[str, Callable[[Tensor, Tensor, Purpose], Made]] = {
+def _cluttered(images: Tensor, index: Tensor, purpose: Purpose, whole: Tensor) -> Made:
+    corner, which, cut, put = _clutter(index, purpose)
+    pixels = whole.to(images.device).flatten(1)
+    canvas = torch.zeros(len(images), WIDE**2, dtype=torch.int16, device=images.device)
+    for k in range(SCRAPS):
+        other = (index + 1 + (which[:, k] * (len(whole) - 1)).long()) % len(whole)
+        scrap = pixels[other].gather(1, _square(cut[:, k], SCRAP, SIDE))
+        canvas.scatter_(1, _square(put[:, k], SCRAP, WIDE), scrap.short())
+    canvas.scatter_add_(1, _square(corner, SIDE, WIDE), images.flatten(1).short())
+    seen = canvas.clamp_(max=255).to(torch.uint8).view(-1, 1, WIDE, WIDE)
+    x, y = ((2 * corner - (WIDE - SIDE)) / (WIDE - 1)).unbind(1)
+    still = torch.zeros_like(x)
+    return seen, _similarity(torch.ones_like(x), still, x, y)
+
+
+def _clutter(numbers: Tensor, purpose: Purpose) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What `mnist-tc` draws of each image.
+
+    Returns
+    -------
+    tuple[Tensor, Tensor, Tensor, Tensor]
+        The digit's corner (N, 2), int64, (x, y) in pixels; then of each scrap which other digit it
+        is of (N, SCRAPS), as a share of them, and its corners on that digit and on the canvas
+        (N, SCRAPS, 2), int64.
+    """
+    u = _uniform(numbers, purpose, 2 + 5 * SCRAPS)
+    corner = (u[:, :2] * (WIDE - SIDE + 1)).long()
+    which, cut, put = u[:, 2:].unflatten(1, (SCRAPS, 5)).split((1, 2, 2), dim=2)
+    return (
+        corner,
+        which[..., 0],
+        (cut * (SIDE - SCRAP + 1)).long(),
+        (put * (WIDE - SCRAP + 1)).long(),
+    )
+
+
+def _square(corner: Tensor, side: int, width: int) -> Tensor:
+    """Numbers of the pixels of squares on images of that width: (N, side²), int64."""
+    line = torch.arange(side, device=corner.device)
+    rows, columns = corner[:, 1, None] + line, corner[:, 0, None] + line
+    return (rows[:, :, None] * width + columns[:, None]).flatten(1)
+
+
+_KINDS: dict[str, Callable[[Tensor, Tensor, Purpose, Tensor], Made]] = {
     "mnist-r": _rotated,
     "mnist-rts": _placed,
     "mnist-p": _projected,
     "mnist-e": _bent,
+    "mnist-tc": _cluttered,
 }
 NAMES = tuple(_KINDS)

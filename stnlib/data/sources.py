@@ -43,7 +43,7 @@ BINARY, OFFICIAL = "cifar-10-batches-bin", "cifar10-official.safetensors"
 PARTS = ("train", "test")  # of an image folder
 
 _N_TRAIN = {"cm": 10000, "digits": 4000, "mnist": 59000, "shapes10": 5000, "shapes10d": 5000}
-_MNIST = ("mnist-r", "mnist-rts", "mnist-p", "mnist-e")  # distorted anew in each epoch
+_MNIST = ("mnist-r", "mnist-rts", "mnist-p", "mnist-e", "mnist-tc")  # distorted anew in each epoch
 _N_TRAIN |= dict.fromkeys(_MNIST, _N_TRAIN["mnist"])
 
 

@@ -25,13 +25,13 @@ def _decided(default: Any, rule: Rule, meaning: str) -> Any:
     return field(default=default, metadata={"rule": rule, "meaning": meaning})
 
 
-_JADERBERG = ("mnist-r", "mnist-rts", "mnist-p", "mnist-e")
-_DISTORTED = ("c10d", "shapes10d", "mnist-r", "mnist-rts")
+_JADERBERG = ("mnist-r", "mnist-rts", "mnist-p", "mnist-e", "mnist-tc")
+_DISTORTED = ("c10d", "shapes10d", "mnist-r", "mnist-rts", "mnist-tc")
 _CIFAR_LIKE = ("c10", "c10d", "shapes10", "shapes10d")
 _SCATTERED = ("mnist", "c10", "shapes10")
 _DISTORTED_ONLY = ("oracle", "crop")
 _SIDES = dict(cm=40, digits=40, mnist=28, c10=32, c10d=64, shapes10=32, shapes10d=64)
-_SIDES |= dict.fromkeys(_JADERBERG, 28) | {"mnist-rts": 42}
+_SIDES |= dict.fromkeys(_JADERBERG, 28) | {"mnist-rts": 42, "mnist-tc": 60}
 #: what the classifiers need in pixels, and their names
 _LEAST = {
     "cm": (10, "Table II's network"),

@@ -14,7 +14,7 @@ from stnlib import paths
 from stnlib.data import catalogue, digits, download, published, sets, sources
 
 NAMES = ("cm", "digits", "mnist", "c10", "c10d", "shapes10", "shapes10d")
-NAMES += ("mnist-r", "mnist-rts", "mnist-p", "mnist-e")
+NAMES += ("mnist-r", "mnist-rts", "mnist-p", "mnist-e", "mnist-tc")
 REAL = paths.data_dir()  # before any test points elsewhere
 needs_cm = pytest.mark.skipif(
     not (REAL / sources.CM_FILE).is_file(),

@@ -157,7 +157,7 @@ ALLOWED = {
     "seed": "a whole number >= 0",
     "shuffle": "True or False",
     "data": "one of cm, digits, mnist, c10, c10d, shapes10, shapes10d, "
-    "mnist-r, mnist-rts, mnist-p, mnist-e",
+    "mnist-r, mnist-rts, mnist-p, mnist-e, mnist-tc",
     "model": "one of baseline, baseline_wide, stn, stn_frozen, oracle, crop",
     "sampler": "one of bilinear, clipped, linearised",
     "padding": "one of zeros, border, reflection",
@@ -357,7 +357,7 @@ def test_a_choice_is_between_what_the_package_has(name, known):
 def test_what_undoes_a_distortion_is_for_distorted_data(model):
     with pytest.raises(ConfigError) as caught:
         RunConfig(data="c10", model=model)
-    names = "c10d, shapes10d, mnist-r, mnist-rts"
+    names = "c10d, shapes10d, mnist-r, mnist-rts, mnist-tc"
     assert str(caught.value) == f"model {model} is for data {names} or with distortion, not 'c10'"
     assert not RunConfig(data="c10d", model=model).has_transformer
 
@@ -385,7 +385,7 @@ def test_the_classifier_is_the_papers_for_the_data():
     assert {name for name, classifier in classifiers.items() if classifier == "cm"} == {
         "cm",
         "digits",
-        *("mnist", "mnist-r", "mnist-rts", "mnist-p", "mnist-e"),
+        *("mnist", "mnist-r", "mnist-rts", "mnist-p", "mnist-e", "mnist-tc"),
     }
     others = {RunConfig(architecture=name).classifier for name in ("cnn", "fcn")}
     assert {*classifiers.values(), *others} == set(models.CLASSIFIERS)
