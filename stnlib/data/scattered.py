@@ -119,6 +119,8 @@ def warp(images: Tensor, theta: Tensor, canvas: int | None = None) -> Tensor:
 def read(images: Tensor, grid: Tensor) -> Tensor:
     """Read images at a grid: bilinear, black outside, uint8 rounded.
 
+    Convention: see `stnlib.transforms`.
+
     Parameters
     ----------
     images : Tensor

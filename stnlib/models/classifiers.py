@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from stnlib.checks.tensors import check_fits, check_images
+from stnlib.checks.tensors import check_fits, check_flag, check_images
 from stnlib.checks.values import number, require, whole
 from stnlib.models.localisation import glorot
 
@@ -192,6 +192,7 @@ class CNN(Classifier):
         halved: bool = False,
     ) -> None:
         super().__init__(channels, size, classes, hidden, dropout)
+        check_flag("halved", halved)
         side = size // 2 if halved else size
         for kernel in (9, 7):
             side = -(-(side - kernel + 1) // 2)
@@ -247,6 +248,7 @@ class FCN(Classifier):
         halved: bool = False,
     ) -> None:
         super().__init__(channels, size, classes, hidden, dropout)
+        check_flag("halved", halved)
         side = size // 2 if halved else size
         self.features = nn.Sequential(*([nn.AvgPool2d(2)] if halved else []), nn.Flatten())
         self.head = nn.Sequential(
