@@ -245,12 +245,12 @@ def _bent(images: Tensor, index: Tensor, purpose: Purpose, _: Tensor) -> Made:
 def _cluttered(images: Tensor, index: Tensor, purpose: Purpose, whole: Tensor) -> Made:
     corner, which, cut, put = _clutter(index, purpose)
     pixels = whole.to(images.device).flatten(1)
-    canvas = torch.zeros(len(images), WIDE**2, dtype=torch.int16, device=images.device)
+    canvas = torch.zeros(len(images), WIDE**2, dtype=torch.int32, device=images.device)
     for k in range(SCRAPS):
         other = (index + 1 + (which[:, k] * (len(whole) - 1)).long()) % len(whole)
         scrap = pixels[other].gather(1, _square(cut[:, k], SCRAP, SIDE))
-        canvas.scatter_(1, _square(put[:, k], SCRAP, WIDE), scrap.short())
-    canvas.scatter_add_(1, _square(corner, SIDE, WIDE), images.flatten(1).short())
+        canvas.scatter_(1, _square(put[:, k], SCRAP, WIDE), scrap.int())
+    canvas.scatter_add_(1, _square(corner, SIDE, WIDE), images.flatten(1).int())
     seen = canvas.clamp_(max=255).to(torch.uint8).view(-1, 1, WIDE, WIDE)
     x, y = ((2 * corner - (WIDE - SIDE)) / (WIDE - 1)).unbind(1)
     still = torch.zeros_like(x)
