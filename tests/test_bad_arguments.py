@@ -207,6 +207,10 @@ CASES = {
     "LocNet()": Case(models.LocNet(1, 32), {"images": images(32)}),
     "CMNet": Case(models.CMNet, classify),
     "CMNet()": Case(models.CMNet(1, 32), {"images": images(32)}),
+    "CNN": Case(models.CNN, classify | {"halved": False}),
+    "CNN()": Case(models.CNN(1, 32), {"images": images(32)}),
+    "FCN": Case(models.FCN, classify | {"halved": False}),
+    "FCN()": Case(models.FCN(1, 32), {"images": images(32)}),
     "C10Net": Case(models.C10Net, classify),
     "C10Net()": Case(models.C10Net(1, 32), {"images": images(32)}),
     "SpatialTransformer": Case(

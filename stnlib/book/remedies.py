@@ -40,7 +40,7 @@ _WORDS: dict[str, tuple[str, str, str | dict[Any, str]]] = {
     "loc_beta2": ("rate", "loc_beta2_{:g}", "locnet's β₂ {:g}"),
     "loc_clip": ("rate", "loc_clipped", "locnet's gradient clipped"),
     "loc_grad_factor": ("rate", "loc_grad_x{:g}", "θ's gradient × {:g}"),
-    "optimizer": ("rate", "{}", {"keras_adam": "Keras's Adam", "adamw": "AdamW"}),
+    "optimizer": ("rate", "{}", {"keras_adam": "Keras's Adam", "adamw": "AdamW", "sgd": "SGD"}),
     "warmup": ("schedule", "warmup", "warm-up"),
     "schedule": (
         "schedule",
@@ -59,6 +59,8 @@ _WORDS: dict[str, tuple[str, str, str | dict[Any, str]]] = {
             "shared": "first layers shared",
             "bounded": "φ bounded by tanh",
             "normalised": "φ normalised",
+            "cnn": "Jaderberg's",
+            "fcn": "Jaderberg's, dense",
         },
     ),
     "theta_init": (

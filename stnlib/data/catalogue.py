@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from stnlib.data import cifar, cluttered, digits, published, shapes
+from stnlib.data import cifar, cluttered, digits, jaderberg, published, shapes
 from stnlib.data.distorted import distorted
 from stnlib.data.download import CM_SHA256, cm_file
 from stnlib.data.scattered import scattered
@@ -37,6 +39,8 @@ def load(name: str, *, n_train: int | None = None, distortion: float | None = No
         c10d      the same, distorted on 64×64 (`stnlib.data.distorted`)
         shapes10  Shapes-10: 32×32 RGB; 5000, 500 and 1000 images, drawn by stnlib, no network
         shapes10d the same, distorted on 64×64
+        mnist-r   mnist, turned; and mnist-rts on 42×42, mnist-p, mnist-e, mnist-tc: as
+                  Jaderberg et al. (2015) distort it (`stnlib.data.jaderberg`)
         ========= ========================================================================
     n_train : int | None
         Train on that many images only: see `stnlib.data.sets.subset_indices`.
@@ -46,7 +50,8 @@ def load(name: str, *, n_train: int | None = None, distortion: float | None = No
     Returns
     -------
     DataSet
-        With the object's positions but for mnist and c10; with the true θ where it is distorted.
+        With the object's positions but for mnist and c10; with the true θ where it is distorted by
+        an affine map.
 
     Raises
     ------
@@ -83,7 +88,7 @@ def fetch(name: str) -> Path | None:
         raise ConfigError(f"data must be one of {', '.join(names)}, not {name!r}")
     if name == "cm":
         return cm_file()
-    if name == "mnist":
+    if name.startswith("mnist"):
         for part in digits.PARTS:
             digits.mnist(part)
         return mnist_dir()
@@ -125,6 +130,10 @@ def _load_mnist() -> DataSet:
     return DataSet("mnist", train, val, test, tuple("0123456789"), source, printed)
 
 
+def _load_distorted_mnist(name: str) -> DataSet:
+    return jaderberg.variant(_load_mnist(), name)
+
+
 def _load_digits() -> DataSet:
     return cluttered.dataset(
         *digits.embedded(),
@@ -134,7 +143,7 @@ def _load_digits() -> DataSet:
     )
 
 
-_LOADERS = {
+_LOADERS: dict[str, Callable[[], DataSet]] = {
     "cm": _load_cm,
     "digits": _load_digits,
     "mnist": _load_mnist,
@@ -142,5 +151,6 @@ _LOADERS = {
     "c10d": lambda: distorted(cifar.dataset(), "c10d"),
     "shapes10": shapes.dataset,
     "shapes10d": lambda: distorted(shapes.dataset(), "shapes10d"),
+    **{name: partial(_load_distorted_mnist, name) for name in jaderberg.NAMES},
 }
 NAMES = tuple(_LOADERS)

@@ -19,7 +19,7 @@ from stnlib.data.distorted import in_parts
 from stnlib.data.sets import DataSet, Split, combined
 from stnlib.transforms import family, invert
 
-__all__ = ["DEGREES", "SMALLEST", "poses", "scattered", "warp"]
+__all__ = ["DEGREES", "SMALLEST", "poses", "read", "scattered", "warp"]
 
 DEGREES, SMALLEST = 90, 0.5  # at strength 1: the most either way, and the smallest size
 
@@ -89,7 +89,7 @@ def poses(numbers: Tensor, strength: float, side: int, *purpose: int | str) -> T
     return torch.stack([cos, sin, x, -sin, cos, y], dim=1).float()
 
 
-def warp(images: Tensor, theta: Tensor) -> Tensor:
+def warp(images: Tensor, theta: Tensor, canvas: int | None = None) -> Tensor:
     """Put each image on its canvas so that θ undoes it; bilinear, black outside.
 
     Convention: see `stnlib.transforms`.
@@ -100,16 +100,38 @@ def warp(images: Tensor, theta: Tensor) -> Tensor:
         (N, C, S, S), uint8 or float32.
     theta : Tensor
         (N, 6), float32, as of `poses`.
+    canvas : int | None
+        Its height and width in pixels; None for twice the image's.
 
     Returns
     -------
     Tensor
-        (N, C, 2S, 2S), of the images' type, uint8 rounded.
+        (N, C, canvas, canvas), of the images' type, uint8 rounded.
     """
     side = images.shape[-1]
+    out = canvas or 2 * side
     affine = family("affine")
     forth = invert(affine.matrix(theta))[:, :2].flatten(1)  # from the canvas to an upright one
-    to_image = (2 * side - 1) / (side - 1)  # whose middle half is the image
-    grid = affine.grid(forth * to_image, (2 * side, 2 * side))
+    to_image = (out - 1) / (side - 1)  # in whose middle the image is
+    return read(images, affine.grid(forth * to_image, (out, out)))
+
+
+def read(images: Tensor, grid: Tensor) -> Tensor:
+    """Read images at a grid: bilinear, black outside, uint8 rounded.
+
+    Convention: see `stnlib.transforms`.
+
+    Parameters
+    ----------
+    images : Tensor
+        (N, C, H, W), uint8 or float32.
+    grid : Tensor
+        (N, h, w, 2), float32, ``align_corners=True``.
+
+    Returns
+    -------
+    Tensor
+        (N, C, h, w), of the images' type.
+    """
     seen = F.grid_sample(images.float(), grid, align_corners=True)
     return seen.round_().to(torch.uint8) if images.dtype == torch.uint8 else seen

@@ -43,6 +43,8 @@ BINARY, OFFICIAL = "cifar-10-batches-bin", "cifar10-official.safetensors"
 PARTS = ("train", "test")  # of an image folder
 
 _N_TRAIN = {"cm": 10000, "digits": 4000, "mnist": 59000, "shapes10": 5000, "shapes10d": 5000}
+_MNIST = ("mnist-r", "mnist-rts", "mnist-p", "mnist-e", "mnist-tc")  # distorted anew in each epoch
+_N_TRAIN |= dict.fromkeys(_MNIST, _N_TRAIN["mnist"])
 
 
 class Source(NamedTuple):
@@ -65,6 +67,7 @@ def available() -> list[Source]:
         Source("mnist", mnist_there(), str(mnist_dir())),
         *(Source(name, os.path.exists(cifar), str(cifar)) for name in ("c10", "c10d")),
         *(Source(name, True, "drawn by stnlib") for name in ("shapes10", "shapes10d")),
+        *(Source(name, mnist_there(), str(mnist_dir())) for name in _MNIST),
     ]
 
 

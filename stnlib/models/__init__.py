@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from stnlib.models.classifiers import CLASSIFIERS, CNN, FCN, C10Net, CMNet
 from stnlib.models.filled import Filled
 from stnlib.models.localisation import LOCNETS, THETA_INITS, LocNet, glorot
-from stnlib.models.networks import CLASSIFIERS, MODELS, STN, C10Net, CMNet, build, count_parameters
+from stnlib.models.networks import MODELS, STN, build, count_parameters
 from stnlib.models.transformer import SpatialTransformer
 
 __all__ = [
     "CLASSIFIERS",
+    "CNN",
+    "FCN",
     "LOCNETS",
     "MODELS",
     "STN",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 
@@ -13,7 +15,10 @@ from stnlib.transforms.families import PlanarFamily
 
 __all__ = ["LOCNETS", "THETA_INITS", "LocNet", "Scaled", "glorot"]
 
-LOCNETS = ("paper", "x4", "x16", "relu", "groupnorm", "deep", "shared", "bounded", "normalised")
+LOCNETS = (
+    *("paper", "x4", "x16", "relu", "groupnorm", "deep", "shared", "bounded", "normalised"),
+    *("cnn", "fcn"),
+)
 THETA_INITS = ("identity", "small_random", "glorot")
 
 
@@ -67,6 +72,9 @@ class LocNet(nn.Module):
     bounded    26,896  15,896  111,896   tanh instead of the last ReLU: ‖φ‖₁ ≤ 50
     normalised 26,896  15,896  111,896   a layer normalisation without weights after the last
                                          ReLU: ‖φ‖₁ ≤ 50
+    cnn        17,086  13,286  51,686    of Jaderberg et al. (2015) before distorted MNIST: as
+                                         relu, but 20 units, and the first pooling averages
+    fcn        53,542  100,646 395,558   of theirs, too: three dense layers of 32 units
     ========== ======= ======= ========= ======================================================
 
     φ, the last features, are what the last layer makes θ of. That layer begins with zero weights
@@ -79,7 +87,7 @@ class LocNet(nn.Module):
     channels : int
         Of the input.
     size : int
-        Height and width of the input in pixels, at least 28; 22 for `shared`.
+        Height and width of the input in pixels, at least 28; 22 for `shared`; any for `fcn`.
     transform : str | Family
         The family of `stnlib.transforms`, which has the meaning of θ's entries, or its name.
     kind : str
@@ -147,7 +155,7 @@ class LocNet(nn.Module):
         with torch.no_grad():
             _, channels, side, _ = self.shared(torch.zeros(1, channels, size, size)).shape
         self.features = _features(kind, channels, side, size)
-        units = _UNITS * _WIDER.get(kind, 1)
+        units = _units(kind)
         self.scale_init = scale_init
         self.theta = nn.Linear(units, self.family.n_parameters)
         glorot(self)
@@ -186,7 +194,7 @@ class LocNet(nn.Module):
         Returns
         -------
         Tensor
-            (N, 50); 100 and 200 features for `x4` and `x16`.
+            (N, 50); 100 and 200 features for `x4` and `x16`, 20 and 32 for `cnn` and `fcn`.
         """
         check_images("images", images, *self._seen)
         check_fits(images, self.theta.weight)
@@ -224,16 +232,27 @@ class LocNet(nn.Module):
 
 _WIDTH, _UNITS = 20, 50
 _WIDER = {"x4": 2, "x16": 4}
+_JADERBERG = {"cnn": 20, "fcn": 32}  # units
+
+
+def _units(kind: str) -> int:
+    """How many features φ has."""
+    return _JADERBERG.get(kind, _UNITS * _WIDER.get(kind, 1))
 
 
 def _features(kind: str, channels: int, side: int, size: int) -> nn.Sequential:
     """The layers up to φ, for `channels` of `side`² pixels that come of images of `size`²."""
-    width, units = (n * _WIDER.get(kind, 1) for n in (_WIDTH, _UNITS))
+    width, units = _WIDTH * _WIDER.get(kind, 1), _units(kind)
+    if kind == "fcn":
+        sides = (channels * side * side, units, units, units)
+        dense = [(nn.Linear(n_in, n), nn.ReLU()) for n_in, n in itertools.pairwise(sides)]
+        return nn.Sequential(nn.Flatten(), *itertools.chain(*dense))
     layers: list[nn.Module] = []
     for n_in in (channels,) if kind == "shared" else (channels, width):
-        layers += [nn.MaxPool2d(2), nn.Conv2d(n_in, width, 5)]
+        average = kind == "cnn" and not layers
+        layers += [nn.AvgPool2d(2) if average else nn.MaxPool2d(2), nn.Conv2d(n_in, width, 5)]
         side = side // 2 - 4
-        if kind == "relu":
+        if kind in ("relu", "cnn"):
             layers += [nn.ReLU()]
         elif kind == "groupnorm":
             layers += [nn.GroupNorm(4, width)]

@@ -1,159 +1,23 @@
-"""The paper's networks (Possatti and de Freitas, 2018, Tables II and III), and the controls."""
+"""Networks by name: a classifier, alone or behind a spatial transformer, and the controls."""
 
 from __future__ import annotations
 
+import bisect
 import math
-from typing import cast
+from collections.abc import Callable
+from functools import partial
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from stnlib.checks.tensors import check_fits, check_images, check_module
-from stnlib.checks.values import choice, number, optional, require, whole
-from stnlib.models.localisation import LOCNETS, LocNet, glorot
+from stnlib.checks.tensors import check_module
+from stnlib.checks.values import choice, optional, require, whole
+from stnlib.models.classifiers import CLASSIFIERS, Classifier
+from stnlib.models.localisation import LOCNETS, LocNet
 from stnlib.models.transformer import SpatialTransformer
 
-__all__ = ["CLASSIFIERS", "MODELS", "STN", "C10Net", "CMNet", "build", "count_parameters"]
-
-
-class _Classifier(nn.Module):
-    """Images to class scores: convolutions, `features`, then dense layers, `head`."""
-
-    block: int  # how many of the features come up to the first pooling
-    features: nn.Sequential
-    head: nn.Sequential
-
-    def __init__(self, channels: int, size: int, classes: int, hidden: int, dropout: float) -> None:
-        super().__init__()
-        sizes = {"channels": channels, "size": size, "classes": classes, "hidden": hidden}
-        for name, value in sizes.items():
-            require(name, value, whole(1))
-        require("dropout", dropout, number(least=0, most=1))
-        self._seen = (channels, size)
-
-    @property
-    def first_block(self) -> nn.Sequential:
-        """The layers up to the first pooling, which a localisation network may share."""
-        return self.features[: self.block]
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Class scores (logits).
-
-        Parameters
-        ----------
-        images : Tensor
-            (N, channels, size, size), floating point, in [0, 1].
-
-        Returns
-        -------
-        Tensor
-            (N, classes).
-        """
-        check_images("images", images, *self._seen)
-        check_fits(images, cast(nn.Conv2d, self.features[0]).weight)
-        return self.head(self.features(images))
-
-
-class CMNet(_Classifier):
-    """The Cluttered MNIST baseline of Table II: images to class scores (logits).
-
-    Parameters
-    ----------
-    channels, size, classes : int
-        Of the images (height and width in pixels) and their labels.
-    hidden : int
-        Units of the first dense layer; 256 in the paper.
-    dropout : float
-        Probability before the last layer, in [0, 1]; 0 in the paper.
-
-    Raises
-    ------
-    ValueError
-        One line, where an argument is not one of the allowed or `size` is too small.
-    """
-
-    block = 3
-
-    def __init__(
-        self,
-        channels: int = 1,
-        size: int = 40,
-        classes: int = 10,
-        hidden: int = 256,
-        dropout: float = 0.0,
-    ) -> None:
-        super().__init__(channels, size, classes, hidden, dropout)
-        side = ((size - 2) // 2 - 2) // 2
-        if side < 1:
-            raise ValueError(f"size must be at least 10 pixels for Table II's network, not {size}")
-        self.features = nn.Sequential(
-            nn.Conv2d(channels, 32, 3),
-            nn.MaxPool2d(2),  # before the ReLU: they commute, and a quarter is left to rectify
-            nn.ReLU(),
-            nn.Conv2d(32, 32, 3),
-            nn.MaxPool2d(2),
-            nn.ReLU(),
-            nn.Flatten(),
-        )
-        self.head = nn.Sequential(
-            nn.Linear(32 * side * side, hidden),
-            nn.ReLU(),
-            nn.Dropout(dropout),
-            nn.Linear(hidden, classes),
-        )
-        glorot(self)
-
-
-class C10Net(_Classifier):
-    """The CIFAR-10 and CIFAR-10-DISTORTED baseline of Table III: images to class scores.
-
-    Three times two convolutions: the first padded so that it keeps the size, the second not
-    (the padding is in the paper's code, the paper is silent).
-
-    Parameters
-    ----------
-    channels, size, classes : int
-        Of the images (height and width in pixels) and their labels.
-    hidden : int
-        Units of the first dense layer; 512 in the paper.
-    dropout : float
-        Probability before the last layer, in [0, 1]; 0 in the paper.
-
-    Raises
-    ------
-    ValueError
-        One line, where an argument is not one of the allowed or `size` is too small.
-    """
-
-    block = 5
-
-    def __init__(
-        self,
-        channels: int = 3,
-        size: int = 32,
-        classes: int = 10,
-        hidden: int = 512,
-        dropout: float = 0.0,
-    ) -> None:
-        super().__init__(channels, size, classes, hidden, dropout)
-        layers: list[nn.Module] = []
-        side = size
-        for width in (48, 96, 192):
-            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
-            layers += [nn.Conv2d(width, width, 3), nn.MaxPool2d(2), nn.ReLU()]  # as in CMNet
-            channels, side = width, (side - 2) // 2
-        if side < 1:
-            raise ValueError(f"size must be at least 22 pixels for Table III's network, not {size}")
-        self.features = nn.Sequential(*layers, nn.Flatten())
-        self.head = nn.Sequential(
-            nn.Linear(channels * side * side, hidden),
-            nn.ReLU(),
-            nn.Linear(hidden, 256),
-            nn.ReLU(),
-            nn.Dropout(dropout),
-            nn.Linear(256, classes),
-        )
-        glorot(self)
+__all__ = ["MODELS", "STN", "build", "count_parameters"]
 
 
 class STN(nn.Module):
@@ -190,7 +54,6 @@ class STN(nn.Module):
         return self.classifier(self.transformer(images))
 
 
-CLASSIFIERS: dict[str, type[CMNet | C10Net]] = {"cm": CMNet, "c10": C10Net}
 MODELS = ("baseline", "baseline_wide", "stn", "stn_frozen", "oracle", "crop")
 
 
@@ -216,7 +79,10 @@ def build(
     """Make one of the study's networks with freshly drawn weights.
 
     The classifier is drawn before the localisation network, so that with one seed a
-    baseline and an STN begin with the same classifier and can be compared in pairs.
+    baseline and an STN begin with the same classifier and can be compared in pairs. Not so `cnn`
+    and `fcn`: as in Jaderberg et al. (2015), a network has 400,000 parameters in all, or a few
+    less, so that an STN's classifier is narrower; behind a transformer it sees images of more than
+    28 pixels halved.
 
     Parameters
     ----------
@@ -234,7 +100,8 @@ def build(
     dropout : float
         Of the classifier.
     classifier : str
-        `cm` (Table II, Cluttered MNIST) or `c10` (Table III, CIFAR-10).
+        `cm` (Table II, Cluttered MNIST), `c10` (Table III, CIFAR-10), or `cnn` and `fcn` (Jaderberg
+        et al., distorted MNIST).
     locnet, theta_init : str
         Kind of the `LocNet`, and how its last layer begins.
     bound : float | None
@@ -260,14 +127,11 @@ def build(
     require("output_size", output_size, optional(whole(1)))
     kind = CLASSIFIERS[classifier]
     seen = output_size or size
-    wider = {}
-    if name == "baseline_wide":
-        wider["hidden"] = _width_to_match(LocNet(channels, size, transform), kind, seen, classes)
-    network = kind(channels, seen, classes, dropout=dropout, **wider)
-    if not name.startswith("stn"):
-        return network
-    shared = network.first_block if locnet == "shared" else None
-    localisation = LocNet(
+    leads = name.startswith("stn")
+    if classifier in _MATCHED and (name == "baseline_wide" or locnet == "shared"):
+        raise ValueError("baseline_wide and shared layers are for the classifiers cm and c10")
+    locate = partial(
+        LocNet,
         channels,
         size,
         transform,
@@ -277,8 +141,20 @@ def build(
         scale_init=scale_init,
         hidden_scale=hidden_scale,
         warps=warps,
-        shared=shared,
     )
+    shape: dict[str, Any] = {}
+    if name == "baseline_wide":
+        shape["hidden"] = _width_to_match(LocNet(channels, size, transform), kind, seen, classes)
+    elif classifier in _MATCHED:
+        shape["halved"] = leads and seen > _PLAIN
+        with torch.device("meta"):  # shapes without numbers: nothing is drawn
+            spent = count_parameters(locate()) if leads else 0
+            sized = partial(kind, channels, seen, classes, **shape)
+            shape["hidden"] = _width_within(_PARAMETERS - spent, sized)
+    network = kind(channels, seen, classes, dropout=dropout, **shape)
+    if not leads:
+        return network
+    localisation = locate(shared=network.first_block if locnet == "shared" else None)
     if name == "stn_frozen":
         localisation.requires_grad_(False)
     output = (output_size, output_size) if output_size else None
@@ -286,12 +162,25 @@ def build(
     return STN(transformer, network)
 
 
-def _width_to_match(locnet: nn.Module, kind: type[CMNet | C10Net], size: int, classes: int) -> int:
+# Of Jaderberg et al. (2015): the classifiers for distorted MNIST, the most parameters of a network,
+# and the side in pixels above which a transformer's output is halved.
+_MATCHED, _PARAMETERS, _PLAIN = ("cnn", "fcn"), 400_000, 28
+
+
+def _width_to_match(
+    locnet: nn.Module, kind: Callable[..., Classifier], size: int, classes: int
+) -> int:
     """Units of a classifier's first dense layer that make it larger by `locnet`'s parameters."""
     with torch.device("meta"):  # shapes without numbers: nothing is drawn
         first = cast(nn.Linear, kind(size=size, classes=classes).head[0])
         unit = [count_parameters(kind(size=size, classes=classes, hidden=n)) for n in (1, 2)]
     return first.out_features + math.floor(count_parameters(locnet) / (unit[1] - unit[0]))
+
+
+def _width_within(parameters: int, sized: Callable[..., nn.Module]) -> int:
+    """The most `hidden` with which a classifier has no more than so many parameters."""
+    widths = range(1, parameters)
+    return bisect.bisect_right(widths, parameters, key=lambda n: count_parameters(sized(hidden=n)))
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -25,13 +25,25 @@ def _decided(default: Any, rule: Rule, meaning: str) -> Any:
     return field(default=default, metadata={"rule": rule, "meaning": meaning})
 
 
-_DISTORTED = ("c10d", "shapes10d")
+_JADERBERG = ("mnist-r", "mnist-rts", "mnist-p", "mnist-e", "mnist-tc")
+_DISTORTED = ("c10d", "shapes10d", "mnist-r", "mnist-rts", "mnist-tc")
 _CIFAR_LIKE = ("c10", "c10d", "shapes10", "shapes10d")
 _SCATTERED = ("mnist", "c10", "shapes10")
 _DISTORTED_ONLY = ("oracle", "crop")
 _SIDES = dict(cm=40, digits=40, mnist=28, c10=32, c10d=64, shapes10=32, shapes10d=64)
+_SIDES |= dict.fromkeys(_JADERBERG, 28) | {"mnist-rts": 42, "mnist-tc": 60}
+#: what the classifiers need in pixels, and their names
+_LEAST = {
+    "cm": (10, "Table II's network"),
+    "c10": (22, "Table III's network"),
+    "cnn": (20, "the CNN"),
+    "fcn": (1, "the FCN"),
+}
 _SCHEDULES = ("constant", "step", "cosine", "onecycle", "plateau")
-_LOCNETS = ("paper", "x4", "x16", "relu", "groupnorm", "deep", "shared", "bounded", "normalised")
+_LOCNETS = (
+    *("paper", "x4", "x16", "relu", "groupnorm", "deep", "shared", "bounded", "normalised"),
+    *("cnn", "fcn"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +68,9 @@ class RunConfig:
     stnlib.training.recovery : For `recovery`.
     """
 
-    data: str = _decided("cm", choice("cm", "digits", "mnist", *_CIFAR_LIKE), "the data set")
+    data: str = _decided(
+        "cm", choice("cm", "digits", "mnist", *_CIFAR_LIKE, *_JADERBERG), "the data set"
+    )
     model: str = _decided(
         "stn",
         choice("baseline", "baseline_wide", "stn", "stn_frozen", *_DISTORTED_ONLY),
@@ -86,7 +100,9 @@ class RunConfig:
         "height and width of the transformer's output in pixels, None for the input's",
     )
     optimizer: str = _decided(
-        "adam", choice("adam", "adamw", "keras_adam"), "Adam, with decoupled decay, or Keras's"
+        "adam",
+        choice("adam", "adamw", "keras_adam", "sgd"),
+        "Adam, with decoupled decay, or Keras's; or gradient descent without momentum",
     )
     lr: float = _decided(1e-3, number(above=0), "learning rate")
     weight_decay: float = _decided(0.0, number(least=0), "weight decay")
@@ -185,6 +201,11 @@ class RunConfig:
         number(above=0),
         "factor on the localisation network's gradient; one on θ's gradient does the same",
     )
+    architecture: str = _decided(
+        "paper",
+        choice("paper", "cnn", "fcn"),
+        "what classifies: the paper's baseline, or one of Jaderberg et al. for distorted MNIST",
+    )
 
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):
@@ -197,12 +218,17 @@ class RunConfig:
             shown = {"output_size"} if self.model in _DISTORTED_ONLY else set()
             for name in sorted((_TRANSFORMER_ONLY - shown) & set(self.changed())):
                 raise ConfigError(f"{name} is for models with a transformer, not {self.model!r}")
-        least, table = (22, "III") if self.classifier == "c10" else (10, "II")
+        least, name = _LEAST[self.classifier]
         if self.output_size is not None and self.output_size < least:
             raise ConfigError(
-                f"output_size must be at least {least} pixels for Table {table}'s network, "
-                f"not {self.output_size}"
+                f"output_size must be at least {least} pixels for {name}, not {self.output_size}"
             )
+        alone = {"model": "baseline_wide", "locnet": "shared"}
+        for name, value in alone.items() if self.architecture != "paper" else ():
+            if getattr(self, name) == value:
+                raise ConfigError(
+                    f"{name} {value} is for architecture paper, not {self.architecture!r}"
+                )
         if self.optimizer == "keras_adam" and self.weight_decay:
             raise ConfigError(f"optimizer keras_adam has no weight_decay, not {self.weight_decay}")
         if self.schedule == "onecycle" and self.warmup:
@@ -245,7 +271,9 @@ class RunConfig:
 
     @property
     def classifier(self) -> str:
-        """The paper's baseline for this data, as `stnlib.models.build` names it."""
+        """What classifies, by its name in `stnlib.models.build`: the paper's for this data."""
+        if self.architecture != "paper":
+            return self.architecture
         return "c10" if self.data in _CIFAR_LIKE else "cm"
 
     @property

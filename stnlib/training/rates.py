@@ -20,16 +20,24 @@ def make_optimizer(model: nn.Module, config: RunConfig) -> torch.optim.Optimizer
     """The optimiser that `config` names; eps 1e-8, inside the bias correction but for Keras's."""
     check_module("model", model)
     _check_config(config)
-    kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "keras_adam": KerasAdam}
+    kinds: dict[str, type[torch.optim.Optimizer]] = {
+        "adam": torch.optim.Adam,
+        "adamw": torch.optim.AdamW,
+        "keras_adam": KerasAdam,
+        "sgd": torch.optim.SGD,
+    }
+    adaptive = config.optimizer != "sgd"
     groups = param_groups(model, config.lr, config.loc_lr_factor)
     device = next(model.parameters()).device
     capturable = device.type == "cuda" and config.optimizer != "keras_adam"
     for group in groups:
-        if group["localisation"]:
+        if group["localisation"] and adaptive:
             group["betas"] = (0.9, config.loc_beta2)
         if capturable:  # a CUDA graph reads its rate from where the schedule writes it
             group["lr"] = torch.tensor(group["lr"], device=device)
-    options = {"weight_decay": config.weight_decay, "fused": True, "capturable": capturable}
+    options: dict[str, Any] = {"weight_decay": config.weight_decay, "fused": True}
+    if adaptive:  # descent without momentum has no state, and so nothing to say of it
+        options["capturable"] = capturable
     return kinds[config.optimizer](groups, **options)
 
 

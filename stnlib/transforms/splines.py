@@ -57,9 +57,13 @@ class SplineFamily(Family):
     def grid(self, theta: Tensor, size: tuple[int, int], align_corners: bool = True) -> Tensor:
         theta = self.constrain(theta)
         base = matrices.base_grid(size, align_corners, dtype=theta.dtype, device=theta.device)
-        # In a recorded program a size may be unknown, and a tensor is none that is to be kept.
-        make = _influence.__wrapped__ if is_symbolic(theta) else _influence
-        influence = make(self, tuple(size), align_corners).to(theta, copy=True)
+        # In a recorded program a size may be unknown, and a tensor is none that is to be kept. A
+        # CUDA graph takes what earlier steps have left on the GPU: it may copy nothing there.
+        captured = theta.is_cuda and torch.cuda.is_current_stream_capturing()
+        kept = captured or not is_symbolic(theta)
+        place = (theta.dtype, theta.device) if kept else (torch.float64, torch.device("cpu"))
+        make = _influence if kept else _influence.__wrapped__
+        influence = make(self, tuple(size), align_corners, *place).to(theta, copy=True)
         with torch.autocast(theta.device.type, enabled=False):  # bfloat16 would move the points
             shift = influence @ theta.unflatten(1, (-1, 2))
         return base + shift.reshape(-1, *size, 2)
@@ -135,9 +139,15 @@ def _solve(points: tuple[int, int]) -> Tensor:
 
 
 @functools.lru_cache(maxsize=32)
-def _influence(family: SplineFamily, size: tuple[int, int], align_corners: bool) -> Tensor:
-    """How far each pixel moves when a control point moves by one: (H·W, K), float64."""
+def _influence(
+    family: SplineFamily,
+    size: tuple[int, int],
+    align_corners: bool,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> Tensor:
+    """How far each pixel moves when a control point moves by one: (H·W, K)."""
     kind: dict[str, Any] = {"dtype": torch.float64, "device": "cpu"}
     control = matrices.base_grid(family.points, **kind).reshape(-1, 2)
     pixels = matrices.base_grid(size, align_corners, **kind).reshape(-1, 2)
-    return _basis(pixels, control) @ family._weights
+    return (_basis(pixels, control) @ family._weights).to(device, dtype)

@@ -13,6 +13,8 @@ import torch
 from stnlib import paths
 from stnlib.data import catalogue, digits, download, published, sets, sources
 
+NAMES = ("cm", "digits", "mnist", "c10", "c10d", "shapes10", "shapes10d")
+NAMES += ("mnist-r", "mnist-rts", "mnist-p", "mnist-e", "mnist-tc")
 REAL = paths.data_dir()  # before any test points elsewhere
 needs_cm = pytest.mark.skipif(
     not (REAL / sources.CM_FILE).is_file(),
@@ -115,8 +117,7 @@ def failure(action, *arguments):
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones():
-    names = "cm, digits, mnist, c10, c10d, shapes10, shapes10d"
-    with pytest.raises(ValueError, match=f"data must be one of {names}, not 'mnits'"):
+    with pytest.raises(ValueError, match=f"data must be one of {', '.join(NAMES)}, not 'mnits'"):
         catalogue.load("mnits")
 
 
@@ -272,8 +273,7 @@ def test_the_table_of_what_is_here_sees_a_file_that_has_come(folder, expected):
 
 
 def test_what_cannot_be_fetched_is_named(folder):
-    names = "cm, digits, mnist, c10, c10d, shapes10, shapes10d"
-    with pytest.raises(ValueError, match=f"data must be one of {names}, not 'cifar'"):
+    with pytest.raises(ValueError, match=f"data must be one of {', '.join(NAMES)}, not 'cifar'"):
         catalogue.fetch("cifar")
 
 

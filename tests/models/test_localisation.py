@@ -51,6 +51,11 @@ def table_i(channels, side, width=20, units=50):
 def expected(kind, data):
     channels, side = SHAPES[data][0], SIDE[data]
     more = {"groupnorm": 2 * 2 * 20, "deep": 2 * (9 * 20 * 20 + 20) + (50 * 50 + 50)}
+    if kind == "fcn":
+        pixels = channels * SHAPES[data][1] ** 2
+        return (pixels * 32 + 32) + 2 * (32 * 32 + 32) + (6 * 32 + 6)
+    if kind == "cnn":
+        return table_i(channels, side, units=20)
     if kind == "shared":  # its convolution's input: the first block's channels, its pixels
         wide, pixels = {"cm": (32, 19), "c10": (48, 15), "c10d": (48, 31)}[data]
         side = pixels // 2 - 4
@@ -79,7 +84,7 @@ def test_the_wider_have_about_as_many_times_the_papers_parameters(kind, times, d
     assert ratio == pytest.approx(times, rel=0.1)
 
 
-@pytest.mark.parametrize("kind", LOCNETS)
+@pytest.mark.parametrize("kind", [kind for kind in LOCNETS if kind != "fcn"])
 def test_the_smallest_size_works_and_the_next_below_is_refused(kind):
     least, name = (22, "the shared") if kind == "shared" else (28, "Table I's")
     for size in (least, least - 1):

@@ -121,6 +121,7 @@ def test_a_field_that_differs_changes_the_key(field):
         "loc_beta2": 0.5,
         "hidden_scale": 0.5,
         "warmup_of": "classifier",
+        "architecture": "cnn",
     }
     needed = {"distortion": {"data": "c10"}, "warmup_of": {"warmup": 0.1}}
     base = RunConfig(**needed.get(field.name, {}))
@@ -155,16 +156,17 @@ ALLOWED = {
     "output_size": "a whole number >= 1 and <= 256 or None",
     "seed": "a whole number >= 0",
     "shuffle": "True or False",
-    "data": "one of cm, digits, mnist, c10, c10d, shapes10, shapes10d",
+    "data": "one of cm, digits, mnist, c10, c10d, shapes10, shapes10d, "
+    "mnist-r, mnist-rts, mnist-p, mnist-e, mnist-tc",
     "model": "one of baseline, baseline_wide, stn, stn_frozen, oracle, crop",
     "sampler": "one of bilinear, clipped, linearised",
     "padding": "one of zeros, border, reflection",
     "transform": "one of translation, attention, similarity, affine, projective, tps",
-    "optimizer": "one of adam, adamw, keras_adam",
+    "optimizer": "one of adam, adamw, keras_adam, sgd",
     "schedule": "one of constant, step, cosine, onecycle, plateau",
     "augment": "one of none, flip, warp, clutter, warp+clutter",
     "precision": "one of float32, bfloat16, auto",
-    "locnet": "one of paper, x4, x16, relu, groupnorm, deep, shared, bounded, normalised",
+    "locnet": "one of paper, x4, x16, relu, groupnorm, deep, shared, bounded, normalised, cnn, fcn",
     "bound": "a number > 0 or None",
     "theta_init": "one of identity, small_random, glorot",
     "scale_init": "a number > 0",
@@ -178,6 +180,7 @@ ALLOWED = {
     "recovery": "one of none, rollback, reset",
     "distortion": "a number >= 0 and <= 1 or None",
     "alter": "one of none, standard, frame1, frame2, inverted",
+    "architecture": "one of paper, cnn, fcn",
 }
 NUMBERS = ["fast", "1e-3", None, True, -1, float("nan"), float("inf"), 10**400, [1e-3], 1j]
 WHOLE = ["3", 2.5, 3.0, True, -1, float("nan"), [3], 10**400]
@@ -354,10 +357,8 @@ def test_a_choice_is_between_what_the_package_has(name, known):
 def test_what_undoes_a_distortion_is_for_distorted_data(model):
     with pytest.raises(ConfigError) as caught:
         RunConfig(data="c10", model=model)
-    assert (
-        str(caught.value)
-        == f"model {model} is for data c10d, shapes10d or with distortion, not 'c10'"
-    )
+    names = "c10d, shapes10d, mnist-r, mnist-rts, mnist-tc"
+    assert str(caught.value) == f"model {model} is for data {names} or with distortion, not 'c10'"
     assert not RunConfig(data="c10d", model=model).has_transformer
 
 
@@ -384,9 +385,27 @@ def test_the_classifier_is_the_papers_for_the_data():
     assert {name for name, classifier in classifiers.items() if classifier == "cm"} == {
         "cm",
         "digits",
-        "mnist",
+        *("mnist", "mnist-r", "mnist-rts", "mnist-p", "mnist-e", "mnist-tc"),
     }
-    assert set(classifiers.values()) == set(models.CLASSIFIERS)
+    others = {RunConfig(architecture=name).classifier for name in ("cnn", "fcn")}
+    assert {*classifiers.values(), *others} == set(models.CLASSIFIERS)
+
+
+@pytest.mark.parametrize("change", [{"model": "baseline_wide"}, {"locnet": "shared"}])
+def test_what_fits_the_papers_network_alone_is_refused_elsewhere(change):
+    ((name, value),) = change.items()
+    message = f"^{name} {value} is for architecture paper, not 'cnn'$"
+    with pytest.raises(ConfigError, match=message):
+        RunConfig(architecture="cnn", **change)
+
+
+@pytest.mark.parametrize(("architecture", "least"), [("cnn", 20), ("fcn", 1)])
+def test_a_network_says_what_output_it_needs(architecture, least):
+    assert RunConfig(architecture=architecture, output_size=least)
+    if least > 1:
+        message = "^output_size must be at least 20 pixels for the CNN, not 19$"
+        with pytest.raises(ConfigError, match=message):
+            RunConfig(architecture=architecture, output_size=least - 1)
 
 
 def test_a_configuration_cannot_be_changed_but_replaced():

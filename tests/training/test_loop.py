@@ -11,7 +11,7 @@ from runs import continued, fresh, numbers, train_epoch
 from stnlib import models, optim
 from stnlib.data import augment, catalogue, sets
 from stnlib.errors import ConfigError
-from stnlib.training import checkpoint, device, evaluation, fit, loop
+from stnlib.training import checkpoint, device, evaluation, fit, loop, rates
 from stnlib.training.config import RunConfig
 from stnlib.training.rates import set_rates
 from stnlib.training.seeds import derive_seed
@@ -43,7 +43,12 @@ def test_how_many_batches_are_made_at_a_time_changes_nothing_in_them(config, nam
 # Resuming
 
 
-RESUMED = [("adam", "float32"), ("adamw", "bfloat16"), ("keras_adam", "float32")]
+RESUMED = [
+    ("adam", "float32"),
+    ("adamw", "bfloat16"),
+    ("keras_adam", "float32"),
+    ("sgd", "float32"),
+]
 
 
 @pytest.mark.parametrize(("optimizer", "precision"), RESUMED)
@@ -65,7 +70,7 @@ def test_a_run_resumed_after_any_epoch_equals_one_never_interrupted(
             key = checkpoint.run_key(config, few)
             assert checkpoint.load_checkpoint(file, model, optimiser, key)
             ends.append(state(optimiser))
-        assert len(ends[0]) == len(ends[1]) > 0
+        assert len(ends[0]) == len(ends[1]) and (optimizer == "sgd" or ends[0])
         assert all(map(torch.equal, *ends))
 
 
@@ -349,6 +354,22 @@ def test_the_localisation_network_alone_may_forget_squares_sooner(config, few):
     _, optimizer = fresh(config.replace(loc_beta2=0.9), few)
     betas = {group["localisation"]: group["betas"] for group in optimizer.param_groups}
     assert betas == {False: (0.9, 0.999), True: (0.9, 0.9)}
+
+
+def test_sgd_steps_against_the_gradient_by_each_groups_rate(few):
+    config = RunConfig(data="digits", optimizer="sgd", lr=0.5, loc_lr_factor=0.1, weight_decay=0.01)
+    model = loop.make_model(config, few)
+    optimizer = rates.make_optimizer(model, config)
+    before = [p.detach().clone() for p in model.parameters()]
+    for _ in range(2):  # the second as the first: nothing is carried on
+        old = [p.detach().clone() for p in model.parameters()]
+        for p in model.parameters():
+            p.grad = torch.ones_like(p)
+        optimizer.step()
+        for (name, p), was in zip(model.named_parameters(), old, strict=True):
+            rate = 0.05 if "localisation" in name else 0.5
+            torch.testing.assert_close(p.detach(), was - rate * (1 + 0.01 * was))
+    assert not any(map(torch.equal, before, model.parameters()))
 
 
 def keras_adam(p, gradients, lr):
