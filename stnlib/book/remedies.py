@@ -59,6 +59,7 @@ _WORDS: dict[str, tuple[str, str, str | dict[Any, str]]] = {
             "shared": "first layers shared",
             "bounded": "φ bounded by tanh",
             "normalised": "φ normalised",
+            "canonical": "chosen among turned copies",
         },
     ),
     "theta_init": (

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from stnlib.models.canonical import N_ROTATIONS, Canonicaliser
 from stnlib.models.filled import Filled
 from stnlib.models.localisation import LOCNETS, THETA_INITS, LocNet, glorot
 from stnlib.models.networks import CLASSIFIERS, MODELS, STN, C10Net, CMNet, build, count_parameters
+from stnlib.models.today import ResNet, ViT
 from stnlib.models.transformer import SpatialTransformer
 
 __all__ = [
     "CLASSIFIERS",
     "LOCNETS",
     "MODELS",
+    "N_ROTATIONS",
     "STN",
     "THETA_INITS",
     "C10Net",
     "CMNet",
+    "Canonicaliser",
     "Filled",
     "LocNet",
+    "ResNet",
     "SpatialTransformer",
+    "ViT",
     "build",
     "count_parameters",
     "glorot",

@@ -1,16 +1,18 @@
-"""The paper's networks (Possatti and de Freitas, 2018, Tables II and III), and the controls."""
+"""The paper's networks (Possatti and de Freitas, 2018, Tables II and III), and how to build one."""
 
 from __future__ import annotations
 
 import math
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from stnlib.checks.tensors import check_fits, check_images, check_module
 from stnlib.checks.values import choice, number, optional, require, whole
+from stnlib.models.canonical import Canonicaliser
 from stnlib.models.localisation import LOCNETS, LocNet, glorot
+from stnlib.models.today import ResNet, ViT
 from stnlib.models.transformer import SpatialTransformer
 
 __all__ = ["CLASSIFIERS", "MODELS", "STN", "C10Net", "CMNet", "build", "count_parameters"]
@@ -190,7 +192,9 @@ class STN(nn.Module):
         return self.classifier(self.transformer(images))
 
 
-CLASSIFIERS: dict[str, type[CMNet | C10Net]] = {"cm": CMNet, "c10": C10Net}
+_PAPERS: dict[str, type[CMNet | C10Net]] = {"cm": CMNet, "c10": C10Net}
+_TODAYS: dict[str, type[ResNet | ViT]] = {"resnet": ResNet, "vit": ViT}
+CLASSIFIERS: dict[str, type[CMNet | C10Net | ResNet | ViT]] = {**_PAPERS, **_TODAYS}
 MODELS = ("baseline", "baseline_wide", "stn", "stn_frozen", "oracle", "crop")
 
 
@@ -206,6 +210,7 @@ def build(
     sampler: str = "bilinear",
     dropout: float = 0.0,
     classifier: str = "cm",
+    width: int | None = None,
     locnet: str = "paper",
     bound: float | None = None,
     theta_init: str = "identity",
@@ -234,9 +239,13 @@ def build(
     dropout : float
         Of the classifier.
     classifier : str
-        `cm` (Table II, Cluttered MNIST) or `c10` (Table III, CIFAR-10).
+        `cm` (Table II, Cluttered MNIST), `c10` (Table III, CIFAR-10), `resnet` or `vit`: see
+        `ResNet` and `ViT`, which have no `baseline_wide` and no layers for the locnet `shared`.
+    width : int | None
+        Of a `ResNet` or `ViT`; None for the usual one.
     locnet, theta_init : str
-        Kind of the `LocNet`, and how its last layer begins.
+        Kind of the `LocNet`, and how its last layer begins; `canonical` for a `Canonicaliser` in
+        its place, of which nothing else can be asked.
     bound : float | None
         Of the `LocNet`.
     scale_init, hidden_scale : float
@@ -256,34 +265,47 @@ def build(
     """
     require("model", name, choice(*MODELS))
     require("classifier", classifier, choice(*CLASSIFIERS))
-    require("locnet", locnet, choice(*LOCNETS))
+    require("locnet", locnet, choice(*LOCNETS, "canonical"))
     require("output_size", output_size, optional(whole(1)))
-    kind = CLASSIFIERS[classifier]
+    require("width", width, optional(whole(1)))
     seen = output_size or size
-    wider = {}
-    if name == "baseline_wide":
-        wider["hidden"] = _width_to_match(LocNet(channels, size, transform), kind, seen, classes)
-    network = kind(channels, seen, classes, dropout=dropout, **wider)
+    network: CMNet | C10Net | ResNet | ViT
+    if classifier in _TODAYS:
+        if name == "baseline_wide" or locnet == "shared":
+            raise ValueError(
+                f"baseline_wide and shared layers are for cm and c10, not {classifier}"
+            )
+        more = {"width": width} if width else {}
+        network = _TODAYS[classifier](channels, seen, classes, dropout=dropout, **more)
+    else:
+        if width:
+            raise ValueError(f"width is for the classifiers resnet and vit, not {classifier}")
+        kind, more = _PAPERS[classifier], {}
+        if name == "baseline_wide":
+            more["hidden"] = _width_to_match(LocNet(channels, size, transform), kind, seen, classes)
+        network = kind(channels, seen, classes, dropout=dropout, **more)
     if not name.startswith("stn"):
         return network
-    shared = network.first_block if locnet == "shared" else None
-    localisation = LocNet(
-        channels,
-        size,
-        transform,
-        locnet,
-        bound=bound,
-        theta_init=theta_init,
-        scale_init=scale_init,
-        hidden_scale=hidden_scale,
-        warps=warps,
-        shared=shared,
-    )
+    options: dict[str, Any] = {"bound": bound, "theta_init": theta_init}
+    options |= {"scale_init": scale_init, "hidden_scale": hidden_scale, "warps": warps}
+    localisation: LocNet | Canonicaliser
+    if locnet == "canonical":
+        if (transform, *options.values()) != ("affine", *_PLAIN):
+            raise ValueError(
+                f"locnet canonical is for transform affine, without {', '.join(options)}"
+            )
+        localisation = Canonicaliser(channels, size)
+    else:
+        shared = cast(_Classifier, network).first_block if locnet == "shared" else None
+        localisation = LocNet(channels, size, transform, locnet, shared=shared, **options)
     if name == "stn_frozen":
         localisation.requires_grad_(False)
     output = (output_size, output_size) if output_size else None
     transformer = SpatialTransformer(localisation, transform, output, padding, sampler)
     return STN(transformer, network)
+
+
+_PLAIN = (None, "identity", 1.0, 1.0, 1)  # what a `LocNet` is asked for by default
 
 
 def _width_to_match(locnet: nn.Module, kind: type[CMNet | C10Net], size: int, classes: int) -> int:

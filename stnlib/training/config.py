@@ -32,6 +32,7 @@ _DISTORTED_ONLY = ("oracle", "crop")
 _SIDES = dict(cm=40, digits=40, mnist=28, c10=32, c10d=64, shapes10=32, shapes10d=64)
 _SCHEDULES = ("constant", "step", "cosine", "onecycle", "plateau")
 _LOCNETS = ("paper", "x4", "x16", "relu", "groupnorm", "deep", "shared", "bounded", "normalised")
+_CANONICAL = "canonical"  # another network, in the place of a localisation network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +117,7 @@ class RunConfig:
         "of the arithmetic; auto is bfloat16 where the machine gains by it",
     )
     seed: int = _decided(0, whole(0), "of initial weights, order, dropout and augmentation")
-    locnet: str = _decided("paper", choice(*_LOCNETS), "the localisation network")
+    locnet: str = _decided("paper", choice(*_LOCNETS, _CANONICAL), "the localisation network")
     bound: float | None = _decided(
         None,
         optional(number(above=0)),
@@ -185,6 +186,14 @@ class RunConfig:
         number(above=0),
         "factor on the localisation network's gradient; one on θ's gradient does the same",
     )
+    classifier: str = _decided(
+        "paper", choice("paper", "resnet", "vit"), "the paper's classifier for the data, or another"
+    )
+    width: int | None = _decided(
+        None,
+        optional(whole(1)),
+        "channels of resnet's first stage, or features of vit's tokens, None for 64 and 192",
+    )
 
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):
@@ -197,12 +206,10 @@ class RunConfig:
             shown = {"output_size"} if self.model in _DISTORTED_ONLY else set()
             for name in sorted((_TRANSFORMER_ONLY - shown) & set(self.changed())):
                 raise ConfigError(f"{name} is for models with a transformer, not {self.model!r}")
-        least, table = (22, "III") if self.classifier == "c10" else (10, "II")
-        if self.output_size is not None and self.output_size < least:
-            raise ConfigError(
-                f"output_size must be at least {least} pixels for Table {table}'s network, "
-                f"not {self.output_size}"
-            )
+        self._check_classifier()
+        if self.locnet == _CANONICAL:
+            for name in sorted({*_LOCNET[1:], "transform", "recovery"} & set(self.changed())):
+                raise ConfigError(f"{name} is for other localisation networks than canonical")
         if self.optimizer == "keras_adam" and self.weight_decay:
             raise ConfigError(f"optimizer keras_adam has no weight_decay, not {self.weight_decay}")
         if self.schedule == "onecycle" and self.warmup:
@@ -228,6 +235,29 @@ class RunConfig:
         if self.sampler == "clipped" and self.padding != "zeros":
             raise ConfigError(f"sampler clipped knows only padding zeros, not {self.padding!r}")
 
+    def _check_classifier(self) -> None:
+        """Raise `ConfigError` where the classifier cannot be of the width, or see the output."""
+        least, table = (22, "III") if self.data in _CIFAR_LIKE else (10, "II")
+        side = self.output_size or self.side
+        if self.classifier == "paper" and side < least:
+            raise ConfigError(
+                f"output_size must be at least {least} pixels for Table {table}'s network, "
+                f"not {side}"
+            )
+        if self.classifier == "paper" and self.width:
+            raise ConfigError(f"width is for classifiers resnet and vit, not {self.width}")
+        if self.classifier != "paper" and self.model == "baseline_wide":
+            raise ConfigError("model baseline_wide is for the paper's classifier alone")
+        if self.classifier != "paper" and self.locnet == "shared":
+            raise ConfigError("locnet shared is for the paper's classifier alone")
+        if self.classifier == "vit" and side % 4:
+            raise ConfigError(f"output_size must be a multiple of 4 for classifier vit, not {side}")
+        unit = {"paper": 1, "resnet": 16, "vit": 32}[self.classifier]
+        if self.width and self.width % unit:
+            raise ConfigError(
+                f"width must be a multiple of {unit} for {self.classifier}, not {self.width}"
+            )
+
     @property
     def has_transformer(self) -> bool:
         """Whether the network begins with a spatial transformer."""
@@ -244,14 +274,12 @@ class RunConfig:
         return _SIDES[self.data] * (1 if self.distortion is None else 2)
 
     @property
-    def classifier(self) -> str:
-        """The paper's baseline for this data, as `stnlib.models.build` names it."""
-        return "c10" if self.data in _CIFAR_LIKE else "cm"
-
-    @property
     def network(self) -> dict[str, Any]:
         """What `stnlib.models.build` is told but the model's name and the images' shape."""
-        return {name: getattr(self, name) for name in _NETWORK}
+        told = {name: getattr(self, name) for name in _NETWORK}
+        if self.classifier == "paper":
+            told["classifier"] = "c10" if self.data in _CIFAR_LIKE else "cm"
+        return told
 
     def changed(self) -> dict[str, Any]:
         """The fields that differ from their defaults, in the order of the class."""
@@ -283,7 +311,7 @@ class RunConfig:
 
 _LOCNET = ("locnet", "bound", "theta_init", "scale_init", "hidden_scale", "warps")
 _TRANSFORMER = ("sampler", "padding", "transform", "output_size", *_LOCNET)
-_NETWORK = (*_TRANSFORMER, "dropout", "classifier")
+_NETWORK = (*_TRANSFORMER, "dropout", "classifier", "width")
 _LEARNING = ("loc_lr_factor", "loc_beta2", "loc_clip", "recovery", "warmup_of", "loc_grad_factor")
 _PENALTIES = ("outside_penalty", "identity_penalty", "area_penalty")
 _TRANSFORMER_ONLY = {*_TRANSFORMER, *_LEARNING, *_PENALTIES, "blur"}

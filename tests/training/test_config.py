@@ -121,8 +121,11 @@ def test_a_field_that_differs_changes_the_key(field):
         "loc_beta2": 0.5,
         "hidden_scale": 0.5,
         "warmup_of": "classifier",
+        "classifier": "vit",
+        "width": 16,
     }
     needed = {"distortion": {"data": "c10"}, "warmup_of": {"warmup": 0.1}}
+    needed |= {"width": {"classifier": "resnet"}}
     base = RunConfig(**needed.get(field.name, {}))
     other = others.get(field.name, 7)
     assert base.replace(**{field.name: other}).key != base.key
@@ -164,7 +167,9 @@ ALLOWED = {
     "schedule": "one of constant, step, cosine, onecycle, plateau",
     "augment": "one of none, flip, warp, clutter, warp+clutter",
     "precision": "one of float32, bfloat16, auto",
-    "locnet": "one of paper, x4, x16, relu, groupnorm, deep, shared, bounded, normalised",
+    "locnet": f"one of {', '.join(models.LOCNETS)}, canonical",
+    "classifier": "one of paper, resnet, vit",
+    "width": "a whole number >= 1 or None",
     "bound": "a number > 0 or None",
     "theta_init": "one of identity, small_random, glorot",
     "scale_init": "a number > 0",
@@ -187,7 +192,7 @@ BAD = (
     + [("loc_lr_factor", value) for value in NUMBERS]
     + [(name, value) for name in ("warmup", "dropout") for value in [*NUMBERS, 1, 1.5]]
     + [(name, value) for name in ("epochs", "batch_size") for value in [*WHOLE, 0, None]]
-    + [(name, value) for name in ("n_train", "output_size") for value in [*WHOLE, 0]]
+    + [(name, value) for name in ("n_train", "output_size", "width") for value in [*WHOLE, 0]]
     + [("seed", value) for value in [*WHOLE, None]]
     + [(name, v) for name in ("bound", "loc_clip") for v in [*NUMBERS, 0] if v is not None]
     + [
@@ -327,6 +332,42 @@ def test_a_first_scale_needs_a_transform_that_has_it(transform):
         RunConfig(scale_init=0.5, bound=1.0)
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"width": 32}, "width is for classifiers resnet and vit, not 32"),
+        ({"classifier": "vit", "width": 48}, "width must be a multiple of 32 for vit, not 48"),
+        ({"classifier": "resnet", "width": 8}, "width must be a multiple of 16 for resnet, not 8"),
+        (
+            {"classifier": "vit", "output_size": 30},
+            "output_size must be a multiple of 4 for classifier vit, not 30",
+        ),
+        (
+            {"classifier": "resnet", "model": "baseline_wide"},
+            "model baseline_wide is for the paper's classifier alone",
+        ),
+        (
+            {"classifier": "vit", "locnet": "shared"},
+            "locnet shared is for the paper's classifier alone",
+        ),
+        *(
+            (
+                {"locnet": "canonical", name: value},
+                f"{name} is for other localisation networks than canonical",
+            )
+            for name, value in {
+                **{"bound": 1.0, "theta_init": "glorot", "scale_init": 0.5, "warps": 2},
+                **{"hidden_scale": 2.0, "transform": "translation", "recovery": "reset"},
+            }.items()
+        ),
+    ],
+)
+def test_a_classifier_and_a_canonicaliser_take_what_they_have(settings, message):
+    with pytest.raises(ConfigError) as caught:
+        RunConfig(**settings)
+    assert str(caught.value) == message
+
+
 def test_splines_cannot_be_composed():
     with pytest.raises(ConfigError, match=r"^warps must be 1 for splines, not 2$"):
         RunConfig(warps=2, transform="tps")
@@ -340,7 +381,8 @@ def test_splines_cannot_be_composed():
         ("sampler", tuple(METHODS)),
         ("padding", sampler.PADDINGS),
         ("transform", tuple(transforms.FAMILIES)),
-        ("locnet", models.LOCNETS),
+        ("locnet", (*models.LOCNETS, "canonical")),
+        ("classifier", ("paper", *list(models.CLASSIFIERS)[2:])),
         ("theta_init", models.THETA_INITS),
         ("alter", alter.ALTERATIONS),
         ("schedule", optim.SCHEDULES),
@@ -380,13 +422,13 @@ def test_altered_images_take_no_augmentation_that_fills_in_black(augment):
 
 
 def test_the_classifier_is_the_papers_for_the_data():
-    classifiers = {name: RunConfig(data=name).classifier for name in catalogue.NAMES}
+    classifiers = {name: RunConfig(data=name).network["classifier"] for name in catalogue.NAMES}
     assert {name for name, classifier in classifiers.items() if classifier == "cm"} == {
         "cm",
         "digits",
         "mnist",
     }
-    assert set(classifiers.values()) == set(models.CLASSIFIERS)
+    assert set(classifiers.values()) == {"cm", "c10"}
 
 
 def test_a_configuration_cannot_be_changed_but_replaced():
