@@ -103,6 +103,7 @@ class Case:
 family = transforms.family
 sampling = {"image": images(), "grid": grid(), "padding": "zeros", "align_corners": True}
 classify = {"channels": 1, "size": 32, "classes": 3, "hidden": 8, "dropout": 0.1}
+modern = {"channels": 1, "size": 8, "classes": 3, "dropout": 0.1}
 locate = {
     "channels": 1,
     "size": 32,
@@ -238,8 +239,16 @@ CASES = {
         models.build,
         locate
         | {"name": "stn", "classes": 3, "output_size": 32, "padding": "zeros"}
-        | {"sampler": "bilinear", "dropout": 0.1, "classifier": "cm", "locnet": "paper"},
+        | {"sampler": "bilinear", "dropout": 0.1, "classifier": "cm", "locnet": "paper"}
+        | {"width": None},
     ),
+    "ResNet": Case(models.ResNet, modern | {"width": 16}),
+    "ResNet()": Case(models.ResNet(1, 8, 3, 16), {"images": images()}),
+    "ViT": Case(models.ViT, modern | {"width": 32}),
+    "ViT()": Case(models.ViT(1, 8, 3, 32), {"images": images()}),
+    "Canonicaliser": Case(models.Canonicaliser, {"channels": 1, "size": 8}),
+    "Canonicaliser()": Case(models.Canonicaliser(1, 8), {"images": images()}),
+    "Canonicaliser.scores": Case(models.Canonicaliser(1, 8).scores, {"images": images()}),
     "count_parameters": Case(models.count_parameters, {"module": nn.Linear(2, 2)}),
     "glorot": Case(models.glorot, {"module": nn.Linear(2, 2)}),
     "coverage": Case(diagnostics.coverage, {"theta": IDENTITY.clone()}),

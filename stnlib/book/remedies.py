@@ -61,6 +61,7 @@ _WORDS: dict[str, tuple[str, str, str | dict[Any, str]]] = {
             "normalised": "φ normalised",
             "cnn": "Jaderberg's",
             "fcn": "Jaderberg's, dense",
+            "canonical": "chosen among turned copies",
         },
     ),
     "theta_init": (

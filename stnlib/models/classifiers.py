@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from stnlib.checks.tensors import check_fits, check_flag, check_images
 from stnlib.checks.values import number, require, whole
 from stnlib.models.localisation import glorot
+from stnlib.models.today import ResNet, ViT
 
 __all__ = ["CLASSIFIERS", "CNN", "FCN", "C10Net", "CMNet", "Classifier"]
 
@@ -262,7 +263,8 @@ class FCN(Classifier):
         glorot(self)
 
 
-CLASSIFIERS: dict[str, Callable[..., Classifier]] = {
+CLASSIFIERS: dict[str, Callable[..., Classifier | ResNet | ViT]] = {
     **{"cm": CMNet, "c10": C10Net},
     **{"cnn": CNN, "fcn": FCN},
+    **{"resnet": ResNet, "vit": ViT},
 }

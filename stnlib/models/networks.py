@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from stnlib.checks.tensors import check_module
 from stnlib.checks.values import choice, optional, require, whole
+from stnlib.models.canonical import Canonicaliser
 from stnlib.models.classifiers import CLASSIFIERS, Classifier
 from stnlib.models.localisation import LOCNETS, LocNet
 from stnlib.models.transformer import SpatialTransformer
@@ -69,6 +70,7 @@ def build(
     sampler: str = "bilinear",
     dropout: float = 0.0,
     classifier: str = "cm",
+    width: int | None = None,
     locnet: str = "paper",
     bound: float | None = None,
     theta_init: str = "identity",
@@ -100,10 +102,14 @@ def build(
     dropout : float
         Of the classifier.
     classifier : str
-        `cm` (Table II, Cluttered MNIST), `c10` (Table III, CIFAR-10), or `cnn` and `fcn` (Jaderberg
-        et al., distorted MNIST).
+        `cm` (Table II, Cluttered MNIST), `c10` (Table III, CIFAR-10), `cnn` and `fcn` (Jaderberg
+        et al., distorted MNIST), `resnet` and `vit` (`ResNet`, `ViT`). Only the first two have
+        `baseline_wide` and layers for the locnet `shared`.
+    width : int | None
+        Of a `ResNet` or `ViT`; None for the usual one.
     locnet, theta_init : str
-        Kind of the `LocNet`, and how its last layer begins.
+        Kind of the `LocNet`, and how its last layer begins; `canonical` for a `Canonicaliser` in
+        its place, of which nothing else can be asked.
     bound : float | None
         Of the `LocNet`.
     scale_init, hidden_scale : float
@@ -123,26 +129,20 @@ def build(
     """
     require("model", name, choice(*MODELS))
     require("classifier", classifier, choice(*CLASSIFIERS))
-    require("locnet", locnet, choice(*LOCNETS))
+    require("locnet", locnet, choice(*LOCNETS, "canonical"))
     require("output_size", output_size, optional(whole(1)))
+    require("width", width, optional(whole(1)))
     kind = CLASSIFIERS[classifier]
     seen = output_size or size
     leads = name.startswith("stn")
-    if classifier in _MATCHED and (name == "baseline_wide" or locnet == "shared"):
-        raise ValueError("baseline_wide and shared layers are for the classifiers cm and c10")
-    locate = partial(
-        LocNet,
-        channels,
-        size,
-        transform,
-        locnet,
-        bound=bound,
-        theta_init=theta_init,
-        scale_init=scale_init,
-        hidden_scale=hidden_scale,
-        warps=warps,
-    )
-    shape: dict[str, Any] = {}
+    if classifier not in ("cm", "c10") and (name == "baseline_wide" or locnet == "shared"):
+        raise ValueError(f"baseline_wide and shared layers are for cm and c10, not {classifier}")
+    if width and classifier not in ("resnet", "vit"):
+        raise ValueError(f"width is for the classifiers resnet and vit, not {classifier}")
+    options = {"bound": bound, "theta_init": theta_init, "scale_init": scale_init}
+    options |= {"hidden_scale": hidden_scale, "warps": warps}
+    locate = partial(_locator, channels, size, transform, locnet, options)
+    shape: dict[str, Any] = {"width": width} if width else {}
     if name == "baseline_wide":
         shape["hidden"] = _width_to_match(LocNet(channels, size, transform), kind, seen, classes)
     elif classifier in _MATCHED:
@@ -154,12 +154,28 @@ def build(
     network = kind(channels, seen, classes, dropout=dropout, **shape)
     if not leads:
         return network
-    localisation = locate(shared=network.first_block if locnet == "shared" else None)
+    localisation = locate(cast(Classifier, network).first_block if locnet == "shared" else None)
     if name == "stn_frozen":
         localisation.requires_grad_(False)
     output = (output_size, output_size) if output_size else None
     transformer = SpatialTransformer(localisation, transform, output, padding, sampler)
     return STN(transformer, network)
+
+
+def _locator(
+    channels: int,
+    size: int,
+    transform: str,
+    locnet: str,
+    options: dict[str, Any],
+    shared: nn.Module | None = None,
+) -> LocNet | Canonicaliser:
+    """What returns θ: a `LocNet` of some options, or a `Canonicaliser`, which has none."""
+    if locnet != "canonical":
+        return LocNet(channels, size, transform, locnet, shared=shared, **options)
+    if (transform, *options.values()) != ("affine", None, "identity", 1.0, 1.0, 1):
+        raise ValueError(f"locnet canonical is for transform affine, without {', '.join(options)}")
+    return Canonicaliser(channels, size)
 
 
 # Of Jaderberg et al. (2015): the classifiers for distorted MNIST, the most parameters of a network,
@@ -168,7 +184,7 @@ _MATCHED, _PARAMETERS, _PLAIN = ("cnn", "fcn"), 400_000, 28
 
 
 def _width_to_match(
-    locnet: nn.Module, kind: Callable[..., Classifier], size: int, classes: int
+    locnet: nn.Module, kind: Callable[..., nn.Module], size: int, classes: int
 ) -> int:
     """Units of a classifier's first dense layer that make it larger by `locnet`'s parameters."""
     with torch.device("meta"):  # shapes without numbers: nothing is drawn

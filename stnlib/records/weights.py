@@ -7,7 +7,7 @@ from typing import cast
 
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from stnlib.models import STN, LocNet, SpatialTransformer, build
 from stnlib.records import sealed, store
@@ -18,12 +18,17 @@ __all__ = ["kept", "localisation_weights", "transformer"]
 
 def localisation_weights(model: STN) -> bytes:
     """The localisation network's state, with the layers that it shares, as safetensors."""
-    state = _state(cast(LocNet, model.transformer.localisation))
+    state = _state(model.transformer.localisation)
     return safetensors.torch.save({name: value.cpu().contiguous() for name, value in state.items()})
 
 
-def _state(localisation: LocNet) -> dict[str, Tensor]:
-    return localisation.state_dict() | localisation.shared.state_dict(prefix="shared.")
+def _state(localisation: nn.Module) -> dict[str, Tensor]:
+    return localisation.state_dict() | _shared(localisation).state_dict(prefix="shared.")
+
+
+def _shared(localisation: nn.Module) -> nn.Module:
+    """The classifier's layers that a localisation network reads; of another kind, none."""
+    return localisation.shared if isinstance(localisation, LocNet) else nn.Sequential()
 
 
 def kept(config: RunConfig) -> Path | None:
@@ -52,11 +57,11 @@ def transformer(config: RunConfig, channels: int, size: int) -> SpatialTransform
     if weights is None:
         raise sealed.RecordError(f"no weights are kept for {config.changed()}: train it anew")
     found = cast(STN, build(config.model, channels, size, 10, **config.network)).transformer
-    _load(cast(LocNet, found.localisation), weights)
+    _load(found.localisation, weights)
     return found.eval()
 
 
-def _load(localisation: LocNet, path: Path) -> None:
+def _load(localisation: nn.Module, path: Path) -> None:
     """Give a localisation network what `localisation_weights` stored; the error is one line."""
     try:
         state = safetensors.torch.load_file(path)
@@ -64,9 +69,10 @@ def _load(localisation: LocNet, path: Path) -> None:
         raise sealed.RecordError(f"{path} cannot be read: {error}") from None
     if _kinds(state) != _kinds(_state(localisation)):
         raise sealed.RecordError(f"{path} does not have the weights of its record's network")
-    shared = {name: state.pop(f"shared.{name}") for name in localisation.shared.state_dict()}
+    layers = _shared(localisation)
+    shared = {name: state.pop(f"shared.{name}") for name in layers.state_dict()}
     localisation.load_state_dict(state)
-    localisation.shared.load_state_dict(shared)
+    layers.load_state_dict(shared)
 
 
 def _kinds(state: dict[str, Tensor]) -> dict[str, tuple[torch.dtype, torch.Size]]:

@@ -3,8 +3,9 @@
     python -m stnlib.study.queue STUDY.toml ... --records FOLDER [--minutes 9] [--pack FOLDER]
 
 Trains the runs of study files that have no record yet, file after file, seeds slowest within each:
-name the most valuable first. Needs torch, numpy, pandas, tqdm, safetensors and filelock, and the
-data in STNLIB_DATA. Each run is that of `stn run`, and so is its record.
+name the most valuable first. Needs torch, numpy, pandas, tqdm, safetensors and filelock, for the
+classifiers resnet and vit torchvision, and the data in STNLIB_DATA. Each run is that of `stn run`,
+and so is its record.
 
 A run has a process of its own, on one thread or sharing the GPU. At the limit what is unfinished
 ends; its checkpoint stays, and the same command goes on. `--pack` puts the records that were made

@@ -38,12 +38,16 @@ _LEAST = {
     "c10": (22, "Table III's network"),
     "cnn": (20, "the CNN"),
     "fcn": (1, "the FCN"),
+    "resnet": (1, "the ResNet"),
+    "vit": (4, "the ViT"),
 }
 _SCHEDULES = ("constant", "step", "cosine", "onecycle", "plateau")
 _LOCNETS = (
     *("paper", "x4", "x16", "relu", "groupnorm", "deep", "shared", "bounded", "normalised"),
     *("cnn", "fcn"),
 )
+_CANONICAL = "canonical"  # another network, in the place of a localisation network
+_WIDTHS = {"resnet": 16, "vit": 32}  # whose width can be chosen, and what it is a multiple of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +136,7 @@ class RunConfig:
         "of the arithmetic; auto is bfloat16 where the machine gains by it",
     )
     seed: int = _decided(0, whole(0), "of initial weights, order, dropout and augmentation")
-    locnet: str = _decided("paper", choice(*_LOCNETS), "the localisation network")
+    locnet: str = _decided("paper", choice(*_LOCNETS, _CANONICAL), "the localisation network")
     bound: float | None = _decided(
         None,
         optional(number(above=0)),
@@ -203,8 +207,13 @@ class RunConfig:
     )
     architecture: str = _decided(
         "paper",
-        choice("paper", "cnn", "fcn"),
-        "what classifies: the paper's baseline, or one of Jaderberg et al. for distorted MNIST",
+        choice("paper", "cnn", "fcn", "resnet", "vit"),
+        "what classifies: the paper's baseline, Jaderberg et al.'s for distorted MNIST, or today's",
+    )
+    width: int | None = _decided(
+        None,
+        optional(whole(1)),
+        "channels of resnet's first stage, or features of vit's tokens, None for 64 and 192",
     )
 
     def __post_init__(self) -> None:
@@ -218,17 +227,10 @@ class RunConfig:
             shown = {"output_size"} if self.model in _DISTORTED_ONLY else set()
             for name in sorted((_TRANSFORMER_ONLY - shown) & set(self.changed())):
                 raise ConfigError(f"{name} is for models with a transformer, not {self.model!r}")
-        least, name = _LEAST[self.classifier]
-        if self.output_size is not None and self.output_size < least:
-            raise ConfigError(
-                f"output_size must be at least {least} pixels for {name}, not {self.output_size}"
-            )
-        alone = {"model": "baseline_wide", "locnet": "shared"}
-        for name, value in alone.items() if self.architecture != "paper" else ():
-            if getattr(self, name) == value:
-                raise ConfigError(
-                    f"{name} {value} is for architecture paper, not {self.architecture!r}"
-                )
+        self._check_classifier()
+        if self.locnet == _CANONICAL:
+            for name in sorted({*_LOCNET[1:], "transform", "recovery"} & set(self.changed())):
+                raise ConfigError(f"{name} is for other localisation networks than canonical")
         if self.optimizer == "keras_adam" and self.weight_decay:
             raise ConfigError(f"optimizer keras_adam has no weight_decay, not {self.weight_decay}")
         if self.schedule == "onecycle" and self.warmup:
@@ -253,6 +255,29 @@ class RunConfig:
             )
         if self.sampler == "clipped" and self.padding != "zeros":
             raise ConfigError(f"sampler clipped knows only padding zeros, not {self.padding!r}")
+
+    def _check_classifier(self) -> None:
+        """Raise `ConfigError` where the classifier cannot be of the width, or see the output."""
+        least, name = _LEAST[self.classifier]
+        if self.output_size is not None and self.output_size < least:
+            raise ConfigError(
+                f"output_size must be at least {least} pixels for {name}, not {self.output_size}"
+            )
+        alone = {"model": "baseline_wide", "locnet": "shared"}
+        for name, value in alone.items() if self.architecture != "paper" else ():
+            if getattr(self, name) == value:
+                raise ConfigError(
+                    f"{name} {value} is for architecture paper, not {self.architecture!r}"
+                )
+        side = self.output_size or self.side
+        if self.architecture == "vit" and side % 4:
+            raise ConfigError(f"output_size must be a multiple of 4 for the ViT, not {side}")
+        if self.width and self.architecture not in _WIDTHS:
+            raise ConfigError(f"width is for architecture resnet and vit, not {self.architecture}")
+        if self.width and self.width % (unit := _WIDTHS[self.architecture]):
+            raise ConfigError(
+                f"width must be a multiple of {unit} for {self.architecture}, not {self.width}"
+            )
 
     @property
     def has_transformer(self) -> bool:
@@ -311,7 +336,7 @@ class RunConfig:
 
 _LOCNET = ("locnet", "bound", "theta_init", "scale_init", "hidden_scale", "warps")
 _TRANSFORMER = ("sampler", "padding", "transform", "output_size", *_LOCNET)
-_NETWORK = (*_TRANSFORMER, "dropout", "classifier")
+_NETWORK = (*_TRANSFORMER, "dropout", "classifier", "width")
 _LEARNING = ("loc_lr_factor", "loc_beta2", "loc_clip", "recovery", "warmup_of", "loc_grad_factor")
 _PENALTIES = ("outside_penalty", "identity_penalty", "area_penalty")
 _TRANSFORMER_ONLY = {*_TRANSFORMER, *_LEARNING, *_PENALTIES, "blur"}

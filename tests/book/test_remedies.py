@@ -64,7 +64,7 @@ CHANGES = {
     "precision": "auto",
 }
 NO_REMEDY = {"data", "model", "n_train", "lr", "epochs", "seed", "distortion"}
-NO_REMEDY |= {"augment", "dropout", "weight_decay", "warmup_of", "architecture"}
+NO_REMEDY |= {"augment", "dropout", "weight_decay", "warmup_of", "architecture", "width"}
 
 
 def test_every_field_that_may_be_a_remedy_has_a_name():

@@ -83,11 +83,11 @@ def test_a_width_is_found_without_drawing_anything(kind):
         (lambda: CNN(1, 39, halved=True), "size must be at least 40 pixels for the CNN, not 39"),
         (
             lambda: build("baseline_wide", 1, 28, 10, classifier="cnn"),
-            "baseline_wide and shared layers are for the classifiers cm and c10",
+            "baseline_wide and shared layers are for cm and c10, not cnn",
         ),
         (
             lambda: build("stn", 1, 28, 10, classifier="fcn", locnet="shared"),
-            "baseline_wide and shared layers are for the classifiers cm and c10",
+            "baseline_wide and shared layers are for cm and c10, not fcn",
         ),
     ],
 )

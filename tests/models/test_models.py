@@ -140,7 +140,9 @@ def test_every_layer_for_cifar_has_the_shape_that_table_iii_gives(size, sides):
 
 
 def test_a_classifier_that_does_not_exist_or_does_not_fit_is_refused():
-    with pytest.raises(ValueError, match="classifier must be one of cm, c10, not 'c11'"):
+    with pytest.raises(
+        ValueError, match="must be one of cm, c10, cnn, fcn, resnet, vit, not 'c11'"
+    ):
         build("baseline", 3, 32, 10, classifier="c11")
     with pytest.raises(ValueError, match="at least 22 pixels for Table III's network, not 21"):
         C10Net(size=21)

@@ -1,5 +1,8 @@
 """A training step as a CUDA graph: the same training, where there is a GPU."""
 
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -33,6 +36,44 @@ def trained(data, take_step, epochs):
         training.take_step = take_step(epoch) or loop.train_step
         rows.append(training.epoch())
     return model, rows
+
+
+TODAYS = [
+    {"classifier": "resnet", "width": 16},
+    {"classifier": "vit", "width": 32, "locnet": "canonical", "identity_penalty": 0.1},
+]
+
+
+@pytest.mark.parametrize("changes", TODAYS, ids=lambda changes: changes["classifier"])
+def test_the_steps_before_a_capture_are_taken_back(few, changes, monkeypatch):
+    """With a graph that, unlike a real one, computes while it is captured and not when replayed."""
+    nothing = SimpleNamespace(wait_stream=lambda _: None, replay=lambda: None)
+    for name in ("Stream", "CUDAGraph", "current_stream"):
+        monkeypatch.setattr(torch.cuda, name, lambda: nothing)
+    for name in ("stream", "graph"):
+        monkeypatch.setattr(torch.cuda, name, nullcontext)
+    config, models = CONFIG.replace(optimizer="adamw", **changes), []
+    for take_step in (loop.train_step, capture.CapturedStep()):
+        training = loop.Training(config, few)
+        training.taken, training.take_step = 1, take_step  # the schedule's rate at 0 may be 0
+        training.step(few.train.first(8))
+        models.append((training.model.state_dict(), training.optimizer.state_dict()["state"]))
+    torch.testing.assert_close(models[1], models[0], rtol=0, atol=0)
+
+
+@gpu
+@pytest.mark.parametrize("changes", TODAYS, ids=lambda changes: changes["classifier"])
+def test_classifiers_of_today_are_captured_too(few, changes, monkeypatch):
+    config, data = CONFIG.replace(optimizer="adamw", **changes), few.to("cuda")
+    monkeypatch.setitem(globals(), "CONFIG", config)
+    assert capture.capturable(make_model(config, data).to("cuda"), config)
+    step = capture.CapturedStep()
+    eager, rows = trained(data, lambda _: None, (1, 2, 3))
+    model, captured = trained(data, lambda _: step, (1, 2, 3))
+    for one, other in zip(rows, captured, strict=True):
+        assert other["train_loss"] == pytest.approx(one["train_loss"], rel=1e-2)
+    counts = [{k: v for k, v in m.named_buffers() if k.endswith("tracked")} for m in (eager, model)]
+    assert counts[0] == counts[1]
 
 
 @gpu

@@ -122,8 +122,10 @@ def test_a_field_that_differs_changes_the_key(field):
         "hidden_scale": 0.5,
         "warmup_of": "classifier",
         "architecture": "cnn",
+        "width": 16,
     }
     needed = {"distortion": {"data": "c10"}, "warmup_of": {"warmup": 0.1}}
+    needed |= {"width": {"architecture": "resnet"}}
     base = RunConfig(**needed.get(field.name, {}))
     other = others.get(field.name, 7)
     assert base.replace(**{field.name: other}).key != base.key
@@ -166,7 +168,8 @@ ALLOWED = {
     "schedule": "one of constant, step, cosine, onecycle, plateau",
     "augment": "one of none, flip, warp, clutter, warp+clutter",
     "precision": "one of float32, bfloat16, auto",
-    "locnet": "one of paper, x4, x16, relu, groupnorm, deep, shared, bounded, normalised, cnn, fcn",
+    "locnet": "one of paper, x4, x16, relu, groupnorm, deep, shared, bounded, normalised, cnn, "
+    "fcn, canonical",
     "bound": "a number > 0 or None",
     "theta_init": "one of identity, small_random, glorot",
     "scale_init": "a number > 0",
@@ -180,7 +183,8 @@ ALLOWED = {
     "recovery": "one of none, rollback, reset",
     "distortion": "a number >= 0 and <= 1 or None",
     "alter": "one of none, standard, frame1, frame2, inverted",
-    "architecture": "one of paper, cnn, fcn",
+    "architecture": "one of paper, cnn, fcn, resnet, vit",
+    "width": "a whole number >= 1 or None",
 }
 NUMBERS = ["fast", "1e-3", None, True, -1, float("nan"), float("inf"), 10**400, [1e-3], 1j]
 WHOLE = ["3", 2.5, 3.0, True, -1, float("nan"), [3], 10**400]
@@ -190,7 +194,7 @@ BAD = (
     + [("loc_lr_factor", value) for value in NUMBERS]
     + [(name, value) for name in ("warmup", "dropout") for value in [*NUMBERS, 1, 1.5]]
     + [(name, value) for name in ("epochs", "batch_size") for value in [*WHOLE, 0, None]]
-    + [(name, value) for name in ("n_train", "output_size") for value in [*WHOLE, 0]]
+    + [(name, value) for name in ("n_train", "output_size", "width") for value in [*WHOLE, 0]]
     + [("seed", value) for value in [*WHOLE, None]]
     + [(name, v) for name in ("bound", "loc_clip") for v in [*NUMBERS, 0] if v is not None]
     + [
@@ -330,6 +334,37 @@ def test_a_first_scale_needs_a_transform_that_has_it(transform):
         RunConfig(scale_init=0.5, bound=1.0)
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"width": 32}, "width is for architecture resnet and vit, not paper"),
+        ({"architecture": "vit", "width": 48}, "width must be a multiple of 32 for vit, not 48"),
+        (
+            {"architecture": "resnet", "width": 8},
+            "width must be a multiple of 16 for resnet, not 8",
+        ),
+        (
+            {"architecture": "vit", "output_size": 30},
+            "output_size must be a multiple of 4 for the ViT, not 30",
+        ),
+        *(
+            (
+                {"locnet": "canonical", name: value},
+                f"{name} is for other localisation networks than canonical",
+            )
+            for name, value in {
+                **{"bound": 1.0, "theta_init": "glorot", "scale_init": 0.5, "warps": 2},
+                **{"hidden_scale": 2.0, "transform": "translation", "recovery": "reset"},
+            }.items()
+        ),
+    ],
+)
+def test_a_classifier_and_a_canonicaliser_take_what_they_have(settings, message):
+    with pytest.raises(ConfigError) as caught:
+        RunConfig(**settings)
+    assert str(caught.value) == message
+
+
 def test_splines_cannot_be_composed():
     with pytest.raises(ConfigError, match=r"^warps must be 1 for splines, not 2$"):
         RunConfig(warps=2, transform="tps")
@@ -343,7 +378,8 @@ def test_splines_cannot_be_composed():
         ("sampler", tuple(METHODS)),
         ("padding", sampler.PADDINGS),
         ("transform", tuple(transforms.FAMILIES)),
-        ("locnet", models.LOCNETS),
+        ("locnet", (*models.LOCNETS, "canonical")),
+        ("architecture", ("paper", *list(models.CLASSIFIERS)[2:])),
         ("theta_init", models.THETA_INITS),
         ("alter", alter.ALTERATIONS),
         ("schedule", optim.SCHEDULES),
@@ -387,7 +423,7 @@ def test_the_classifier_is_the_papers_for_the_data():
         "digits",
         *("mnist", "mnist-r", "mnist-rts", "mnist-p", "mnist-e", "mnist-tc"),
     }
-    others = {RunConfig(architecture=name).classifier for name in ("cnn", "fcn")}
+    others = {RunConfig(architecture=name).classifier for name in ("cnn", "fcn", "resnet", "vit")}
     assert {*classifiers.values(), *others} == set(models.CLASSIFIERS)
 
 
