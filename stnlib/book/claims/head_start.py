@@ -21,6 +21,7 @@ __all__ = [
     "lead_over_twenty_epochs",
     "looks_to_the_end",
     "nothing_lost_at_the_start",
+    "small_networks",
     "some_lost_without_protection",
     "twenty_epochs",
     "whose_warm_up",
@@ -146,11 +147,29 @@ def fewer_stop() -> Verdict:
     return judged(_open(SMALL) or fewer, said, dates(runs(SMALL)))
 
 
-def some_lost_without_protection() -> Verdict:
-    """At 0.3 and the rates at risk some leave the view with the classifier's warm-up alone."""
+def small_networks() -> Finding:
+    """Whether a head start leaves as many idle on small networks, and loses some at risk."""
+    risky = _risky()
+    numbers = {"out of view at risk, × 0.3": tally([in_a_word(r) in OUT_OF_VIEW for r in risky])}
+    stopped = []
+    for name, place in (("classifier's warm-up", 0), ("both", 1)):
+        some = [record for data in SETS for record in _pairs(data, 0.1)[place]]
+        numbers[f"idle, × 0.1, {name}"] = share = ends(some, "idle", "blind")
+        stopped.append(share)
+    alike = stopped[0].low < stopped[1].high and stopped[1].low < stopped[0].high
+    return found(alike and _count(risky, *OUT_OF_VIEW) > 0, numbers)
+
+
+def _risky() -> list[Record]:
+    """The trainings with a head start at 0.3 and the rates at risk."""
     places = at_risk()
     some = _transformers(SMALL, loc_lr_factor=0.3)
-    some = [r for r in some if (r.config.data, r.config.lr) in places]
+    return [r for r in some if (r.config.data, r.config.lr) in places]
+
+
+def some_lost_without_protection() -> Verdict:
+    """At 0.3 and the rates at risk some leave the view with the classifier's warm-up alone."""
+    some = _risky()
     out = _count(some, *OUT_OF_VIEW)
     said = f"{out} of {len(some)} at risk are out of view"
     return judged("held" if out else _open(SMALL) or "failed", said, dates(some))
