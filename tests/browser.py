@@ -6,6 +6,8 @@ MISSING = "needs Chromium and the Python package playwright: apt-get install chr
 PROGRAM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
+# Without a GPU, Chromium would draw by emulating one, which takes longer than drawing at once.
+OPTIONS = ["--no-sandbox", "--disable-gpu"]
 
 
 def watched(page):

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from browser import MISSING, PROGRAM
+from browser import MISSING, OPTIONS, PROGRAM
 
 from stnlib.data import catalogue
 from stnlib.training.config import RunConfig
@@ -75,6 +75,6 @@ def chromium():
     if PROGRAM is None:
         pytest.skip(MISSING)
     with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=PROGRAM, args=["--no-sandbox"])
+        browser = started.chromium.launch(executable_path=PROGRAM, args=OPTIONS)
         yield browser
         browser.close()

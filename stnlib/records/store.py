@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -236,8 +237,24 @@ def find(config: RunConfig, where: Iterable[Path] | None = None) -> Record | Non
 
 def of_any_seed(config: RunConfig, where: Iterable[Path] | None = None) -> list[Record]:
     """The records of a configuration with whatever seed, in the order of their seeds."""
-    same = [r for r in read_all(where=where) if r.config.replace(seed=config.seed) == config]
+    wanted = _but_seed(config)
+    same = [read(path) for path in paths(where=where) if _asked(path, _stamp(path)) == wanted]
     return sorted(same, key=lambda record: record.seed)
+
+
+def _but_seed(config: RunConfig) -> dict[str, Any]:
+    return {**vars(config), "seed": None}
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size
+
+
+@functools.cache
+def _asked(path: Path, stamp: tuple[int, int]) -> dict[str, Any]:
+    """A record's configuration but for its seed: to read all records takes seconds."""
+    return _but_seed(read(path).config)
 
 
 def read_each(

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from once import made_once
 
 ROOT = Path(__file__).parents[2]
 
@@ -13,8 +14,11 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="session")
 def html(tmp_path_factory):
     """Build the book anew, as a reader would, with warnings as errors; return the pages' folder."""
-    out = tmp_path_factory.mktemp("book")
     # Elsewhere than in _build: a build on top of an old one repeats no warning of unchanged pages.
+    return made_once(tmp_path_factory, "book", build)
+
+
+def build(out):
     command = "build book/ -W -n --keep-going --path-output"
     program = Path(sys.executable).with_name("jupyter-book")
     done = subprocess.run(

@@ -1,7 +1,10 @@
 """The arithmetic of the interactive figures, and a small book that has each of them on a page."""
 
+import collections
+
 import pytest
 from browser import watched
+from once import made_once
 from pages import ROOT, tools
 
 
@@ -17,25 +20,32 @@ def numerics(chromium):
 @pytest.fixture(scope="session")
 def small_book(chromium, tmp_path_factory):
     """The folder of a built book that has each figure on a page of its own."""
-    return tools.build_small_book(tmp_path_factory.mktemp("figures") / "book")
+    return made_once(tmp_path_factory, "figures", tools.build_small_book)
+
+
+@pytest.fixture(scope="session")
+def tabs(chromium):
+    """Tabs by what they were opened with, used by one test after another: a new one costs more."""
+    return collections.defaultdict(list)
 
 
 @pytest.fixture
-def show(chromium, small_book):
+def show(chromium, small_book, tabs):
     """Open the page of a figure; in the end no page may have had an error or asked a network."""
-    pages, wrong = [], []
+    shown = []
 
     def open_page(name, *, width=1000, theme="light", motion="reduce", scripts=True, touch=False):
-        page = chromium.new_page(
-            viewport={"width": width, "height": 900},
-            color_scheme=theme,
-            reduced_motion=motion,
-            java_script_enabled=scripts,
-            has_touch=touch,
-            is_mobile=touch,
-        )
-        pages.append(page)
-        wrong.append(watched(page))
+        kind = {"color_scheme": theme, "reduced_motion": motion, "java_script_enabled": scripts}
+        kind |= {"has_touch": touch, "is_mobile": touch}
+        size = {"width": width, "height": 900}
+        free = tabs[tuple(kind.values())]
+        if not free:
+            page = chromium.new_page(viewport=size, **kind)
+            free.append((page, watched(page)))
+        page, wrong = free.pop()
+        shown.append((free, page, wrong))
+        page.set_viewport_size(size)
+        page.mouse.move(0, 0)
         page.goto((small_book / f"{name}.html").as_uri())
         if scripts:
             page.locator(".stn-stage").scroll_into_view_if_needed()
@@ -43,6 +53,9 @@ def show(chromium, small_book):
         return page
 
     yield open_page
-    for page in pages:
-        page.close()
-    assert not any(wrong), wrong
+    told = [line for _, _, wrong in shown for line in wrong]
+    for free, page, wrong in shown:
+        page.goto("about:blank")  # nothing of the figure goes on
+        wrong.clear()
+        free.append((page, wrong))
+    assert told == []

@@ -379,6 +379,7 @@ def test_a_claim_keeps_others_away_until_its_process_ends_however_it_ends(tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 def test_random_kills_lose_no_record_and_write_none_twice():
     command = [sys.executable, str(ROOT / "tools" / "kill_sweep.py"), "--kills", "2", "--runs", "4"]

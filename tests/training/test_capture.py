@@ -14,6 +14,17 @@ from stnlib.training.rates import make_optimizer, set_rates
 CONFIG = RunConfig(data="digits", n_train=80, batch_size=32, epochs=3, schedule="cosine")
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
+# On a GPU grid_sample adds up its gradient in any order, so no two trainings are alike, with a
+# graph or without. Six without one, on an H200, differed by up to 1e-6 in losses, 1.3e-3 in the
+# largest norm of three steps, and 6.5e-5 in weights; those with one differed by no more.
+TOLERANCES = {
+    "train_loss": 1e-5,
+    "train_accuracy": 1e-5,
+    "grad_norm_mean": 1e-2,
+    "loc_grad_norm_max": 1e-2,
+}
+WEIGHTS = 3e-4
+
 
 def test_on_a_processor_no_step_is_captured(few):
     assert not capture.capturable(make_model(CONFIG, few), CONFIG)
@@ -85,10 +96,10 @@ def test_captured_steps_are_those_of_a_training_without_a_graph(few, begun):
     eager, rows = trained(data, lambda _: None, (1, 2, 3))
     model, captured = trained(data, lambda epoch: step if epoch >= begun else None, (1, 2, 3))
     for one, other in zip(rows, captured, strict=True):
-        for name in ("train_loss", "train_accuracy", "grad_norm_mean", "loc_grad_norm_max"):
-            assert other[name] == pytest.approx(one[name], rel=1e-3)
+        for name, tolerance in TOLERANCES.items():
+            assert other[name] == pytest.approx(one[name], rel=tolerance)
     for one, other in zip(eager.parameters(), model.parameters(), strict=True):
-        assert torch.allclose(one, other, atol=1e-4)
+        assert torch.allclose(one, other, atol=WEIGHTS)
 
 
 @gpu
