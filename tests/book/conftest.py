@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from once import made_once
 
+from stnlib.book.claims import facts
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -32,3 +34,24 @@ def build(out):
     warnings = [line for line in report.splitlines() if re.search(r"WARNING: |ERROR: ", line)]
     assert done.returncode == 0, "\n".join(warnings) or report[-3000:]
     return out / "_build" / "html"
+
+
+@pytest.fixture
+def study(monkeypatch):
+    """Puts made-up runs in the place of a study, all that it plans, or of several by name."""
+
+    def put(records, missing=0, **named):
+        named = {name.replace("_", "-"): some for name, some in named.items()}
+
+        def some(name):
+            return tuple(named.get(name, records))
+
+        monkeypatch.setattr(facts, "_study", some)
+        planned = [one.config for one in records]
+        monkeypatch.setattr(
+            facts,
+            "_planned",
+            lambda name: (*(one.config for one in some(name)), *planned[:missing]),
+        )
+
+    return put

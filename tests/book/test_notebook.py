@@ -92,9 +92,9 @@ def test_a_seed_that_no_generator_takes_is_refused():
 
 
 def test_whole_numbers_are_allowed_where_a_float_is_declared_but_not_the_reverse():
-    cells = ["width: float = 1.0\ncount: int = 2"]
-    check_parameters(cells, {"width": 3, "count": 2})
-    for wrong in ({"width": True, "count": 2}, {"width": 1.0, "count": 2.0}):
+    cells = ["breadth: float = 1.0\ncount: int = 2"]
+    check_parameters(cells, {"breadth": 3, "count": 2})
+    for wrong in ({"breadth": True, "count": 2}, {"breadth": 1.0, "count": 2.0}):
         with pytest.raises(ConfigError, match="must be of type"):
             check_parameters(cells, wrong)
 
@@ -232,6 +232,7 @@ def test_a_chapter_checks_its_parameters_in_its_second_cell(path):
 WRONG = {
     "lr_schedules": {"lr": 2, "seed": 0.5},
     "c10d_recipe": {"lr": 0, "factor": 0},
+    "head_start": {"epoch": 6},
     "when_it_pays": {"seed": -1},
     "theory": {"n_train": 5000, "seed": -1, "epochs": 0},
     "sampler": {"seed": 1e30},

@@ -1,41 +1,12 @@
 """The judges of two files of predictions, on runs that are made up."""
 
-from pathlib import Path
-
 import pytest
+from made_up import record
 
-from stnlib.book.claims import facts, others, recipe
-from stnlib.records.store import Record
-from stnlib.training.config import RunConfig
+from stnlib.book.claims import others, recipe
 
-LOOKS = {"coverage": 0.9, "black": 0.0, "corner_spread": 3.0, "view_pixels": 30.0}
-ENDS = {
-    "looks": LOOKS,
-    "idle": LOOKS | {"corner_spread": 0.1},
-    "blind": LOOKS | {"corner_spread": 0.0},
-    "black": LOOKS | {"coverage": 0.0, "black": 1.0},
-}
 SCHEDULE = {"schedule": "cosine", "warmup": 0.05}
 RATES = (1e-3, 3e-3, 6e-3, 1e-2, 2e-2)
-
-
-def record(end, accuracy, **config):
-    config = RunConfig(**config)
-    row = ENDS[end] | {"val_accuracy": accuracy}
-    provenance = {"date": "2026-11-28T00:00:00Z"}
-    return Record(Path(f"{config.key}.json"), "s", config, [row], {}, provenance)
-
-
-@pytest.fixture
-def study(monkeypatch):
-    """Puts made-up runs in the place of a study, all that it plans."""
-
-    def put(records, missing=0):
-        configs = [one.config for one in records]
-        monkeypatch.setattr(facts, "_study", lambda name: tuple(records))
-        monkeypatch.setattr(facts, "_planned", lambda name: (*configs, *configs[:missing]))
-
-    return put
 
 
 def judged(**changed):
@@ -81,12 +52,12 @@ def test_a_prediction_holds_fails_and_is_open(judge, change, study):
 
 def test_rates_are_at_risk_from_three_lost_of_ten_on(study):
     study(judged())
-    assert recipe._at_risk() == [(data, lr) for data in recipe.SETS for lr in (1e-2, 2e-2)]
+    assert recipe.at_risk() == [(data, lr) for data in recipe.SETS for lr in (1e-2, 2e-2)]
     one = {"data": "cm", "lr": 3e-3}
     study([record("blind" if seed < 3 else "looks", 0.5, seed=seed, **one) for seed in range(10)])
-    assert recipe._at_risk() == [("cm", 3e-3)]
+    assert recipe.at_risk() == [("cm", 3e-3)]
     study([record("blind" if seed < 2 else "looks", 0.5, seed=seed, **one) for seed in range(10)])
-    assert recipe._at_risk() == []
+    assert recipe.at_risk() == []
 
 
 def test_the_claim_has_each_network_at_its_own_best_rate(study):
@@ -151,3 +122,27 @@ def test_no_cure_saves_half_or_is_more_accurate(study):
     for one in better:
         one.history[-1]["val_accuracy"] = 0.92
     assert others.none_is_more_accurate().verdict == "failed"
+
+
+SHAPES = (recipe.shapes_at_risk, recipe.shapes_look, recipe.shapes_ahead)
+
+
+def shapes(ends, lead=0.02):
+    """Five seeds of two rates: constant ones black at 0.001, the candidate as it is said."""
+    found = []
+    for lr in (3e-4, 1e-3):
+        for seed in range(5):
+            base = {"data": "shapes10d", "lr": lr, "seed": seed}
+            found.append(record("black" if lr == 1e-3 and seed < 2 else "looks", 0.8, **base))
+            found.append(record("looks", 0.8, model="baseline", **base, **SCHEDULE))
+            values = base | SCHEDULE | {"loc_lr_factor": 0.3}
+            found.append(record(ends[seed] if lr == 1e-3 else "looks", 0.8 + lead, **values))
+    return found
+
+
+def test_on_shapes_two_of_five_make_a_rate_risky_and_four_of_five_must_look(study):
+    study(shapes(["idle"] + 4 * ["looks"]))
+    assert [judge().verdict for judge in SHAPES] == ["held"] * 3
+    assert recipe.shapes_at_risk().found == "0 of 5 at risk are out of view"
+    study(shapes(["black", "idle"] + 3 * ["looks"], lead=0.005))
+    assert [judge().verdict for judge in SHAPES] == ["failed"] * 3
