@@ -101,7 +101,7 @@ def test_every_slider_that_is_shown_moves_by_keyboard(show, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_canvas_and_control_has_a_name(show, name):
+def test_every_canvas_and_control_has_a_name_and_numbers_are_said_at_rest(show, name):
     page = show(name)
     for canvas in page.locator(".stn-stage canvas").all():
         assert canvas.get_attribute("role") == "img" and canvas.get_attribute("aria-label")
@@ -112,11 +112,6 @@ def test_every_canvas_and_control_has_a_name(show, name):
     )
     assert unnamed == 0
     assert page.locator(".stn-stage [role=status][aria-live=polite]").count() >= 1
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_figure_says_its_numbers_once_it_has_come_to_rest(show, name):
-    page = show(name)
     page.wait_for_timeout(1000)
     spoken = page.locator(".stn-stage [role=status]").first.text_content()
     assert re.search(r"\d", spoken)

@@ -69,6 +69,7 @@ def descend(page, border, sampler):
     return state(page)["s"]
 
 
+@pytest.mark.slow
 def test_only_the_clipped_sampler_lets_a_bright_border_go_and_a_frame_brings_it_back(page):
     assert descend(page, "bright", "correct") == pytest.approx(1, abs=0.05)
     assert descend(page, "bright", "clipped") > 2

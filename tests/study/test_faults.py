@@ -286,6 +286,7 @@ def test_a_record_that_cannot_be_trusted_is_named_and_kept_and_the_rest_made(
     assert store.find(good.config, [tmp_path])
 
 
+@pytest.mark.slow
 def test_a_sweep_whose_scheduler_is_killed_says_so_and_a_new_one_goes_on(
     cluster, tmp_path, undisturbed
 ):
