@@ -51,7 +51,7 @@ def trained(data, take_step, epochs):
 
 TODAYS = [
     {"classifier": "resnet", "width": 16},
-    {"classifier": "vit", "width": 32, "locnet": "canonical", "identity_penalty": 0.1},
+    {"classifier": "vit", "width": 32, "locnet": "canonical"},
 ]
 
 
