@@ -300,6 +300,17 @@ CASES = {
             "pictures": 1,
         },
     ),
+    "find_rates": Case(
+        lambda **options: diagnostics.find_rates(progress=False, **options),
+        {
+            "model": Net(),
+            "loader": [(images(), torch.tensor([0, 1]))],
+            "loss": F.cross_entropy,
+            "steps": 2,
+            "optimizer": None,
+            "sweep": 10,
+        },
+    ),
     "CollapseMonitor.log_to": Case(
         lambda logger: diagnostics.CollapseMonitor(Net()).log_to(logger), {"logger": print}
     ),

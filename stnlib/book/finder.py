@@ -23,8 +23,33 @@ than half of the outputs are black. Predicted:
 
 from __future__ import annotations
 
-__all__ = ["CELLS_FITTED", "CELLS_HELD"]
+import itertools
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stnlib.book.third_party import images as others
+from stnlib.book.third_party.networks import NETWORKS
+from stnlib.book.third_party.training import BATCH
+from stnlib.data.sets import Split, fingerprint
+from stnlib.diagnostics import CollapseMonitor, find_rates
+from stnlib.optim import param_groups, schedule
+from stnlib.records import observations
+from stnlib.records.outcome import HALF_BLACK, IDLE, SEEN
+from stnlib.records.provenance import provenance
+from stnlib.study.runs import prepare
+from stnlib.training.config import RunConfig
+from stnlib.training.evaluation import to_float
+from stnlib.training.loop import make_model
+
+__all__ = ["CELLS_FITTED", "CELLS_HELD", "STUDY", "plan", "record", "runs"]
+
+STUDY = "finder"
 #: data and network; of CM and digits the name of the localisation network
 CELLS_FITTED = (("cm", "paper"), ("digits", "paper"))
 CELLS_HELD = (
@@ -32,3 +57,192 @@ CELLS_HELD = (
     *(("mnist", "tutorial"), ("mnist", "keras"), ("mnist", "tanh"), ("mnist", "tanh-adam")),
     *(("fashion", "tutorial"), ("fashion", "keras")),
 )
+SEEDS = 3
+SEARCHED = tuple(itertools.product((1e-3, 3e-3, 1e-2, 3e-2, 1e-1), (1.0, 0.3)))
+PLAIN = (1e-2, 0.3)
+WARMUP, LAST = 0.05, 10  # share of the steps; steps at the end by which a transformer is judged
+
+
+class Setting(NamedTuple):
+    """What is trained, from which the first batch of each epoch is as any other."""
+
+    model: nn.Module
+    optimizer: Any  # makes one of parameter groups
+    train: Split
+    val: Split
+    batch: int
+    epochs: int
+
+    def batches(self, epoch: int) -> list[tuple[Tensor, Tensor]]:
+        """Of an epoch, whole ones only; the order is a number's."""
+        generator = torch.Generator().manual_seed(epoch)
+        order = torch.randperm(len(self.train), generator=generator).split(self.batch)
+        taken = (self.train.take(chosen) for chosen in order if len(chosen) == self.batch)
+        return [(to_float(one.images), one.labels) for one in taken]
+
+    @property
+    def steps(self) -> int:
+        return len(self.train) // self.batch * self.epochs
+
+
+def setting(data: str, network: str, seed: int) -> Setting:
+    """The network with the weights that a seed draws, and its images."""
+    if network in NETWORKS:
+        images = others.load(data, NETWORKS[network].distorted)
+        torch.manual_seed(seed)
+        model = NETWORKS[network]()
+        epochs = others.SIZES[data][2]
+        return Setting(model, model.optimizer, images.train, images.val, BATCH, epochs)
+    config = RunConfig(data=data, locnet=network, epochs=3, seed=seed)
+    sets = prepare(config, torch.device("cpu"))
+    model, size = make_model(config, sets), config.batch_size
+    return Setting(model, torch.optim.Adam, sets.train, sets.val, size, config.epochs)
+
+
+def train(to: Setting, lr: float, factor: float, seed: int) -> dict[str, Any]:
+    """Train with a warm-up and a cosine, and say what the transformer does at the end.
+
+    Parameters
+    ----------
+    to : Setting
+        Its model is changed in place.
+    lr, factor : float
+        Rate at its peak, and the localisation network's over it.
+    seed : int
+        Of the order of images.
+
+    Returns
+    -------
+    dict[str, Any]
+        `accuracy` on the validation images; `coverage`, `black` and `corner_spread`, means over
+        the last ten batches.
+    """
+    groups = param_groups(to.model, lr, factor, batch=to_float(to.train.images[:2]))
+    optimizer, done, steps = to.optimizer(groups, lr), 0, to.steps
+    monitor = None
+    for epoch in range(to.epochs):
+        for images, labels in to.batches(1000 * seed + epoch):
+            if done == steps - LAST:
+                monitor = CollapseMonitor(to.model, optimizer, every=1, check_every=LAST + 1)
+            for group in optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * schedule("cosine", done / steps, WARMUP)
+            loss = F.cross_entropy(to.model(images), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            done += 1
+            if monitor:
+                monitor.step()
+    frame = monitor.to_frame()[["coverage", "black", "corner_spread"]].mean()
+    to.model.eval()
+    with torch.no_grad():
+        hits = to.model(to_float(to.val.images)).argmax(1) == to.val.labels
+    accuracy = hits.double().mean().item()
+    return {"accuracy": accuracy} | {name: float(f"{x:.4g}") for name, x in frame.items()}
+
+
+def plan() -> list[dict[str, Any]]:
+    """What is decided beforehand: each `what` of an observation, in the order of their weight."""
+
+    def several(by: str, seeds: Iterable[int]) -> list[dict[str, Any]]:
+        return [
+            {"data": data, "network": network, "by": by, "seed": seed}
+            for seed in seeds
+            for data, network in reversed(CELLS_HELD)
+        ]
+
+    search = [
+        what | {"lr": lr, "factor": factor}
+        for what in several("search", [0])
+        for lr, factor in SEARCHED
+    ]
+    later = range(1, SEEDS)
+    return [
+        *several("finder", range(SEEDS)),
+        *several("plain", [0]),
+        *search,
+        *several("best", later),
+        *several("plain", later),
+    ]
+
+
+def record(what: dict[str, Any], folder: Path) -> Path:
+    """Do one thing and write the observation, unless it is there already.
+
+    Parameters
+    ----------
+    what : dict[str, Any]
+        Of a `plan`; that of the `best` needs the search of its cell.
+    folder : Path
+        Of observations.
+
+    Returns
+    -------
+    Path
+        Of this one.
+    """
+    path = observations.place(folder, STUDY, what)
+    if path.exists():
+        return path
+    to, row = setting(what["data"], what["network"], what["seed"]), {}
+    if what["by"] == "finder":
+        row = _found(to, what["seed"])
+    else:
+        row["lr"], row["factor"] = _decided(what, folder)
+    if row["lr"]:
+        row |= train(to, row["lr"], row["factor"], what["seed"])
+    origin = provenance(torch.device("cpu"), fingerprint(to.train, to.val))
+    return observations.write(folder, STUDY, what, [row | {"steps": to.steps}], origin)
+
+
+def _found(to: Setting, seed: int) -> dict[str, Any]:
+    optimizer, batches = to.optimizer(to.model.parameters(), 1e-3), to.batches(1000 * seed)
+    rates = find_rates(
+        to.model, batches, F.cross_entropy, to.steps, optimizer=optimizer, progress=False
+    )
+    low, high = rates.window or (None, None)
+    return {
+        **{"lr": rates.lr, "factor": rates.loc_lr_factor, "loc_lr": rates.loc_lr},
+        **{"low": low, "high": high, "travels": rates.travels, "thrown": rates.thrown},
+        **{"ended": rates.ended or "", "swept": len(rates.curve["rate"])},
+    }
+
+
+def _decided(what: dict[str, Any], folder: Path) -> tuple[float, float]:
+    if what["by"] == "plain":
+        return PLAIN
+    if what["by"] == "search":
+        return what["lr"], what["factor"]
+    found = runs(observations.read_all(STUDY, [folder]))
+    same = (found["data"] == what["data"]) & (found["network"] == what["network"])
+    searched = found[same & (found["by"] == "search")]
+    if len(searched) < len(SEARCHED):
+        raise ValueError(f"the best of {what['network']} on {what['data']} needs its whole search")
+    best = searched.loc[searched["accuracy"].idxmax()]
+    return float(best["lr"]), float(best["factor"])
+
+
+def runs(found: Iterable[dict[str, Any]]) -> pd.DataFrame:
+    """All trainings.
+
+    Parameters
+    ----------
+    found : Iterable[dict[str, Any]]
+        Observations of STUDY.
+
+    Returns
+    -------
+    pd.DataFrame
+        A row a training: `data`, `network`, `by`, `seed`, `lr`, `factor`, what `train` gave, and
+        `end`: `no window`, `lost` (black or out of view), `idle` or `looks`.
+    """
+    table = pd.DataFrame([one["what"] | one["rows"][0] for one in found])
+    return table.assign(end=[_end(row) for row in table.to_dict("records")])
+
+
+def _end(row: dict[str, Any]) -> str:
+    if not row["lr"] > 0:
+        return "no window"
+    if not (row["coverage"] >= SEEN and row["black"] < HALF_BLACK):
+        return "lost"
+    return "looks" if row["corner_spread"] >= IDLE else "idle"
