@@ -380,7 +380,7 @@ CASES["build"].arguments.pop("shared")
 NOT_FUNCTIONS = {  # constants and types that hold what was found
     "KERNELS", "PADDINGS", "SAMPLERS", "FAMILIES", "NonFiniteError", "CLASSIFIERS", "LOCNETS",
     "MODELS", "THETA_INITS", "Collapse", "CollapseError", "CollapseWarning", "PATIENCE",
-    "SCHEDULES", "Gradient", "Trace",
+    "SCHEDULES", "Gradient", "Rates", "Trace",
 }  # fmt: skip
 
 

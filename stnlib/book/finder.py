@@ -33,6 +33,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stnlib.book.stats import Share, tally
 from stnlib.book.third_party import images as others
 from stnlib.book.third_party.networks import NETWORKS
 from stnlib.book.third_party.training import BATCH
@@ -47,7 +48,7 @@ from stnlib.training.config import RunConfig
 from stnlib.training.evaluation import to_float
 from stnlib.training.loop import make_model
 
-__all__ = ["CELLS_FITTED", "CELLS_HELD", "STUDY", "plan", "record", "runs"]
+__all__ = ["CELLS_FITTED", "CELLS_HELD", "STUDY", "plan", "record", "runs", "verdicts"]
 
 STUDY = "finder"
 #: data and network; of CM and digits the name of the localisation network
@@ -241,8 +242,50 @@ def runs(found: Iterable[dict[str, Any]]) -> pd.DataFrame:
 
 
 def _end(row: dict[str, Any]) -> str:
-    if not row["lr"] > 0:
+    if pd.isna(row["lr"]):
         return "no window"
     if not (row["coverage"] >= SEEN and row["black"] < HALF_BLACK):
         return "lost"
     return "looks" if row["corner_spread"] >= IDLE else "idle"
+
+
+def verdicts(table: pd.DataFrame) -> dict[str, Share | bool | None]:
+    """What became of the five predictions, as far as it is recorded.
+
+    Parameters
+    ----------
+    table : pd.DataFrame
+        Of `runs`.
+
+    Returns
+    -------
+    dict[str, Share | bool | None]
+        By the prediction in a word. Shares of trainings that look at the suggestion, and by the
+        plain rule, and that are lost at the suggestion; of cells within a point of the search's
+        best, which count once both have all seeds; and whether in all cells the test takes less
+        than a twentieth of the search's steps. None where nothing is recorded yet.
+    """
+    ours, plain = (table[table["by"] == by] for by in ("finder", "plain"))
+    behind = _behind(table)
+    cost = ours["swept"] / (len(SEARCHED) * ours["steps"]) if len(ours) else pd.Series(dtype=float)
+    return {
+        "looks": tally(ours["end"] == "looks") if len(ours) else None,
+        "lost": tally(ours["end"] == "lost") if len(ours) else None,
+        "plain looks": tally(plain["end"] == "looks") if len(plain) else None,
+        "within a point": tally(behind <= 0.01) if len(behind) else None,
+        "below a twentieth": bool((cost < 0.05).all()) if len(cost) else None,
+    }
+
+
+def _behind(table: pd.DataFrame) -> pd.Series:
+    """By how much the suggestion's mean accuracy is below the search's best, cell by cell."""
+    cell = ["data", "network"]
+    searched = table[table["by"] == "search"]
+    best = searched.groupby(cell).filter(lambda one: len(one) == len(SEARCHED))
+    best = best.sort_values("accuracy").groupby(cell).tail(1).assign(by="best")
+    both = pd.concat([table[table["by"].isin(["finder", "best"])], best])
+    means = both.groupby([*cell, "by"])["accuracy"].agg(["mean", "size"]).unstack("by")
+    if not {"finder", "best"} <= {*means.get("mean", ())}:
+        return pd.Series(dtype=float)
+    whole = means[(means["size"][["finder", "best"]] == SEEDS).all(axis=1)]["mean"]
+    return whole["best"] - whole["finder"]
