@@ -159,8 +159,9 @@ def plan() -> list[dict[str, Any]]:
     ]
     later = range(1, SEEDS)
     return [
-        *several("finder", range(SEEDS)),
+        *several("finder", [0]),
         *several("plain", [0]),
+        *several("finder", later),
         *search,
         *several("best", later),
         *several("plain", later),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from stnlib.checks.tensors import check_module
 from stnlib.checks.values import flag, optional, require, shown, whole
@@ -181,6 +182,8 @@ def find_rates(
     require("steps", steps, whole(1))
     require("sweep", sweep, optional(whole(10)))
     require("progress", progress, flag)
+    if any(map(is_lazy, model.parameters())):
+        raise ValueError("model must have its shapes: run a batch through its lazy modules first")
     _check_optimizer(model, optimizer)
     most = sweep or max(LEAST, min(MOST, steps // 2))
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
@@ -242,17 +245,17 @@ def _batches(loader: Iterable[Any], device: torch.device) -> Iterator[tuple[Any,
     while True:
         empty = True
         for batch in loader:
-            empty = False
             if not isinstance(batch, Sequence) or isinstance(batch, str) or len(batch) != 2:
                 raise ValueError(f"loader must give pairs (images, labels), not {shown(batch)}")
             images, labels = (x.to(device) if isinstance(x, Tensor) else x for x in batch)
             if isinstance(images, Tensor) and images.ndim and len(images) < 2:
                 continue  # such as a last, small batch: there views cannot differ
+            empty = False
             yield images, labels
         if empty:
             raise ValueError(
-                "loader must give batches in each pass, and gave none: it must be an iterable "
-                "that can begin again, such as a DataLoader or a list"
+                "loader must give batches of at least two images in each pass, and gave none: it "
+                "must be an iterable that can begin again, such as a DataLoader or a list"
             )
 
 

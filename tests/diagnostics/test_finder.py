@@ -241,7 +241,9 @@ BAD = {
     "optimizer must be a torch": lambda net, data: found(net, data, optimizer="adam"),
     "optimizer must have parameters": lambda net, data: found(net, data, optimizer=other()),
     "loader must give pairs": lambda net, data: found(net, [torch.rand(2, 1, SIDE, SIDE)]),
-    "loader must give batches in each pass": lambda net, data: found(net, iter(list(data)[:2])),
+    "in each pass": lambda net, data: found(net, iter(list(data)[:2])),
+    "batches of at least two images": lambda net, data: found(net, DataLoader(data.dataset, 1)),
+    "model must have its shapes": lambda net, data: found(nn.LazyLinear(3), data),
     "loss must return": lambda net, data: find_rates(
         net, data, lambda out, labels: out, 10, progress=False
     ),
