@@ -57,13 +57,15 @@ class Rates:
     warmup : int
         Suggested steps over which both rise from 0; a cosine then leads back to 0.
     travels : float | None
-        The lowest rate that lets views differ by half an input pixel between images in these
-        steps, None where they never did so in the test.
+        The lowest constant rate that lets views differ by half an input pixel between images in
+        these steps, None where they never did so in the test.
     thrown : float | None
         The rate at which a step moves the view by 0.05 half image sides, or the test had to end;
         None where neither happened.
     ended : str | None
         What ended the test early, in words.
+    optimizer : str
+        Its kind, such as "Adam".
     curve : dict[str, list[float]]
         Step by step: `rate`, `loss`, `step` (half image sides that the step moved θ by; nan where
         that is not known), `corner_spread` (input pixels) and `coverage`.
@@ -77,12 +79,17 @@ class Rates:
     travels: float | None
     thrown: float | None
     ended: str | None
+    optimizer: str
     curve: dict[str, list[float]] = field(repr=False)
 
     @property
     def loc_lr_factor(self) -> float | None:
         """The localisation network's rate over the network's, as `param_groups` takes it."""
         return None if self.lr is None or self.loc_lr is None else self.loc_lr / self.lr
+
+    @property
+    def _safe(self) -> float:
+        return SAFE * self.thrown if self.thrown else self.curve["rate"][-1]
 
     def plot(self) -> Figure:
         """Draw loss, θ's step and spread over the rates, and the window: a Matplotlib figure."""
@@ -94,12 +101,14 @@ class Rates:
         tested = self.curve["rate"]
         ended = self.ended or "neither view nor loss was lost"
         lines = [f"Range test, {len(tested)} steps up to the rate {tested[-1]:.2g}: {ended}."]
+        if "Adam" not in self.optimizer:
+            lines.append(f"This has been of use with Adam alone, not with {self.optimizer}.")
         if self.window is None:
             why = (
                 "views differed by less than half a pixel between images before that"
                 if self.travels is None
-                else f"in {self.steps} steps views differ by half a pixel from {self.travels:.2g} "
-                f"on, and one step may throw the view out from {self.thrown:.2g} on"
+                else f"in {self.steps} steps θ travels far enough from {self.travels / MEAN:.2g} "
+                f"on, and the view is safe up to {self._safe:.2g}"
             )
             return "\n".join([*lines, f"There is no window: {why}."])
         above = "" if self.thrown else "; higher ones were not tested"
@@ -189,8 +198,8 @@ def find_rates(
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     with _kept(loader, device), torch.enable_grad():
         twin, optimizer = _copied(unwrapped(model), optimizer)
-        trace, ended = _test(twin, optimizer, _batches(loader, device), loss, most, progress)
-    return _judged(trace, ended, steps)
+        curve, ended = _test(twin, optimizer, _batches(loader, device), loss, most, progress)
+    return _judged(curve, ended, steps, type(optimizer).__name__)
 
 
 def _check_optimizer(model: nn.Module, optimizer: Any) -> None:
@@ -337,7 +346,7 @@ def _bar(rates: list[float], most: int, progress: bool) -> Iterable[float]:
     return tqdm(rates, desc="range test", unit="step", disable=not progress)
 
 
-def _judged(curve: dict[str, list[float]], ended: str | None, steps: int) -> Rates:
+def _judged(curve: dict[str, list[float]], ended: str | None, steps: int, optimizer: str) -> Rates:
     """The window, and what to take of it."""
     rates, moved = curve["rate"], _smooth(curve["step"], 1)
     end = next((n for n, by in enumerate(moved) if by > THROWN), len(rates) - 1)
@@ -351,7 +360,7 @@ def _judged(curve: dict[str, list[float]], ended: str | None, steps: int) -> Rat
         losses = _smooth(curve["loss"][: end + 1], max(1, len(rates) // 20))
         lr = _rounded(min(BEYOND * min(zip(losses, rates, strict=False))[1], rates[end]))
         loc_lr = _rounded(min(max(SHARE * lr, window[0]), high))
-    return Rates(steps, window, lr, loc_lr, warmup, travels, thrown, ended, curve)
+    return Rates(steps, window, lr, loc_lr, warmup, travels, thrown, ended, optimizer, curve)
 
 
 def _smooth(values: list[float], reach: int) -> list[float]:

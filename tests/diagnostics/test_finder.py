@@ -1,6 +1,7 @@
 """What the finder of rates finds where the answer is known, and what it leaves alone."""
 
 import copy
+import dataclasses
 import random
 
 import numpy as np
@@ -106,7 +107,9 @@ def test_a_transformer_that_is_not_trained_has_no_window(loader):
 def test_too_few_steps_leave_no_window(loader):
     rates = found(made(), loader, steps=1)
     assert rates.window is None
-    assert "in 1 steps views differ by half a pixel from" in str(rates)
+    assert "There is no window: in 1 steps θ travels far enough from" in str(rates)
+    untested = dataclasses.replace(rates, thrown=None, curve={"rate": [1e-5, 1.0]})
+    assert str(untested).endswith("the view is safe up to 1.")
 
 
 @pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.SGD])
@@ -219,6 +222,14 @@ def test_it_says_in_words_and_in_a_picture_what_it_found(loader):
     loss, moves = rates.plot().axes
     assert loss.lines[0].get_ydata() == pytest.approx(rates.curve["loss"])
     assert moves.lines[-1].get_xdata()[0] == rates.loc_lr
+
+
+def test_it_warns_of_optimisers_with_which_it_has_failed(loader):
+    model = made()
+    for kind, warned in ((torch.optim.AdamW, False), (torch.optim.SGD, True)):
+        optimizer = kind(model.parameters(), 0.1)
+        said = str(found(model, loader, optimizer=optimizer, sweep=10))
+        assert (f"not with {kind.__name__}" in said) == warned
 
 
 def test_the_bar_is_shown_if_it_is_asked_for(loader, capsys):
