@@ -46,6 +46,13 @@ def test_the_suggestion_is_compared_with_the_best_of_the_search_over_the_same_se
     assert f"{share.k} of {share.n}" == within
 
 
+def test_no_window_is_not_within_a_point():
+    found = [row("finder", accuracy=None, seed=seed, lr=None) for seed in range(2)]
+    found += [row("finder", 0.91, 2), *(row("best", 0.91, seed) for seed in (1, 2))]
+    found += [row("search", 0.91, lr=n) for n in range(10)]
+    assert finder.verdicts(finder.runs(found))["within a point"].k == 0
+
+
 def test_what_is_not_recorded_is_not_judged():
     told = finder.verdicts(finder.runs([row("finder")]))
     assert told["plain looks"] is told["within a point"] is None
