@@ -2,7 +2,8 @@
 
 For a project of one's own::
 
-    from stnlib import CollapseMonitor, SpatialTransformer, coverage, param_groups, schedule
+    from stnlib import CollapseMonitor, SpatialTransformer, coverage
+    from stnlib import find_rates, param_groups, schedule
 
 Nothing is imported before it is asked for: ``import stnlib`` alone needs no torch.
 """
@@ -16,6 +17,7 @@ _HOMES = {
     "CollapseMonitor": "stnlib.diagnostics",
     "SpatialTransformer": "stnlib.models",
     "coverage": "stnlib.diagnostics",
+    "find_rates": "stnlib.diagnostics",
     "param_groups": "stnlib.optim",
     "schedule": "stnlib.optim",
 }
@@ -25,6 +27,7 @@ __all__ = [
     "SpatialTransformer",
     "__version__",
     "coverage",
+    "find_rates",
     "param_groups",
     "schedule",
 ]

@@ -313,6 +313,17 @@ CASES = {
             "pictures": 1,
         },
     ),
+    "find_rates": Case(
+        lambda **options: diagnostics.find_rates(progress=False, **options),
+        {
+            "model": Net(),
+            "loader": [(images(), torch.tensor([0, 1]))],
+            "loss": F.cross_entropy,
+            "steps": 2,
+            "optimizer": None,
+            "sweep": 10,
+        },
+    ),
     "CollapseMonitor.log_to": Case(
         lambda logger: diagnostics.CollapseMonitor(Net()).log_to(logger), {"logger": print}
     ),
@@ -382,7 +393,7 @@ CASES["build"].arguments.pop("shared")
 NOT_FUNCTIONS = {  # constants and types that hold what was found
     "KERNELS", "PADDINGS", "SAMPLERS", "FAMILIES", "NonFiniteError", "CLASSIFIERS", "LOCNETS",
     "MODELS", "THETA_INITS", "Collapse", "CollapseError", "CollapseWarning", "PATIENCE",
-    "SCHEDULES", "Gradient", "Trace",
+    "SCHEDULES", "Gradient", "Rates", "Trace",
 }  # fmt: skip
 
 

@@ -19,7 +19,10 @@ import stnlib
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 CORE = ("sampler", "transforms", "models", "diagnostics", "optim", "errors")
-FACE = {"SpatialTransformer", "CollapseMonitor", "param_groups", "schedule", "coverage"}
+FACE = {
+    *("SpatialTransformer", "CollapseMonitor", "coverage"),
+    *("find_rates", "param_groups", "schedule"),
+}
 
 
 def modules(name):
@@ -80,7 +83,8 @@ def test_with_torch_alone_a_transformer_is_built_trained_watched_and_rescued():
     out = run("""
         import torch
         from torch import nn
-        from stnlib import CollapseMonitor, SpatialTransformer, coverage, param_groups, schedule
+        from stnlib import CollapseMonitor, SpatialTransformer, coverage
+        from stnlib import find_rates, param_groups, schedule
 
         class Net(nn.Module):
             def __init__(self):
@@ -104,6 +108,8 @@ def test_with_torch_alone_a_transformer_is_built_trained_watched_and_rescued():
                 loss.backward()
                 optimizer.step()
                 monitor.step(loss)
+        batches = [(torch.rand(3, 1, 8, 8), torch.zeros(3, 2))]
+        assert len(find_rates(model, batches, nn.functional.mse_loss, 20, sweep=10).curve["rate"])
         theta = model.stn.localisation(torch.rand(2, 1, 8, 8))
         print(len(monitor.trace), tuple(coverage(theta).shape))
     """)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from stnlib.diagnostics.bounds import step_bound
 from stnlib.diagnostics.criteria import Collapse, CollapseError, CollapseWarning, Criteria
+from stnlib.diagnostics.finder import Rates, find_rates
 from stnlib.diagnostics.footprints import (
     black_share,
     coverage,
@@ -27,11 +28,13 @@ __all__ = [
     "CollapseMonitor",
     "CollapseWarning",
     "Criteria",
+    "Rates",
     "Trace",
     "black_share",
     "corner_spread",
     "coverage",
     "decompose",
+    "find_rates",
     "footprint",
     "grid_coverage",
     "object_coverage",
