@@ -3,6 +3,7 @@
 import pytest
 
 from stnlib.book import finder
+from stnlib.book.claims import finder as claims
 
 LOOKS = {"coverage": 1.0, "black": 0.0, "corner_spread": 3.0, "swept": 100, "steps": 300}
 
@@ -69,3 +70,44 @@ def test_a_network_is_trained_and_judged_by_what_it_does(monkeypatch):
     assert seen["corner_spread"] < 1e-3
     assert 0 <= seen["accuracy"] <= 1
     assert few.steps == 48
+
+
+def made_up(monkeypatch, *cells):
+    """Observations: by whom, data, network, seed, end and accuracy."""
+    rows = {"looks": 3.0, "idle": 0.1}
+    found = []
+    for by, data, network, seed, end, accuracy in cells:
+        row = {"lr": 0.01, "coverage": 0.9 if end != "lost" else 0.1, "black": 0.0}
+        row |= {"corner_spread": rows.get(end, 3.0), "accuracy": accuracy}
+        row |= {"swept": 10, "steps": 100}
+        what = {"data": data, "network": network, "by": by, "seed": seed}
+        found.append({"what": what, "rows": [row], "provenance": {"date": "2026-11-28"}})
+    monkeypatch.setattr(claims, "observed", lambda study: tuple(found))
+
+
+def every(by, end, accuracy):
+    return [(by, *cell, seed, end, accuracy) for cell in finder.CELLS_HELD for seed in range(3)]
+
+
+def test_its_predictions_are_judged_when_all_is_recorded_or_nothing_can_change(monkeypatch):
+    made_up(monkeypatch, *every("finder", "looks", 0.9), *every("plain", "idle", 0.8))
+    assert claims.looks().verdict == claims.none_out().verdict == "held"
+    assert claims.surpasses_the_rule().verdict == claims.cheap().verdict == "held"
+    assert claims.within_a_point().verdict == "open: 0 of 8 cells recorded"
+    made_up(monkeypatch, *every("finder", "lost", 0.1)[:3], *every("plain", "looks", 0.8))
+    assert claims.looks().verdict == claims.none_out().verdict == "failed"
+    assert claims.surpasses_the_rule().verdict == "open: 3 of 24 recorded"
+
+
+def test_the_claim_compares_by_optimiser_and_cell(monkeypatch):
+    ours = [
+        ("finder", *cell, seed, "idle" if cell[1] in claims.BY_SGD else "looks", 0.8)
+        for cell in finder.CELLS_HELD
+        for seed in range(3)
+    ]
+    made_up(monkeypatch, *ours, *every("plain", "looks", 0.8))
+    finding = claims.suggestions()
+    assert finding.holds and finding.numbers["look, SGD"].startswith("0 of 9")
+    assert finding.numbers["a plain rule is as accurate or better"].startswith("5 of 5")
+    made_up(monkeypatch, *ours, *every("plain", "looks", 0.7))
+    assert not claims.suggestions().holds
