@@ -183,9 +183,7 @@ def _locator(
 _MATCHED, _PARAMETERS, _PLAIN = ("cnn", "fcn"), 400_000, 28
 
 
-def _width_to_match(
-    locnet: nn.Module, kind: Callable[..., nn.Module], size: int, classes: int
-) -> int:
+def _width_to_match(locnet: nn.Module, kind: Callable[..., Any], size: int, classes: int) -> int:
     """Units of a classifier's first dense layer that make it larger by `locnet`'s parameters."""
     with torch.device("meta"):  # shapes without numbers: nothing is drawn
         first = cast(nn.Linear, kind(size=size, classes=classes).head[0])
