@@ -107,20 +107,17 @@ def first_alarm(
     tuple[float, str | None]
         Step and kind; nan and None where they find nothing.
     """
-    frame = trace.to_frame()
-    if "corner_spread" not in frame:
-        frame["corner_spread"] = corner_spreads(frame, side)[most]
-        frame["extent_pixels"] = frame["extent"] * side
-    judge = Judge(Criteria())
-    columns = frame[[name for name in frame if not name.startswith("theta_")]]
-    due = 0
-    for number, (step, *values) in enumerate(columns.itertuples(name=None)):
-        if number < due:
-            continue
-        row = dict(zip(columns, values, strict=True))
-        if found := judge.judge(int(step), row):
+    columns = {n: c for n, c in trace.columns.items() if not n.startswith("theta_")}
+    if "corner_spread" not in columns:
+        columns["corner_spread"] = corner_spreads(trace.to_frame(), side)[most].tolist()
+        columns["extent_pixels"] = [extent * side for extent in columns["extent"]]
+    steps = columns.pop("step_number")
+    judge, number = Judge(Criteria()), 0
+    while number < len(steps):
+        row = {name: column[number] for name, column in columns.items()}
+        if found := judge.judge(int(steps[number]), row):
             return found.step, found.kind
-        due = number + (UNHURRIED if paced and row["step"] <= STILL else 1)
+        number += UNHURRIED if paced and row["step"] <= STILL else 1
     return math.nan, None
 
 
