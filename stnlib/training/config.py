@@ -34,19 +34,15 @@ _SIDES = dict(cm=40, digits=40, mnist=28, c10=32, c10d=64, shapes10=32, shapes10
 _SIDES |= dict.fromkeys(_JADERBERG, 28) | {"mnist-rts": 42, "mnist-tc": 60}
 #: what the classifiers need in pixels, and their names
 _LEAST = {
-    "cm": (10, "Table II's network"),
-    "c10": (22, "Table III's network"),
-    "cnn": (20, "the CNN"),
-    "fcn": (1, "the FCN"),
-    "resnet": (1, "the ResNet"),
-    "vit": (4, "the ViT"),
+    **{"cm": (10, "Table II's network"), "c10": (22, "Table III's network")},
+    **{"cnn": (20, "the CNN"), "fcn": (1, "the FCN")},
+    **{"resnet": (1, "the ResNet"), "vit": (4, "the ViT")},
 }
 _SCHEDULES = ("constant", "step", "cosine", "onecycle", "plateau")
 _LOCNETS = (
     *("paper", "x4", "x16", "relu", "groupnorm", "deep", "shared", "bounded", "normalised"),
     *("cnn", "fcn"),
 )
-_CANONICAL = "canonical"  # another network, in the place of a localisation network
 _WIDTHS = {"resnet": 16, "vit": 32}  # whose width can be chosen, and what it is a multiple of
 
 
@@ -136,7 +132,7 @@ class RunConfig:
         "of the arithmetic; auto is bfloat16 where the machine gains by it",
     )
     seed: int = _decided(0, whole(0), "of initial weights, order, dropout and augmentation")
-    locnet: str = _decided("paper", choice(*_LOCNETS, _CANONICAL), "the localisation network")
+    locnet: str = _decided("paper", choice(*_LOCNETS, "canonical"), "the localisation network")
     bound: float | None = _decided(
         None,
         optional(number(above=0)),
@@ -211,9 +207,7 @@ class RunConfig:
         "what classifies: the paper's baseline, Jaderberg et al.'s for distorted MNIST, or today's",
     )
     width: int | None = _decided(
-        None,
-        optional(whole(1)),
-        "channels of resnet's first stage, or features of vit's tokens, None for 64 and 192",
+        None, optional(whole(1)), "resnet's first channels, vit's features; None for 64 and 192"
     )
 
     def __post_init__(self) -> None:
@@ -228,7 +222,7 @@ class RunConfig:
             for name in sorted((_TRANSFORMER_ONLY - shown) & set(self.changed())):
                 raise ConfigError(f"{name} is for models with a transformer, not {self.model!r}")
         self._check_classifier()
-        if self.locnet == _CANONICAL:
+        if self.locnet == "canonical":
             for name in sorted({*_LOCNET[1:], "transform", "recovery"} & set(self.changed())):
                 raise ConfigError(f"{name} is for other localisation networks than canonical")
         if self.optimizer == "keras_adam" and self.weight_decay:
@@ -263,21 +257,17 @@ class RunConfig:
             raise ConfigError(
                 f"output_size must be at least {least} pixels for {name}, not {self.output_size}"
             )
-        alone = {"model": "baseline_wide", "locnet": "shared"}
-        for name, value in alone.items() if self.architecture != "paper" else ():
-            if getattr(self, name) == value:
-                raise ConfigError(
-                    f"{name} {value} is for architecture paper, not {self.architecture!r}"
-                )
-        side = self.output_size or self.side
-        if self.architecture == "vit" and side % 4:
+        for name, value in (("model", "baseline_wide"), ("locnet", "shared")):
+            if getattr(self, name) == value and self.architecture != "paper":
+                allowed = f"architecture paper, not {self.architecture!r}"
+                raise ConfigError(f"{name} {value} is for {allowed}")
+        if self.architecture == "vit" and (side := self.output_size or self.side) % 4:
             raise ConfigError(f"output_size must be a multiple of 4 for the ViT, not {side}")
         if self.width and self.architecture not in _WIDTHS:
             raise ConfigError(f"width is for architecture resnet and vit, not {self.architecture}")
         if self.width and self.width % (unit := _WIDTHS[self.architecture]):
-            raise ConfigError(
-                f"width must be a multiple of {unit} for {self.architecture}, not {self.width}"
-            )
+            allowed = f"a multiple of {unit} for {self.architecture}"
+            raise ConfigError(f"width must be {allowed}, not {self.width}")
 
     @property
     def has_transformer(self) -> bool:
