@@ -23,6 +23,7 @@ __all__ = [
     "LEAST_SEEN",
     "WINDOW",
     "ahead",
+    "courses",
     "dead",
     "death",
     "fall",
@@ -255,13 +256,32 @@ def _row(record: store.Record, trace: Trace) -> dict[str, Any]:
     }
 
 
-def ahead(pairs: Iterable[tuple[store.Record, Trace]], lead: int) -> pd.Series:
-    """The largest step of θ before the onset of the death.
+def courses(
+    pairs: Iterable[tuple[store.Record, Trace]],
+) -> dict[str, tuple[pd.Series, int | None]]:
+    """How far θ moves at each step, and the onset of the death.
 
     Parameters
     ----------
     pairs : Iterable[tuple[store.Record, Trace]]
         Of `traces`.
+
+    Returns
+    -------
+    dict[str, tuple[pd.Series, int | None]]
+        By the run's key; no onset where it lives.
+    """
+    frames = {record.key: trace.to_frame() for record, trace in pairs}
+    return {key: (frame["step"], onset(frame)) for key, frame in frames.items()}
+
+
+def ahead(runs: Mapping[str, tuple[pd.Series, int | None]], lead: int) -> pd.Series:
+    """The largest step of θ before the onset of the death.
+
+    Parameters
+    ----------
+    runs : Mapping[str, tuple[pd.Series, int | None]]
+        Of `courses`.
     lead : int
         Steps before the onset up to which is looked.
 
@@ -271,9 +291,6 @@ def ahead(pairs: Iterable[tuple[store.Record, Trace]], lead: int) -> pd.Series:
         By the run's key; of the whole run where it lives, nan where it died sooner.
     """
     found = {}
-    for record, trace in pairs:
-        frame = trace.to_frame()
-        begun, step = onset(frame), frame["step"]
-        seen = step if begun is None else step[step.index <= begun - lead]
-        found[record.key] = seen.max()
+    for key, (step, begun) in runs.items():
+        found[key] = (step if begun is None else step[step.index <= begun - lead]).max()
     return pd.Series(found, name="step", dtype=float)

@@ -116,7 +116,8 @@ def test_a_table_of_outcomes_has_a_row_a_traced_run(few, tmp_path):
     assert dies["reach"] == pytest.approx(1000 * lives["reach"])
     assert dies["onset"] <= dies["death"] < dies["onset"] + deaths.WINDOW
     pairs = deaths.traces("s", where=[tmp_path])
-    last, early = deaths.ahead(pairs, 1), deaths.ahead(pairs, int(dies["onset"]))
+    runs = deaths.courses(pairs)
+    last, early = deaths.ahead(runs, 1), deaths.ahead(runs, int(dies["onset"]))
     assert last[dies["key"]] > 0 and np.isnan(early[dies["key"]])
     whole = next(trace.to_frame()["step"] for r, trace in pairs if r.key == lives["key"])
     assert last[lives["key"]] == early[lives["key"]] == whole.max()

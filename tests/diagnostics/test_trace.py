@@ -52,14 +52,14 @@ def test_a_study_keeps_its_traces_beside_the_records_and_baselines_have_none(
     places = {"folder": tmp_path, "checkpoints": tmp_path / "c", "data": shapes}
     for model, there in (("stn", True), ("baseline", False)):
         config = SMALL.replace(model=model, epochs=1)
-        path = runs.run(config, "s", trace=True, progress=False, **places)
+        path = runs.run(config, "s", trace=True, test=False, progress=False, **places)
         assert store.trace_path(path).exists() == there
         assert store.read(path).history
 
 
 def run(tmp_path, shapes, **kwargs):
     places = {"folder": tmp_path, "checkpoints": tmp_path / "c", "data": shapes}
-    return runs.run(SMALL, "s", progress=False, **places, **kwargs)
+    return runs.run(SMALL, "s", progress=False, test=False, **places, **kwargs)
 
 
 @pytest.fixture

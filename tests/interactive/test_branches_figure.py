@@ -36,6 +36,7 @@ def said(page):
     return page.locator(".stn-live-text").inner_text()
 
 
+@pytest.mark.slow
 def test_every_loss_of_the_autopsies_can_be_chosen(page):
     options = page.locator("select").first.locator("option")
     keys = {option.get_attribute("value") for option in options.all()}

@@ -152,7 +152,7 @@ def test_where_descent_leads_is_where_adam_without_noise_ends(page, text, start,
     found = state(page)
     assert found["leads"] == end
     check_readings(found)
-    *_, (s, t) = walks.adam(lambda x: reported(found["border"], "correct", x), start, 0.02, 4000)
+    *_, (s, t) = walks.adam(lambda x: reported(found["border"], "correct", x), start, 0.02, 1500)
     assert (np.hypot(abs(s) - 1, t) < 0.06) == (end == "identity")
     assert (abs(t) > 0.98 * (1 + abs(s))) == (end in ("edge", "nowhere"))
 

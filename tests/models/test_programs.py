@@ -61,13 +61,28 @@ each_way = pytest.mark.parametrize("way", WAYS, ids=lambda f: f.__name__)
 each_family = pytest.mark.parametrize("transform", ALL, ids=lambda f: f.name)
 
 
+def is_slow(way, transform):
+    """Dynamo takes seconds for a layer: of the families, one stands for all in a quick run."""
+    return way is compiled and transform.name != "affine"
+
+
 def assert_same(found, expected):
     """Up to the rounding of a coordinate, times half of the image's side."""
     torch.testing.assert_close(found, expected, rtol=0, atol=2e-6)
 
 
-@each_way
-@each_family
+@pytest.mark.parametrize(
+    ("way", "transform"),
+    [
+        pytest.param(
+            *(way, transform),
+            id=f"{way.__name__}-{transform.name}",
+            marks=[pytest.mark.slow] if is_slow(way, transform) else [],
+        )
+        for transform in ALL
+        for way in WAYS
+    ],
+)
 def test_a_program_gives_what_the_layer_gives_for_any_number_and_size(way, transform):
     layer, images = make(transform), draw(3, 1, 6, 9)
     program = way(layer, images)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from stnlib.book import forecasts, remedies
 from stnlib.book.claims.facts import dates, frame, runs, traced, watched
-from stnlib.book.deaths import ahead
+from stnlib.book.deaths import ahead, courses
 from stnlib.book.stats import Contrast, bootstrap
 
 __all__ = ["LEARNING", "changed", "concordance", "course", "forecast", "fresh", "monitored", "past"]
@@ -70,6 +70,11 @@ def fresh() -> pd.DataFrame:
     return traced("cm-edge")
 
 
+@cache
+def _courses(study: str) -> dict[str, tuple[pd.Series, int | None]]:
+    return courses(watched(study))
+
+
 def forecast(lead: int, *predictors: str) -> pd.DataFrame:
     """How well a threshold tells who is lost, so many steps before the onset.
 
@@ -86,7 +91,7 @@ def forecast(lead: int, *predictors: str) -> pd.DataFrame:
         Of `stnlib.book.forecasts.forecast`.
     """
     parts = [
-        table.assign(step=table["key"].map(ahead(watched(study), lead)))
+        table.assign(step=table["key"].map(ahead(_courses(study), lead)))
         for table, study in ((past(), "cm-map"), (fresh(), "cm-edge"))
     ]
     return forecasts.forecast(*parts, predictors)
