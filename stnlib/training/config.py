@@ -32,8 +32,7 @@ _SCATTERED = ("mnist", "c10", "shapes10")
 _DISTORTED_ONLY = ("oracle", "crop")
 _SIDES = dict(cm=40, digits=40, mnist=28, c10=32, c10d=64, shapes10=32, shapes10d=64)
 _SIDES |= dict.fromkeys(_JADERBERG, 28) | {"mnist-rts": 42, "mnist-tc": 60}
-#: what the classifiers need in pixels, and their names
-_LEAST = {
+_LEAST = {  # what the classifiers need in pixels, and their names
     **{"cm": (10, "Table II's network"), "c10": (22, "Table III's network")},
     **{"cnn": (20, "the CNN"), "fcn": (1, "the FCN")},
     **{"resnet": (1, "the ResNet"), "vit": (4, "the ViT")},
