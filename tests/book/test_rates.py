@@ -56,7 +56,7 @@ def test_a_table_has_both_rates_the_slowest_localisation_network_first():
 
 def test_a_table_says_how_long_a_warm_up_is_and_whose():
     warm = {"warmup": 0.5, "epochs": 6, "warmup_of": "localisation"}
-    table = rates.table([record(**warm), record(warmup_of="classifier", seed=1)])
+    table = rates.table([record(**warm), record(seed=1)])
     assert table[["warmup", "whose"]].to_numpy().tolist() == [[3, "localisation"], [0, "none"]]
 
 

@@ -50,12 +50,12 @@ def trained(data, take_step, epochs):
 
 
 TODAYS = [
-    {"classifier": "resnet", "width": 16},
-    {"classifier": "vit", "width": 32, "locnet": "canonical"},
+    {"architecture": "resnet", "width": 16},
+    {"architecture": "vit", "width": 32, "locnet": "canonical"},
 ]
 
 
-@pytest.mark.parametrize("changes", TODAYS, ids=lambda changes: changes["classifier"])
+@pytest.mark.parametrize("changes", TODAYS, ids=lambda changes: changes["architecture"])
 def test_the_steps_before_a_capture_are_taken_back(few, changes, monkeypatch):
     """With a graph that, unlike a real one, computes while it is captured and not when replayed."""
     nothing = SimpleNamespace(wait_stream=lambda _: None, replay=lambda: None)
@@ -73,7 +73,7 @@ def test_the_steps_before_a_capture_are_taken_back(few, changes, monkeypatch):
 
 
 @gpu
-@pytest.mark.parametrize("changes", TODAYS, ids=lambda changes: changes["classifier"])
+@pytest.mark.parametrize("changes", TODAYS, ids=lambda changes: changes["architecture"])
 def test_classifiers_of_today_are_captured_too(few, changes, monkeypatch):
     config, data = CONFIG.replace(optimizer="adamw", **changes), few.to("cuda")
     monkeypatch.setitem(globals(), "CONFIG", config)
