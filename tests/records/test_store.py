@@ -586,7 +586,7 @@ class Seen(NamedTuple):
 
 
 SHAPES = {"cm": (1, 40), "digits": (1, 40), "mnist": (1, 28), "c10": (3, 32), "c10d": (3, 64)}
-SHAPES["shapes10"] = SHAPES["c10"]
+SHAPES |= {"shapes10": SHAPES["c10"], "shapes10d": SHAPES["c10d"]}
 
 
 def as_seen(config):
