@@ -9,15 +9,15 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from stnlib.checks.tensors import check_fits, check_flag, check_images
-from stnlib.checks.values import number, require, whole
+from stnlib.checks.tensors import check_flag
 from stnlib.models.localisation import glorot
+from stnlib.models.scorer import ImageScorer
 from stnlib.models.today import ResNet, ViT
 
 __all__ = ["CLASSIFIERS", "CNN", "FCN", "C10Net", "CMNet", "Classifier"]
 
 
-class Classifier(nn.Module):
+class Classifier(ImageScorer):
     """Images to class scores: convolutions, `features`, then dense layers, `head`."""
 
     block: int  # how many of the features come up to the first pooling
@@ -25,33 +25,14 @@ class Classifier(nn.Module):
     head: nn.Sequential
 
     def __init__(self, channels: int, size: int, classes: int, hidden: int, dropout: float) -> None:
-        super().__init__()
-        sizes = {"channels": channels, "size": size, "classes": classes, "hidden": hidden}
-        for name, value in sizes.items():
-            require(name, value, whole(1))
-        require("dropout", dropout, number(least=0, most=1))
-        self._seen = (channels, size)
+        super().__init__(channels, size, classes, dropout, hidden=hidden)
 
     @property
     def first_block(self) -> nn.Sequential:
         """The layers up to the first pooling, which a localisation network may share."""
         return self.features[: self.block]
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Class scores (logits).
-
-        Parameters
-        ----------
-        images : Tensor
-            (N, channels, size, size), floating point, in [0, 1].
-
-        Returns
-        -------
-        Tensor
-            (N, classes).
-        """
-        check_images("images", images, *self._seen)
-        check_fits(images, next(self.parameters()))
+    def scores(self, images: Tensor) -> Tensor:
         return self.head(self.features(images))
 
 

@@ -9,8 +9,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from stnlib.checks.tensors import check_fits, check_images
-from stnlib.checks.values import number, require, whole
+from stnlib.models.scorer import ImageScorer
 
 __all__ = ["ResNet", "ViT"]
 
@@ -18,38 +17,19 @@ _PATCH = 4  # side in pixels of what a vision transformer takes as one token
 _DEPTH = 6  # its blocks, half of ViT-Ti's
 
 
-class _Today(nn.Module):
-    """Images to class scores: all of the network is `layers`."""
+class _Today(ImageScorer):
+    """A classifier all of which is `layers`, as wide as is asked."""
 
     layers: nn.Module
     unit: int  # what its width is a multiple of
 
     def __init__(self, channels: int, size: int, classes: int, width: int, dropout: float) -> None:
-        super().__init__()
-        sizes = {"channels": channels, "size": size, "classes": classes, "width": width}
-        for name, value in sizes.items():
-            require(name, value, whole(1))
+        super().__init__(channels, size, classes, dropout, width=width)
         if width % self.unit:
             kind = type(self).__name__
             raise ValueError(f"width must be a multiple of {self.unit} for {kind}, not {width}")
-        require("dropout", dropout, number(least=0, most=1))
-        self._seen = (channels, size)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Class scores (logits).
-
-        Parameters
-        ----------
-        images : Tensor
-            (N, channels, size, size), floating point, in [0, 1].
-
-        Returns
-        -------
-        Tensor
-            (N, classes).
-        """
-        check_images("images", images, *self._seen)
-        check_fits(images, next(self.parameters()))
+    def scores(self, images: Tensor) -> Tensor:
         return self.layers(images)
 
 

@@ -20,6 +20,7 @@ __all__ = [
     "dates",
     "ends",
     "frame",
+    "missing",
     "observed",
     "planned",
     "remedied",
@@ -81,6 +82,23 @@ def planned(study: str, **fields: Any) -> int:
         At least as many as `runs` has.
     """
     return sum(_such(config, fields) for config in _planned(study))
+
+
+def missing(study: str) -> str | None:
+    """How far a study is recorded, where some of its runs are missing.
+
+    Parameters
+    ----------
+    study : str
+        Its name.
+
+    Returns
+    -------
+    str | None
+        Such as "open: 3 of 9 recorded", a verdict; None where nothing is missing.
+    """
+    made, total = len(runs(study)), planned(study)
+    return None if made == total else f"open: {made} of {total} recorded"
 
 
 def table(*studies: str, **fields: Any) -> pd.DataFrame:

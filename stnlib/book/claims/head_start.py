@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from stnlib.book.claims.facts import dates, ends, planned, runs, validation
+from stnlib.book.claims.facts import dates, ends, missing, planned, runs, validation
 from stnlib.book.claims.findings import Finding, Verdict, found, judged, settled
 from stnlib.book.claims.recipe import OUT_OF_VIEW, at_risk
 from stnlib.book.stats import paired_difference, tally
@@ -33,12 +33,6 @@ SMALL = "head-start"
 START = "c10d-start"
 SETS = ("cm", "digits")
 WHOSE = ("classifier", "both", "localisation")
-
-
-def _open(study: str) -> str | None:
-    """What is missing of a study, if anything is."""
-    made, total = len(runs(study)), planned(study)
-    return None if made == total else f"open: {made} of {total} recorded"
 
 
 def _transformers(study: str, **fields: object) -> list[Record]:
@@ -120,7 +114,7 @@ def lead_over_twenty_epochs() -> Verdict:
     """At 0.3 the mean paired lead is at least 0.02 after six epochs, not below 0 at the end."""
     early, late = _lead(JUDGED, 0.3, epoch=5).mean(), _lead(JUDGED, 0.3).mean()
     said = f"{early:+.3f} after six epochs, {late:+.3f} at the end"
-    return judged(_open(JUDGED) or (early >= 0.02 and late >= 0), said, dates(runs(JUDGED)))
+    return judged(missing(JUDGED) or (early >= 0.02 and late >= 0), said, dates(runs(JUDGED)))
 
 
 def ahead_of_one_rate() -> Verdict:
@@ -129,7 +123,7 @@ def ahead_of_one_rate() -> Verdict:
     ahead = (third - one).mean()
     black = _count(_transformers(JUDGED, loc_lr_factor=1.0), "black")
     said = f"{ahead:+.3f}, with {black} black at one rate"
-    return judged(_open(JUDGED) or ahead > 0, said, dates(runs(JUDGED)))
+    return judged(missing(JUDGED) or ahead > 0, said, dates(runs(JUDGED)))
 
 
 def _pairs(data: str, factor: float) -> tuple[list[Record], list[Record]]:
@@ -144,7 +138,7 @@ def fewer_stop() -> Verdict:
     stopped = {data: [_count(some, "idle", "blind") for some in _pairs(data, 0.1)] for data in SETS}
     said = "; ".join(f"{data}: {one} against {both}" for data, (one, both) in stopped.items())
     fewer = all(one < both for one, both in stopped.values())
-    return judged(_open(SMALL) or fewer, said, dates(runs(SMALL)))
+    return judged(missing(SMALL) or fewer, said, dates(runs(SMALL)))
 
 
 def small_networks() -> Finding:
@@ -172,7 +166,7 @@ def some_lost_without_protection() -> Verdict:
     some = _risky()
     out = _count(some, *OUT_OF_VIEW)
     said = f"{out} of {len(some)} at risk are out of view"
-    return judged("held" if out else _open(SMALL) or "failed", said, dates(some))
+    return judged("held" if out else missing(SMALL) or "failed", said, dates(some))
 
 
 def classifier_alone_ahead() -> Verdict:
@@ -183,7 +177,7 @@ def classifier_alone_ahead() -> Verdict:
         leads[data] = (best[0] - best[1]).mean()
     said = "; ".join(f"{data}: {_told(lead)}" for data, lead in leads.items())
     ahead = all(lead > 0 for lead in leads.values())
-    return judged(_open(SMALL) or ahead, said, dates(runs(SMALL)))
+    return judged(missing(SMALL) or ahead, said, dates(runs(SMALL)))
 
 
 def _best(some: list[Record]) -> pd.Series:
@@ -205,7 +199,7 @@ def ahead_at_the_end() -> Verdict:
     """After twenty epochs the better factor is ahead of no transformer by at least 0.01."""
     leads = {factor: _lead(START, factor).mean() for factor in (0.3, 0.1)}
     said = "; ".join(f"factor {factor:g}: {_told(lead)}" for factor, lead in leads.items())
-    return judged(_open(START) or max(leads.values()) >= 0.01, said, dates(runs(START)))
+    return judged(missing(START) or max(leads.values()) >= 0.01, said, dates(runs(START)))
 
 
 def nothing_lost_at_the_start() -> Verdict:

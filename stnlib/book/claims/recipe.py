@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from stnlib.book.claims.facts import dates, planned, runs, validation
+from stnlib.book.claims.facts import dates, missing, planned, runs, validation
 from stnlib.book.claims.findings import Finding, Verdict, found, judged, settled
 from stnlib.book.stats import Share, paired_difference, tally
 from stnlib.records.outcome import at_chance, in_a_word
@@ -68,12 +68,6 @@ def _best(data: str, fields: dict[str, object], study: str = STUDY) -> tuple[flo
     return max(found.items(), key=lambda cell: cell[1].mean())
 
 
-def _complete() -> str | None:
-    """What is missing of the file, if anything is."""
-    made, total = len(runs(STUDY)), planned(STUDY)
-    return None if made == total else f"open: {made} of {total} recorded"
-
-
 def _dates() -> tuple[str, ...]:
     return tuple(dates(runs(STUDY)))
 
@@ -82,7 +76,7 @@ def none_out_of_view_at_risk() -> Verdict:
     """At no rate at risk is a transformer black, shrunken or a point with the candidate."""
     made, n = _candidates(at_risk())
     kept = [in_a_word(record) not in OUT_OF_VIEW for record in made]
-    word = settled(kept, n) if not all(kept) else _complete() or "held"
+    word = settled(kept, n) if not all(kept) else missing(STUDY) or "held"
     return judged(word, f"{len(kept) - sum(kept)} of {len(kept)} at risk are out of view", _dates())
 
 
@@ -90,7 +84,9 @@ def looks_from_three_thousandths() -> Verdict:
     """At 0.003 and above at least nine of ten look with the candidate, on either data set."""
     cells = {data: _looking(CANDIDATE, data, least=3e-3) for data in SETS}
     said = "; ".join(f"{data}: {so.k} of {so.n} look" for data, so in cells.items())
-    return judged(_complete() or all(so.k >= 0.9 * so.n for so in cells.values()), said, _dates())
+    return judged(
+        missing(STUDY) or all(so.k >= 0.9 * so.n for so in cells.values()), said, _dates()
+    )
 
 
 def _looking(fields: dict[str, object], data: str, least: float = 0, most: float = 1) -> Share:
@@ -105,7 +101,7 @@ def fewer_look_at_a_tenth() -> Verdict:
     low = _looking(TENTH, "digits", most=3e-3)
     fewer = sum(so.k for so in tenth.values()) < sum(so.k for so in third.values())
     said = f"digits at 0.003 and below: {low.k} of {low.n} look with 0.1"
-    return judged(_complete() or (fewer and low.k <= 0.2 * low.n), said, _dates())
+    return judged(missing(STUDY) or (fewer and low.k <= 0.2 * low.n), said, _dates())
 
 
 def ahead_of_none() -> Verdict:
@@ -126,7 +122,7 @@ def _leads(other: dict[str, object], least: float, also: bool = True) -> Verdict
         leads[f"{data} ({rate:g} and {its:g})"] = mine.mean() - theirs.mean()
     said = "; ".join(f"{data}: {lead:+.3f}" for data, lead in leads.items())
     so = also and all(lead > 0 and lead >= least for lead in leads.values())
-    return judged(_complete() or so, said, _dates())
+    return judged(missing(STUDY) or so, said, _dates())
 
 
 def looks_on_fresh_seeds() -> Finding:
