@@ -23,7 +23,8 @@ from stnlib.data import sources
 from stnlib.errors import ConfigError, StnlibError
 from stnlib.records import store, studyfile
 from stnlib.study import jobs, machine
-from stnlib.training.config import RunConfig, explained, parse_settings
+from stnlib.training.config import RunConfig, explained
+from stnlib.training.settings import parse_settings
 
 __all__ = ["app", "main"]
 

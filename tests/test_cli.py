@@ -17,7 +17,8 @@ from stnlib.cli import app
 from stnlib.data import catalogue
 from stnlib.records import store
 from stnlib.study import cluster, runs
-from stnlib.training.config import RunConfig, defaults, parse_settings
+from stnlib.training.config import RunConfig, defaults
+from stnlib.training.settings import parse_settings
 
 pytestmark = pytest.mark.usefixtures("places")
 ROOT = Path(__file__).parents[1]

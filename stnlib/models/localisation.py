@@ -17,7 +17,7 @@ __all__ = ["LOCNETS", "THETA_INITS", "LocNet", "Scaled", "glorot"]
 
 LOCNETS = (
     *("paper", "x4", "x16", "relu", "groupnorm", "deep", "shared", "bounded", "normalised"),
-    *("cnn", "fcn"),
+    *("centred", "cnn", "fcn"),
 )
 THETA_INITS = ("identity", "small_random", "glorot")
 
@@ -72,6 +72,8 @@ class LocNet(nn.Module):
     bounded    26,896  15,896  111,896   tanh instead of the last ReLU: ‖φ‖₁ ≤ 50
     normalised 26,896  15,896  111,896   a layer normalisation without weights after the last
                                          ReLU: ‖φ‖₁ ≤ 50
+    centred    26,896  15,896  111,896   that normalisation before the last ReLU: some feature is
+                                         always above 0, and ‖φ‖₁ ≤ 25
     cnn        17,086  13,286  51,686    of Jaderberg et al. (2015) before distorted MNIST: as
                                          relu, but 20 units, and the first pooling averages
     fcn        53,542  100,646 395,558   of theirs, too: three dense layers of 32 units
@@ -196,9 +198,29 @@ class LocNet(nn.Module):
         Tensor
             (N, 50); 100 and 200 features for `x4` and `x16`, 20 and 32 for `cnn` and `fcn`.
         """
+        return self._through(images, self.features)
+
+    def preactivation(self, images: Tensor) -> Tensor:
+        """What the last activation makes φ of: where no entry is above 0, a ReLU's φ is 0.
+
+        Parameters
+        ----------
+        images : Tensor
+            As `phi` takes them.
+
+        Returns
+        -------
+        Tensor
+            Of φ's shape.
+        """
+        kinds = (nn.ReLU, nn.Tanh)
+        last = max(i for i, layer in enumerate(self.features) if isinstance(layer, kinds))
+        return self._through(images, self.features[:last])
+
+    def _through(self, images: Tensor, layers: nn.Module) -> Tensor:
         check_images("images", images, *self._seen)
         check_fits(images, self.theta.weight)
-        return self.features(self.shared(images))
+        return layers(self.shared(images))
 
     def forward(self, images: Tensor) -> Tensor:
         """θ of each image.
@@ -264,9 +286,10 @@ def _features(kind: str, channels: int, side: int, size: int) -> nn.Sequential:
     layers += [nn.Flatten(), nn.Linear(width * side * side, units)]
     if kind == "deep":
         layers += [nn.ReLU(), nn.Linear(units, units)]
-    layers += [nn.Tanh() if kind == "bounded" else nn.ReLU()]
-    if kind == "normalised":
-        layers += [nn.LayerNorm(units, elementwise_affine=False)]
+    ends: list[nn.Module] = [nn.Tanh() if kind == "bounded" else nn.ReLU()]
+    if kind in ("normalised", "centred"):
+        ends.insert(kind == "normalised", nn.LayerNorm(units, elementwise_affine=False))
+    layers += ends
     return nn.Sequential(*layers)
 
 

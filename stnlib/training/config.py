@@ -6,19 +6,16 @@ stands in a record's provenance.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import json
-import re
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from stnlib.checks.values import Rule, choice, flag, number, optional, whole
 from stnlib.errors import ConfigError
 
-__all__ = ["RunConfig", "check", "defaults", "explained", "key_of", "parse_settings"]
+__all__ = ["RunConfig", "check", "defaults", "explained", "key_of", "rules"]
 
 
 def _decided(default: Any, rule: Rule, meaning: str) -> Any:
@@ -40,7 +37,7 @@ _LEAST = {  # what the classifiers need in pixels, and their names
 _SCHEDULES = ("constant", "step", "cosine", "onecycle", "plateau")
 _LOCNETS = (
     *("paper", "x4", "x16", "relu", "groupnorm", "deep", "shared", "bounded", "normalised"),
-    *("cnn", "fcn"),
+    *("centred", "cnn", "fcn"),
 )
 _WIDTHS = {"resnet": 16, "vit": 32}  # whose width can be chosen, and what it is a multiple of
 
@@ -200,6 +197,11 @@ class RunConfig:
         number(above=0),
         "factor on the localisation network's gradient; one on θ's gradient does the same",
     )
+    phi_penalty: float = _decided(
+        0.0,
+        number(least=0),
+        "weight of the mean square of φ before its last activation in the loss",
+    )
     architecture: str = _decided(
         "paper",
         choice("paper", "cnn", "fcn", "resnet", "vit"),
@@ -222,7 +224,8 @@ class RunConfig:
                 raise ConfigError(f"{name} is for models with a transformer, not {self.model!r}")
         self._check_classifier()
         if self.locnet == "canonical":
-            for name in sorted({*_LOCNET[1:], "transform", "recovery"} & set(self.changed())):
+            others = {*_LOCNET[1:], "transform", "recovery", "phi_penalty"}
+            for name in sorted(others & set(self.changed())):
                 raise ConfigError(f"{name} is for other localisation networks than canonical")
         if self.optimizer == "keras_adam" and self.weight_decay:
             raise ConfigError(f"optimizer keras_adam has no weight_decay, not {self.weight_decay}")
@@ -327,7 +330,7 @@ _LOCNET = ("locnet", "bound", "theta_init", "scale_init", "hidden_scale", "warps
 _TRANSFORMER = ("sampler", "padding", "transform", "output_size", *_LOCNET)
 _NETWORK = (*_TRANSFORMER, "dropout", "classifier", "width")
 _LEARNING = ("loc_lr_factor", "loc_beta2", "loc_clip", "recovery", "warmup_of", "loc_grad_factor")
-_PENALTIES = ("outside_penalty", "identity_penalty", "area_penalty")
+_PENALTIES = ("outside_penalty", "identity_penalty", "area_penalty", "phi_penalty")
 _TRANSFORMER_ONLY = {*_TRANSFORMER, *_LEARNING, *_PENALTIES, "blur"}
 _FIELDS = {f.name: f for f in dataclasses.fields(RunConfig)}
 
@@ -343,49 +346,17 @@ def defaults() -> dict[str, Any]:
     return {name: f.default for name, f in _FIELDS.items()}
 
 
+def rules() -> dict[str, Rule]:
+    """Every field's name and rule."""
+    return {name: f.metadata["rule"] for name, f in _FIELDS.items()}
+
+
 def explained() -> list[tuple[str, Any, str, str]]:
     """Every field: its name, its default, what it means and what is allowed."""
     return [
         (name, f.default, f.metadata["meaning"], f.metadata["rule"](object()))
         for name, f in _FIELDS.items()
     ]
-
-
-def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
-    """Names and values of settings, ``["lr=1e-4", "model=stn"]``.
-
-    Of all that a text can be read as, it is what the field's rule allows: ``none`` is no clipping
-    for `loc_clip`, and a name for `augment`. What it allows in no reading, `RunConfig` refuses.
-
-    Raises
-    ------
-    ConfigError
-        One line, where a name is unknown or comes twice.
-    """
-    values: dict[str, Any] = {}
-    for setting in settings:
-        name, equals, text = setting.partition("=")
-        if not equals or name not in _FIELDS:
-            known = ", ".join(_FIELDS)
-            raise ConfigError(
-                f"{setting[:80]!r} is no setting: write NAME=VALUE with one of {known}"
-            )
-        if name in values:
-            raise ConfigError(f"{name} is set twice: {setting!r} is the second")
-        readings, rule = list(_readings(text)), _FIELDS[name].metadata["rule"]
-        values[name] = next((value for value in readings if not rule(value)), readings[0])
-    return values
-
-
-def _readings(text: str) -> Iterator[Any]:
-    words = {"none": None, "true": True, "false": False}
-    if text.lower() in words:
-        yield words[text.lower()]
-    if re.fullmatch(r"[\w.+-]+", text, re.ASCII) and "_" not in text:  # Python allows more
-        for kind in (int, float):
-            with contextlib.suppress(ValueError):
-                yield kind(text)
-    yield text
 
 
 def _known(name: str) -> None:

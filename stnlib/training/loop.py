@@ -21,7 +21,7 @@ from stnlib.checks.tensors import at_least_float32
 from stnlib.data import augment
 from stnlib.data.sets import DataSet, Split
 from stnlib.diagnostics import CollapseMonitor
-from stnlib.models import STN, build
+from stnlib.models import STN, LocNet, build
 from stnlib.training.checkpoint import load_checkpoint, run_key, save_checkpoint
 from stnlib.training.config import RunConfig
 from stnlib.training.device import autocast, device_of
@@ -204,9 +204,14 @@ def train_step(
         # The grid is computed again: so the model is called, and watched, as ever.
         penalties = _penalties(config)
         grid = stn.transformer.locate(images)[1] if penalties else None
+        extra = [weight * penalty(grid) for weight, penalty in penalties]
+        if config.phi_penalty:
+            locnet = cast(LocNet, stn.transformer.localisation)
+            before = locnet.preactivation(images)
+            extra.append(config.phi_penalty * at_least_float32(before).square().mean())
     loss = F.cross_entropy(logits, labels)
     optimizer.zero_grad()
-    (loss + sum(weight * penalty(grid) for weight, penalty in penalties)).backward()
+    (loss + sum(extra)).backward()
     norms = gradient_norms(model)
     if config.loc_grad_factor != 1:
         for parameter in stn.transformer.localisation.parameters():

@@ -189,6 +189,26 @@ def test_the_bounded_and_the_normalised_features_sum_to_50_at_most(kind, scale):
     assert locnet("paper").phi(images(scale=1e6)).abs().sum(1).min() > 1e5
 
 
+@pytest.mark.parametrize("scale", [1, 1e6])
+def test_centred_features_are_never_all_off_and_sum_to_25_at_most(scale):
+    network = spoilt(locnet("centred"))
+    with torch.no_grad():
+        network.features[-3].bias.fill_(-1e3)  # with which a plain ReLU is off for every image
+    phi = network.phi(images(scale=scale))
+    assert phi.shape == (3, 50) and (phi > 0).any(1).all()
+    assert phi.sum(1).max() <= 25 + 1e-3
+
+
+@pytest.mark.parametrize("kind", ["paper", "deep", "bounded", "normalised", "centred", "fcn"])
+def test_the_preactivation_is_what_the_last_activation_is_given(kind):
+    network, x = spoilt(locnet(kind)), images()
+    last = torch.tanh if kind == "bounded" else torch.relu
+    phi = last(network.preactivation(x))
+    if kind == "normalised":
+        phi = torch.nn.functional.layer_norm(phi, phi.shape[1:])
+    torch.testing.assert_close(phi, network.phi(x))
+
+
 def test_group_normalisation_makes_the_features_forget_contrast_and_brightness():
     network = locnet("groupnorm").features[:3]
     x = images()

@@ -13,8 +13,9 @@ from stnlib.checks.values import choice, number, optional, whole
 from stnlib.data import alter, catalogue
 from stnlib.errors import ConfigError
 from stnlib.models.transformer import METHODS
-from stnlib.training.config import RunConfig, defaults, explained, parse_settings
+from stnlib.training.config import RunConfig, defaults, explained
 from stnlib.training.loop import make_model
+from stnlib.training.settings import parse_settings
 
 PINNED = {
     "44136fa355b3": {},
@@ -168,8 +169,8 @@ ALLOWED = {
     "schedule": "one of constant, step, cosine, onecycle, plateau",
     "augment": "one of none, flip, warp, clutter, warp+clutter",
     "precision": "one of float32, bfloat16, auto",
-    "locnet": "one of paper, x4, x16, relu, groupnorm, deep, shared, bounded, normalised, cnn, "
-    "fcn, canonical",
+    "locnet": "one of paper, x4, x16, relu, groupnorm, deep, shared, bounded, normalised, "
+    "centred, cnn, fcn, canonical",
     "bound": "a number > 0 or None",
     "theta_init": "one of identity, small_random, glorot",
     "scale_init": "a number > 0",
@@ -177,6 +178,7 @@ ALLOWED = {
     "outside_penalty": "a number >= 0",
     "identity_penalty": "a number >= 0",
     "area_penalty": "a number >= 0",
+    "phi_penalty": "a number >= 0",
     "loc_grad_factor": "a number > 0",
     "blur": "a number >= 0",
     "warps": "a whole number >= 1",
@@ -199,7 +201,7 @@ BAD = (
     + [(name, v) for name in ("bound", "loc_clip") for v in [*NUMBERS, 0] if v is not None]
     + [
         (name, v)
-        for name in ("outside_penalty", "identity_penalty", "area_penalty")
+        for name in ("outside_penalty", "identity_penalty", "area_penalty", "phi_penalty")
         for v in NUMBERS
     ]
     + [("blur", value) for value in NUMBERS]
@@ -307,6 +309,7 @@ def test_an_unknown_name_is_one_line_that_names_the_known():
         ("outside_penalty", 0.1),
         ("identity_penalty", 0.1),
         ("area_penalty", 0.1),
+        ("phi_penalty", 0.1),
         ("loc_grad_factor", 0.1),
         ("blur", 4.0),
         ("warps", 2),

@@ -55,6 +55,22 @@ def test_a_penalty_adds_its_own_gradient_times_its_weight(penalty, theta, expect
     torch.testing.assert_close(found, 0.25 * torch.tensor(expected), atol=1e-5, rtol=1e-5)
 
 
+def test_the_penalty_on_phi_pulls_a_dead_relu_back(few):
+    config = RunConfig(data="digits", batch_size=8, n_train=96)
+    model, optimizer = fresh(config, few)
+    dense = model.transformer.localisation.features[-2]
+    with torch.no_grad():
+        dense.bias.fill_(-9)  # off for every image
+    images, labels = torch.rand(8, 1, 40, 40), torch.arange(8)
+    train_step(model, optimizer, images, labels, config)
+    assert not dense.bias.grad.any()
+    before = model.transformer.localisation.preactivation(images)
+    train_step(model, optimizer, images, labels, config.replace(phi_penalty=0.25))
+    # of a mean of squares over images and features, by hand
+    expected = 0.25 * 2 * before.mean(0) / before.shape[1]
+    torch.testing.assert_close(dense.bias.grad, expected, rtol=1e-4, atol=1e-6)
+
+
 def test_a_black_transformer_comes_back_under_the_penalty(few):
     config = RunConfig(data="digits", lr=1e-3, batch_size=40, n_train=96, epochs=8)
     coverage = []
