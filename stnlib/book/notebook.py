@@ -26,7 +26,7 @@ _TYPES = {"bool": bool, "int": int, "float": (int, float), "str": str}
 _READER = {"lr": number(above=0, most=1), "seed": number(least=0, most=1e9)}
 # Images to train on where `n_train` does not say.
 _IMAGES = {"cm": 10_000, "digits": 4_000, "mnist": 59_000, "c10": 45_000, "c10d": 45_000}
-_IMAGES |= {"shapes10": 5_000, "shapes10d": 5_000}
+_IMAGES |= {"fashion": 59_000, "shapes10": 5_000, "shapes10d": 5_000}
 # What must be alike for two trainings to take as long for an image: the first that finds any.
 _ALIKE = (("data", "model", "output_size"), ("data", "model"), ("classifier", "distorted"))
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stnlib.data import cifar, cluttered, digits, jaderberg, published, shapes
+from stnlib.data import cifar, cluttered, digits, idx, jaderberg, published, shapes
 from stnlib.data.distorted import distorted
 from stnlib.data.download import CM_SHA256, cm_file
 from stnlib.data.scattered import scattered
 from stnlib.data.sets import DataError, DataSet, Split, fingerprint
-from stnlib.data.sources import available, cifar_where, mnist_dir
+from stnlib.data.sources import available, cifar_where, idx_dir
 from stnlib.errors import ConfigError
 
 __all__ = ["NAMES", "fetch", "load"]
@@ -35,6 +35,7 @@ def load(name: str, *, n_train: int | None = None, distortion: float | None = No
         digits    made like it from 5000 digits that come with stnlib: 4000, 500 and 500
                   images, no digit twice, no network
         mnist     MNIST: 28×28, one channel; 59000, 1000 and 10000 images, downloaded once
+        fashion   Fashion-MNIST, of the same sizes, downloaded once
         c10       CIFAR-10: 32×32 RGB; 45000, 5000 and 10000 images (`stnlib.data.cifar`)
         c10d      the same, distorted on 64×64 (`stnlib.data.distorted`)
         shapes10  Shapes-10: 32×32 RGB; 5000, 500 and 1000 images, drawn by stnlib, no network
@@ -50,8 +51,8 @@ def load(name: str, *, n_train: int | None = None, distortion: float | None = No
     Returns
     -------
     DataSet
-        With the object's positions but for mnist and c10; with the true θ where it is distorted by
-        an affine map.
+        With the object's positions but for mnist, fashion and c10; with the true θ where it is
+        distorted by an affine map.
 
     Raises
     ------
@@ -88,10 +89,10 @@ def fetch(name: str) -> Path | None:
         raise ConfigError(f"data must be one of {', '.join(names)}, not {name!r}")
     if name == "cm":
         return cm_file()
-    if name.startswith("mnist"):
-        for part in digits.PARTS:
-            digits.mnist(part)
-        return mnist_dir()
+    if name.startswith(("mnist", "fashion")):
+        for part in idx.PARTS:
+            idx.fashion(part) if name == "fashion" else idx.mnist(part)
+        return idx_dir("FashionMNIST" if name == "fashion" else "MNIST")
     if name in ("c10", "c10d"):
         cifar.dataset()
         return cifar_where()
@@ -121,13 +122,25 @@ def _load_cm() -> DataSet:
 
 
 def _load_mnist() -> DataSet:
-    parts = [digits.mnist(part) for part in digits.PARTS]
-    whole, test = (Split(torch.tensor(x)[:, None], torch.tensor(y)) for x, y in parts)
+    return _official("mnist", idx.mnist, tuple("0123456789"), "MNIST")
+
+
+_CLOTHES = (
+    *("T-shirt", "trousers", "pullover", "dress", "coat"),
+    *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
+)
+
+
+def _official(
+    name: str, read: Callable[[str], idx.Arrays], classes: tuple[str, ...], title: str
+) -> DataSet:
+    whole, test = (
+        Split(torch.tensor(x)[:, None], torch.tensor(y)) for x, y in map(read, idx.PARTS)
+    )
     n = 1000  # to validate: as many as Cluttered MNIST has
     train, val = whole.take(slice(None, -n)), whole.take(slice(-n, None))
-    source = "MNIST, the last 1000 training images to validate with"
-    printed = fingerprint(train, val, test)
-    return DataSet("mnist", train, val, test, tuple("0123456789"), source, printed)
+    source = f"{title}, the last 1000 training images to validate with"
+    return DataSet(name, train, val, test, classes, source, fingerprint(train, val, test))
 
 
 def _load_distorted_mnist(name: str) -> DataSet:
@@ -147,6 +160,7 @@ _LOADERS: dict[str, Callable[[], DataSet]] = {
     "cm": _load_cm,
     "digits": _load_digits,
     "mnist": _load_mnist,
+    "fashion": lambda: _official("fashion", idx.fashion, _CLOTHES, "Fashion-MNIST"),
     "c10": cifar.dataset,
     "c10d": lambda: distorted(cifar.dataset(), "c10d"),
     "shapes10": shapes.dataset,

@@ -16,7 +16,7 @@ __all__ = [
     "BATCHES",
     "BINARY",
     "CM_FILE",
-    "MNIST_FILES",
+    "IDX_FILES",
     "OFFICIAL",
     "PARTS",
     "Source",
@@ -24,14 +24,14 @@ __all__ = [
     "cifar_folder",
     "cifar_official",
     "cifar_where",
-    "mnist_dir",
-    "mnist_paths",
-    "mnist_there",
+    "idx_dir",
+    "idx_paths",
+    "idx_there",
     "n_train",
 ]
 
 CM_FILE = "mnist_sequence1_sample_5distortions5x5.npz"
-MNIST_FILES = (
+IDX_FILES = (
     "train-images-idx3-ubyte",
     "train-labels-idx1-ubyte",
     "t10k-images-idx3-ubyte",
@@ -42,7 +42,14 @@ ARCHIVE, BATCHES = "cifar-10-python.tar.gz", "cifar-10-batches-py"
 BINARY, OFFICIAL = "cifar-10-batches-bin", "cifar10-official.safetensors"
 PARTS = ("train", "test")  # of an image folder
 
-_N_TRAIN = {"cm": 10000, "digits": 4000, "mnist": 59000, "shapes10": 5000, "shapes10d": 5000}
+_N_TRAIN = {
+    "cm": 10000,
+    "digits": 4000,
+    "mnist": 59000,
+    "fashion": 59000,
+    "shapes10": 5000,
+    "shapes10d": 5000,
+}
 _MNIST = ("mnist-r", "mnist-rts", "mnist-p", "mnist-e", "mnist-tc")  # distorted anew in each epoch
 _N_TRAIN |= dict.fromkeys(_MNIST, _N_TRAIN["mnist"])
 
@@ -64,10 +71,11 @@ def available() -> list[Source]:
     return [
         Source("cm", os.path.isfile(cm), str(cm)),
         Source("digits", True, "comes with stnlib"),
-        Source("mnist", mnist_there(), str(mnist_dir())),
+        Source("mnist", idx_there("MNIST"), str(idx_dir("MNIST"))),
+        Source("fashion", idx_there("FashionMNIST"), str(idx_dir("FashionMNIST"))),
         *(Source(name, os.path.exists(cifar), str(cifar)) for name in ("c10", "c10d")),
         *(Source(name, True, "drawn by stnlib") for name in ("shapes10", "shapes10d")),
-        *(Source(name, mnist_there(), str(mnist_dir())) for name in _MNIST),
+        *(Source(name, idx_there("MNIST"), str(idx_dir("MNIST"))) for name in _MNIST),
     ]
 
 
@@ -81,19 +89,19 @@ def n_train(name: str) -> int | None:
     return _N_TRAIN[name]
 
 
-def mnist_dir() -> Path:
-    """Where MNIST's files lie: the folders are torchvision's."""
-    return data_dir() / "MNIST" / "raw"
+def idx_dir(name: str) -> Path:
+    """Where the files of MNIST or FashionMNIST lie: the folders are torchvision's."""
+    return data_dir() / name / "raw"
 
 
-def mnist_paths(name: str) -> tuple[Path, Path]:
-    """Where one of `MNIST_FILES` may lie, unpacked or not."""
-    return mnist_dir() / name, mnist_dir() / f"{name}.gz"
+def idx_paths(name: str, file: str) -> tuple[Path, Path]:
+    """Where one of `IDX_FILES` may lie, unpacked or not."""
+    return idx_dir(name) / file, idx_dir(name) / f"{file}.gz"
 
 
-def mnist_there() -> bool:
-    """Whether all of MNIST's files are in the data folder."""
-    return all(any(map(os.path.isfile, mnist_paths(name))) for name in MNIST_FILES)
+def idx_there(name: str) -> bool:
+    """Whether all files of MNIST or FashionMNIST are in the data folder."""
+    return all(any(map(os.path.isfile, idx_paths(name, file))) for file in IDX_FILES)
 
 
 def cifar_where() -> Path:

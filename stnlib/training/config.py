@@ -25,9 +25,9 @@ def _decided(default: Any, rule: Rule, meaning: str) -> Any:
 _JADERBERG = ("mnist-r", "mnist-rts", "mnist-p", "mnist-e", "mnist-tc")
 _DISTORTED = ("c10d", "shapes10d", "mnist-r", "mnist-rts", "mnist-tc")
 _CIFAR_LIKE = ("c10", "c10d", "shapes10", "shapes10d")
-_SCATTERED = ("mnist", "c10", "shapes10")
+_SCATTERED = ("mnist", "fashion", "c10", "shapes10")
 _DISTORTED_ONLY = ("oracle", "crop")
-_SIDES = dict(cm=40, digits=40, mnist=28, c10=32, c10d=64, shapes10=32, shapes10d=64)
+_SIDES = dict(cm=40, digits=40, mnist=28, fashion=28, c10=32, c10d=64, shapes10=32, shapes10d=64)
 _SIDES |= dict.fromkeys(_JADERBERG, 28) | {"mnist-rts": 42, "mnist-tc": 60}
 _LEAST = {  # what the classifiers need in pixels, and their names
     **{"cm": (10, "Table II's network"), "c10": (22, "Table III's network")},
@@ -65,7 +65,7 @@ class RunConfig:
     """
 
     data: str = _decided(
-        "cm", choice("cm", "digits", "mnist", *_CIFAR_LIKE, *_JADERBERG), "the data set"
+        "cm", choice("cm", "digits", "mnist", "fashion", *_CIFAR_LIKE, *_JADERBERG), "the data set"
     )
     model: str = _decided(
         "stn",

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from stnlib import paths
-from stnlib.data import catalogue, digits, download, published, sets, sources
+from stnlib.data import catalogue, digits, download, idx, published, sets, sources
 
-NAMES = ("cm", "digits", "mnist", "c10", "c10d", "shapes10", "shapes10d")
+NAMES = ("cm", "digits", "mnist", "fashion", "c10", "c10d", "shapes10", "shapes10d")
 NAMES += ("mnist-r", "mnist-rts", "mnist-p", "mnist-e", "mnist-tc")
 REAL = paths.data_dir()  # before any test points elsewhere
 needs_cm = pytest.mark.skipif(
@@ -21,7 +21,7 @@ needs_cm = pytest.mark.skipif(
     reason="the published Cluttered MNIST file is not in the data folder (`stn data cm`)",
 )
 needs_mnist = pytest.mark.skipif(
-    not sources.mnist_there(), reason="MNIST is not in the data folder (`stn data mnist`)"
+    not sources.idx_there("MNIST"), reason="MNIST is not in the data folder (`stn data mnist`)"
 )
 
 
@@ -31,9 +31,9 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("STNLIB_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    digits.mnist.cache_clear()
+    idx._load.cache_clear()
     yield tmp_path / "data"
-    digits.mnist.cache_clear()
+    idx._load.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -253,7 +253,7 @@ def test_without_a_name_the_data_folder_is_the_platforms_cache(monkeypatch):
 def test_a_folder_that_cannot_be_written_to_is_noticed_first(name, tmp_path, monkeypatch, offline):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("STNLIB_DATA", str(tmp_path / "file" / "data"))
-    digits.mnist.cache_clear()
+    idx._load.cache_clear()
     message = failure(catalogue.fetch, name)
     assert message.startswith(f"cannot write in {tmp_path}")
     assert "set STNLIB_DATA" in message
@@ -348,97 +348,102 @@ def test_pickled_objects_are_never_loaded(folder, monkeypatch, tmp_path):
     assert "cannot be read" in failure(catalogue.load, "cm")
 
 
-# MNIST
+# MNIST and Fashion-MNIST
 
 
-def idx(values):
+def packed(values):
     """An array of bytes in MNIST's own format."""
     sizes = np.array(values.shape, dtype=">u4").tobytes()
     return bytes([0, 0, 8, values.ndim]) + sizes + values.tobytes()
 
 
-@pytest.fixture
-def small_mnist(folder, monkeypatch):
-    """Three images a part, packed, in the data folder."""
-    raw = folder / "MNIST" / "raw"
+@pytest.fixture(params=["MNIST", "FashionMNIST"])
+def small(request, folder, monkeypatch):
+    """Three images a part, packed, in the data folder: its reader, its folder, the images."""
+    raw = folder / request.param / "raw"
     raw.mkdir(parents=True)
     images = np.random.default_rng(0).integers(0, 256, (3, 28, 28), dtype=np.uint8)
     sums = {}
-    for name in digits.MD5:
-        content = idx(images if "images" in name else np.array([5, 0, 4], dtype=np.uint8))
+    for name in idx.MD5[request.param]:
+        content = packed(images if "images" in name else np.array([5, 0, 4], dtype=np.uint8))
         sums[name] = hashlib.md5(content, usedforsecurity=False).hexdigest()
         (raw / f"{name}.gz").write_bytes(gzip.compress(content))
-    monkeypatch.setattr(digits, "MD5", sums)
-    return raw, images
+    monkeypatch.setitem(idx.MD5, request.param, sums)
+    return {"MNIST": idx.mnist, "FashionMNIST": idx.fashion}[request.param], raw, images
 
 
-def test_mnist_is_read_from_torchvisions_folder(small_mnist, offline):
-    images, labels = digits.mnist("test")
-    assert np.array_equal(images, small_mnist[1])
+def test_images_are_read_from_torchvisions_folder(small, offline):
+    read, _, expected = small
+    images, labels = read("test")
+    assert np.array_equal(images, expected) and not images.flags.writeable
     assert labels.tolist() == [5, 0, 4]
-    assert labels.dtype == np.int64
+    assert labels.dtype == np.int64 and not labels.flags.writeable
 
 
-def test_mnist_is_read_unpacked_too(small_mnist, offline):
-    raw, images = small_mnist
+def test_images_are_read_unpacked_too(small, offline):
+    read, raw, images = small
     for path in raw.glob("*.gz"):
         path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
         path.unlink()
-    assert np.array_equal(digits.mnist("train")[0], images)
+    assert np.array_equal(read("train")[0], images)
 
 
 @pytest.mark.parametrize("keep", [20, -9])
-def test_a_truncated_mnist_file_is_named(small_mnist, offline, keep):
-    path = small_mnist[0] / "train-images-idx3-ubyte.gz"
+def test_a_truncated_file_is_named(small, offline, keep):
+    read, raw, _ = small
+    path = raw / "train-images-idx3-ubyte.gz"
     path.write_bytes(path.read_bytes()[:keep])
-    message = failure(digits.mnist, "train")
+    message = failure(read, "train")
     assert str(path) in message
     assert "delete it" in message
 
 
-def test_another_file_in_mnists_place_is_named(small_mnist, offline):
-    path = small_mnist[0] / "train-labels-idx1-ubyte.gz"
-    path.write_bytes(gzip.compress(idx(np.arange(3, dtype=np.uint8))))
-    assert f"{path} is damaged or incomplete" in failure(digits.mnist, "train")
+def test_another_file_in_its_place_is_named(small, offline):
+    read, raw, _ = small
+    path = raw / "train-labels-idx1-ubyte.gz"
+    path.write_bytes(gzip.compress(packed(np.arange(3, dtype=np.uint8))))
+    assert f"{path} is damaged or incomplete" in failure(read, "train")
 
 
-def test_mnist_without_a_network_names_the_ways_out(folder, offline):
-    message = failure(digits.mnist)
-    assert "MNIST could not be downloaded" in message
-    assert "STNLIB_DATA" in message
-    assert "digits.embedded()" in message
-    assert list((folder / "MNIST" / "raw").iterdir()) == []
+@pytest.mark.parametrize("name", ["MNIST", "FashionMNIST"])
+def test_without_a_network_the_ways_out_are_named(folder, offline, name):
+    message = failure({"MNIST": idx.mnist, "FashionMNIST": idx.fashion}[name])
+    assert f"{name} could not be downloaded" in message
+    assert f"a folder that has {name}/raw in STNLIB_DATA" in message
+    assert ("digits.embedded()" in message) == (name == "MNIST")
+    assert list((folder / name / "raw").iterdir()) == []
 
 
 @pytest.fixture
-def mirrored_mnist(small_mnist, monkeypatch):
-    """The small MNIST taken out of the folder, as a mirror has it: a name, its bytes."""
-    raw, images = small_mnist
+def mirrored(small, monkeypatch):
+    """The small data set taken out of the folder, as a mirror has it: a name, its bytes."""
+    read, raw, images = small
     files = {path.name: path.read_bytes() for path in raw.iterdir()}
     sums = [(name, hashlib.md5(body).hexdigest()) for name, body in files.items()]
-    monkeypatch.setattr("torchvision.datasets.MNIST.resources", sums)
+    monkeypatch.setattr(f"torchvision.datasets.{raw.parent.name}.resources", sums)
     for path in raw.iterdir():
         path.unlink()
-    return raw, files, images
+    return read, raw, files, images
 
 
-def test_mnist_is_downloaded_where_it_is_missing(mirrored_mnist, serve):
-    raw, files, images = mirrored_mnist
+def test_images_are_downloaded_where_they_are_missing(mirrored, serve):
+    read, raw, files, images = mirrored
     serve(files)
-    assert np.array_equal(digits.mnist("train")[0], images)
+    assert np.array_equal(read("train")[0], images)
     assert {path.name: path.read_bytes() for path in raw.iterdir()} == files
 
 
-def test_an_interrupted_download_of_mnist_leaves_nothing_that_counts(mirrored_mnist, serve):
-    raw, files, _ = mirrored_mnist
+def test_of_an_interrupted_download_nothing_is_left(mirrored, serve):
+    read, raw, files, _ = mirrored
     serve(files, sent=30)
-    assert "MNIST could not be downloaded" in failure(digits.mnist)
+    assert f"{raw.parent.name} could not be downloaded" in failure(read)
     assert list(raw.iterdir()) == []
 
 
-def test_mnist_has_two_parts():
+@pytest.mark.parametrize("read", [idx.mnist, idx.fashion])
+def test_there_are_two_parts(read):
     with pytest.raises(ValueError, match="part must be one of train, test, not 'valid'"):
-        digits.mnist("valid")
+        read("valid")
 
 
 # The published file, replayed
@@ -497,11 +502,11 @@ def test_generated_images_have_the_statistics_of_the_published_ones():
 @needs_mnist
 @pytest.mark.parametrize("name", ["train", "val", "test"])
 def test_mnist_gives_the_published_arrays_back_bit_for_bit(name):
-    images, labels = digits.mnist("train")
+    images, labels = idx.mnist("train")
     parts = {
         "train": (images[:50_000], labels[:50_000]),
         "val": (images[50_000:], labels[50_000:]),
-        "test": digits.mnist("test"),
+        "test": idx.mnist("test"),
     }
     rebuilt = published.rebuild(name, images, *parts[name])
     original = getattr(catalogue.load("cm"), name)

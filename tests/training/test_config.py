@@ -159,7 +159,7 @@ ALLOWED = {
     "output_size": "a whole number >= 1 and <= 256 or None",
     "seed": "a whole number >= 0",
     "shuffle": "True or False",
-    "data": "one of cm, digits, mnist, c10, c10d, shapes10, shapes10d, "
+    "data": "one of cm, digits, mnist, fashion, c10, c10d, shapes10, shapes10d, "
     "mnist-r, mnist-rts, mnist-p, mnist-e, mnist-tc",
     "model": "one of baseline, baseline_wide, stn, stn_frozen, oracle, crop",
     "sampler": "one of bilinear, clipped, linearised",

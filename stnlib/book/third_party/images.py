@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import os
-import tempfile
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -16,10 +11,8 @@ from torch import Tensor
 
 from stnlib.book.third_party.networks import CANVAS
 from stnlib.checks.values import choice, require
-from stnlib.data import digits
-from stnlib.data.download import writable
-from stnlib.data.sets import DataError, Split, fingerprint
-from stnlib.paths import data_dir
+from stnlib.data import digits, idx
+from stnlib.data.sets import Split, fingerprint
 
 __all__ = ["DATA", "SIZES", "Images", "load"]
 
@@ -80,27 +73,6 @@ def load(data: str, distorted: bool) -> Images:
     return Images(train, val, fingerprint(train, val))
 
 
-def _fashion() -> tuple[np.ndarray, np.ndarray]:
-    """All training images, downloaded through torchvision, whole or not at all, where missing."""
-    from torchvision.datasets import FashionMNIST  # late: slow to import, and seldom needed
-
-    place = data_dir() / "FashionMNIST"
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):  # it tells of each try
-            if not place.exists():
-                with tempfile.TemporaryDirectory(dir=writable(data_dir())) as unfinished:
-                    FashionMNIST(unfinished, download=True)
-                    os.replace(Path(unfinished) / place.name, place)
-            found = FashionMNIST(data_dir(), download=True)  # unpacks what lies there packed
-    except (OSError, RuntimeError, ValueError) as error:
-        raise DataError(
-            f"Fashion-MNIST is not in {place / 'raw'} and could not be downloaded "
-            f"({type(error).__name__}): put its four .gz files there, or name a folder that has "
-            "FashionMNIST/raw in STNLIB_DATA"
-        ) from None
-    return found.data.numpy(), found.targets.numpy()
-
-
 def _optical() -> tuple[np.ndarray, np.ndarray]:
     pixels, labels = digits.optical()
     small = torch.tensor(pixels).unsqueeze(1).double() * (255 / 16)
@@ -108,7 +80,7 @@ def _optical() -> tuple[np.ndarray, np.ndarray]:
     return F.pad(large, [4] * 4).squeeze(1).numpy(), labels
 
 
-_SOURCES = {"mnist": lambda: digits.mnist(), "fashion": _fashion, "optical": _optical}
+_SOURCES = {"mnist": idx.mnist, "fashion": idx.fashion, "optical": _optical}
 
 
 def _distort(images: Tensor) -> Tensor:
