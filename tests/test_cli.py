@@ -69,7 +69,7 @@ def test_data_that_needs_no_download_is_fetched_at_once():
 
 def test_an_unknown_data_set_is_refused():
     message = error_of(stn("data", "svhn"))
-    assert message.startswith("data must be one of cm, digits, mnist, c10, ")
+    assert message.startswith("data must be one of cm, digits, mnist, fashion, c10, ")
     assert message.endswith(", not 'svhn'")
 
 
@@ -129,7 +129,7 @@ def test_a_run_that_diverged_says_so():
         ("lr=nan", "lr must be a number > 0, not nan"),
         ("epochs=0", "epochs must be a whole number >= 1, not 0"),
         ("epochs=2.5", "epochs must be a whole number >= 1, not 2.5"),
-        ("data=svhn", "data must be one of cm, digits, mnist, c10, c10d, shapes10, "),
+        ("data=svhn", "data must be one of cm, digits, mnist, fashion, c10, c10d, shapes10, "),
         ("model=resnet", "model must be one of baseline, "),
         ("padding=wrap", "padding must be one of zeros, border, reflection, not 'wrap'"),
         ("rate=1", "'rate=1' is no setting: write NAME=VALUE with one of data, model, "),

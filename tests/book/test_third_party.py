@@ -195,7 +195,7 @@ def test_the_command_records_the_plan_of_the_images_that_it_is_told(tmp_path, mo
 
 
 def test_distorted_images_keep_their_content_and_are_always_the_same(monkeypatch):
-    monkeypatch.setattr(digits, "mnist", digits.embedded)
+    monkeypatch.setitem(third_party_images._SOURCES, "mnist", digits.embedded)
     monkeypatch.setitem(third_party_images.SIZES, "mnist", (400, 100, 2))
     plain, *twice = (load("mnist", distorted) for distorted in (False, True, True))
     assert twice[0].fingerprint == twice[1].fingerprint != plain.fingerprint

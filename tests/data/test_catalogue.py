@@ -83,7 +83,8 @@ def serve(monkeypatch):
         servers.append(server)
         address = f"http://127.0.0.1:{server.server_port}/"
         monkeypatch.setattr(download, "CM_URL", address + sources.CM_FILE)
-        monkeypatch.setattr("torchvision.datasets.MNIST.mirrors", [address])
+        for name in idx.MD5:
+            monkeypatch.setattr(f"torchvision.datasets.{name}.mirrors", [address])
 
     yield start
     for server in servers:
@@ -95,7 +96,8 @@ def serve(monkeypatch):
 def offline(monkeypatch):
     """Addresses at which nobody answers."""
     monkeypatch.setattr(download, "CM_URL", f"http://127.0.0.1:9/{sources.CM_FILE}")
-    monkeypatch.setattr("torchvision.datasets.MNIST.mirrors", ["http://127.0.0.1:9/"])
+    for name in idx.MD5:
+        monkeypatch.setattr(f"torchvision.datasets.{name}.mirrors", ["http://127.0.0.1:9/"])
 
 
 def put(folder, content):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from stnlib.book.figures.scattered import payoff
-from stnlib.data import catalogue, digits, shapes
+from stnlib.data import catalogue, digits, idx, shapes
 from stnlib.data.distorted import cropped, undone
 from stnlib.data.scattered import poses, scattered, warp
 from stnlib.diagnostics import decompose
@@ -144,7 +144,9 @@ def test_a_crop_may_be_wider_but_not_than_the_canvas(strong):
 
 
 def test_a_configuration_says_what_can_be_scattered():
-    with pytest.raises(ConfigError, match="distortion is for data mnist, c10, shapes10, not 'cm'"):
+    with pytest.raises(
+        ConfigError, match="distortion is for data mnist, fashion, c10, shapes10, not 'cm'"
+    ):
         RunConfig(data="cm", distortion=0.5)
     with pytest.raises(ConfigError, match="distortion must be a number >= 0 and <= 1 or None"):
         RunConfig(data="mnist", distortion=1.5)
@@ -153,14 +155,15 @@ def test_a_configuration_says_what_can_be_scattered():
         RunConfig(data="mnist", distortion=0.5, model="baseline", output_size=28)
 
 
-def test_mnist_is_split_and_scattered(monkeypatch):
+@pytest.mark.parametrize("name", ["mnist", "fashion"])
+def test_what_is_like_mnist_is_split_and_scattered(name, monkeypatch):
     images, labels = digits.embedded()
     parts = {"train": (images, labels), "test": (images[:50], labels[:50])}
-    monkeypatch.setattr(digits, "mnist", parts.get)
-    whole = catalogue.load("mnist")
+    monkeypatch.setattr(idx, name, parts.get)
+    whole = catalogue.load(name)
     assert [len(part) for part in (whole.train, whole.val, whole.test)] == [4000, 1000, 50]
     assert whole.size == (28, 28) and whole.train.images.dtype == torch.uint8
-    made = catalogue.load("mnist", n_train=30, distortion=0.5)
+    made = catalogue.load(name, n_train=30, distortion=0.5)
     assert made.size == (56, 56) and len(made.train) == 30
 
 

@@ -423,7 +423,7 @@ def test_the_classifier_is_the_papers_for_the_data():
     classifiers = {name: RunConfig(data=name).classifier for name in catalogue.NAMES}
     assert {name for name, classifier in classifiers.items() if classifier == "cm"} == {
         "cm",
-        "digits",
+        *("digits", "fashion"),
         *("mnist", "mnist-r", "mnist-rts", "mnist-p", "mnist-e", "mnist-tc"),
     }
     others = {RunConfig(architecture=name).classifier for name in ("cnn", "fcn", "resnet", "vit")}
