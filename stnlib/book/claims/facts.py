@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
 
@@ -25,6 +25,7 @@ __all__ = [
     "planned",
     "remedied",
     "runs",
+    "share",
     "table",
     "test",
     "traced",
@@ -254,6 +255,11 @@ def ends(some: Iterable[Record], *words: str) -> Share:
         Of them.
     """
     return tally([in_a_word(record) in words for record in some])
+
+
+def share(some: Sequence[Record], *words: str) -> Share | None:
+    """`ends` of a cell from five runs on; None of fewer, by which nothing is judged."""
+    return ends(some, *words) if len(some) >= 5 else None
 
 
 def test(some: Iterable[Record]) -> pd.Series:

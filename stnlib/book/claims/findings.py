@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-__all__ = ["Finding", "Verdict", "found", "judged", "settled"]
+from stnlib.book.stats import Share
+
+__all__ = ["Finding", "Verdict", "found", "judged", "on_shares", "settled"]
 
 
 class Finding(NamedTuple):
@@ -108,3 +110,27 @@ def judged(verdict: bool | str, said: str, dates: Iterable[str]) -> Verdict:
     """
     word = verdict if isinstance(verdict, str) else ("held" if verdict else "failed")
     return Verdict(word, said, tuple(sorted(dates)))
+
+
+def on_shares(so: Callable[..., bool], dates: Iterable[str], **shares: Share | None) -> Verdict:
+    """The verdict of a condition on shares, `open` while one of them is missing.
+
+    Parameters
+    ----------
+    so : Callable[..., bool]
+        Takes the shares, 0 to 1, by their names.
+    dates : Iterable[str]
+        Of the runs that it is judged by.
+    **shares : Share | None
+        None where too few runs are recorded to judge.
+
+    Returns
+    -------
+    Verdict
+        With the shares as what was found.
+    """
+    there = {name: share for name, share in shares.items() if share}
+    if len(there) < len(shares):
+        return judged(f"open: {len(there)} of {len(shares)} cells recorded", "", dates)
+    said = "; ".join(f"{name.replace('_', ' ')}: {share}" for name, share in there.items())
+    return judged(so(**{name: share.k / share.n for name, share in there.items()}), said, dates)

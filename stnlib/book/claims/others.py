@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from stnlib.book.claims.facts import dates, ends, runs
-from stnlib.book.claims.findings import Verdict, judged
+from stnlib.book.claims.facts import dates, runs, share
+from stnlib.book.claims.findings import Verdict, judged, on_shares
 from stnlib.book.stats import Share
 from stnlib.records.outcome import in_a_word
 from stnlib.records.store import Record
@@ -24,7 +24,6 @@ __all__ = [
 ]
 
 STUDY = "cm-others"
-LEAST = 5  # seeds of a cell, from which on it is judged
 HIGH, LOW = 1e-2, 6e-3
 OUT_OF_VIEW = ("black", "shrunken", "point")
 LOST = (*OUT_OF_VIEW, "blind", "diverged")
@@ -43,21 +42,12 @@ def _cell(lr: float, **cure: Any) -> list[Record]:
 
 
 def _share(lr: float, *words: str, **cure: Any) -> Share | None:
-    """How many of a cell end so; None of fewer seeds than are judged."""
-    made = _cell(lr, **cure)
-    return ends(made, *(words or LOST)) if len(made) >= LEAST else None
+    """How many of a cell end so, lost where no words are given."""
+    return share(_cell(lr, **cure), *(words or LOST))
 
 
 def _verdict(so: Callable[..., bool], **shares: Share | None) -> Verdict:
-    """That of a condition on shares, once all of them are recorded."""
-    there = [share for share in shares.values() if share]
-    made = tuple(dates(runs(STUDY)))
-    if len(there) < len(shares):
-        return judged(f"open: {len(there)} of {len(shares)} cells recorded", "", made)
-    said = "; ".join(f"{name.replace('_', ' ')}: {share}" for name, share in shares.items())
-    return judged(
-        so(**{name: share.k / share.n for name, share in shares.items() if share}), said, made
-    )
+    return on_shares(so, dates(runs(STUDY)), **shares)
 
 
 def _near(one: float, other: float) -> bool:
@@ -139,8 +129,8 @@ def none_saves_half() -> Verdict:
 def none_is_more_accurate() -> Verdict:
     """At 0.006 none that looks is ahead of the unchanged cell by more than 0.01."""
     cells = [_cell(LOW), *(_cell(LOW, **cure) for cure in CURES)]
-    made = tuple(dates(runs(STUDY)))
-    there = sum(len(cell) >= LEAST for cell in cells)
+    made = dates(runs(STUDY))
+    there = sum(share(cell) is not None for cell in cells)
     if there < len(cells):
         return judged(f"open: {there} of {len(cells)} cells recorded", "", made)
     means = [_mean(cell) for cell in cells]

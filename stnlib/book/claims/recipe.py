@@ -14,6 +14,7 @@ __all__ = [
     "OUT_OF_VIEW",
     "ahead_of_none",
     "at_risk",
+    "best",
     "better_than_constant",
     "fewer_look_at_a_tenth",
     "looks_from_three_thousandths",
@@ -39,19 +40,23 @@ def _lost(record: Record) -> bool:
     return in_a_word(record) in (*OUT_OF_VIEW, "blind")
 
 
-def at_risk() -> list[tuple[str, float]]:
-    """Data and rates at which at least three transformers are lost, constant and at one rate.
+def at_risk(study: str = STUDY) -> list[tuple[str, float]]:
+    """Data and rates at which three tenths of the transformers are lost, constant and at one rate.
+
+    Parameters
+    ----------
+    study : str
+        One with a cell of such transformers for each of its rates.
 
     Returns
     -------
     list[tuple[str, float]]
-        Of `recipe-judged`, whose cells have ten transformers.
+        In the order of the records.
     """
-    counts: dict[tuple[str, float], int] = {}
-    for record in runs(STUDY, **CONSTANT):
-        place = record.config.data, record.config.lr
-        counts[place] = counts.get(place, 0) + _lost(record)
-    return [place for place, n in counts.items() if n >= 3]
+    cells: dict[tuple[str, float], list[bool]] = {}
+    for record in runs(study, **CONSTANT):
+        cells.setdefault((record.config.data, record.config.lr), []).append(_lost(record))
+    return [place for place, lost in cells.items() if sum(lost) >= 0.3 * len(lost)]
 
 
 def _candidates(places: list[tuple[str, float]]) -> tuple[list[Record], int]:
@@ -61,8 +66,23 @@ def _candidates(places: list[tuple[str, float]]) -> tuple[list[Record], int]:
     return made, sum(planned(STUDY, **fields) for fields in cells)
 
 
-def _best(data: str, fields: dict[str, object], study: str = STUDY) -> tuple[float, pd.Series]:
-    """The rate of the highest mean validation accuracy, and the runs' accuracies there by seed."""
+def best(data: str, fields: dict[str, object], study: str = STUDY) -> tuple[float, pd.Series]:
+    """The rate of the highest mean validation accuracy, and the accuracies there.
+
+    Parameters
+    ----------
+    data : str
+        A data set of the study.
+    fields : dict[str, object]
+        Of the configurations: one cell a rate.
+    study : str
+        Its name.
+
+    Returns
+    -------
+    tuple[float, pd.Series]
+        The rate, and the runs' accuracies by seed.
+    """
     every = {record.config.lr for record in runs(study, data=data, **fields)}
     found = {lr: validation(runs(study, data=data, lr=lr, **fields)) for lr in sorted(every)}
     return max(found.items(), key=lambda cell: cell[1].mean())
@@ -111,14 +131,14 @@ def ahead_of_none() -> Verdict:
 
 def better_than_constant() -> Verdict:
     """Its best rate is above the best constant one, and its accuracy there higher, on either."""
-    higher = all(_best(data, CANDIDATE)[0] > _best(data, CONSTANT)[0] for data in SETS)
+    higher = all(best(data, CANDIDATE)[0] > best(data, CONSTANT)[0] for data in SETS)
     return _leads(CONSTANT, least=0, also=higher)
 
 
 def _leads(other: dict[str, object], least: float, also: bool = True) -> Verdict:
     leads = {}
     for data in SETS:
-        (rate, mine), (its, theirs) = _best(data, CANDIDATE), _best(data, other)
+        (rate, mine), (its, theirs) = best(data, CANDIDATE), best(data, other)
         leads[f"{data} ({rate:g} and {its:g})"] = mine.mean() - theirs.mean()
     said = "; ".join(f"{data}: {lead:+.3f}" for data, lead in leads.items())
     so = also and all(lead > 0 and lead >= least for lead in leads.values())
@@ -134,7 +154,7 @@ def looks_on_fresh_seeds() -> Finding:
     leads = []
     for data in SETS:
         for name, other in (("no transformer", ALONE), ("constant", CONSTANT)):
-            pairs = _best(data, CANDIDATE)[1].align(_best(data, other)[1], join="inner")
+            pairs = best(data, CANDIDATE)[1].align(best(data, other)[1], join="inner")
             lead = paired_difference(*pairs)
             numbers[f"{data}, best rates, minus {name}"] = lead
             leads.append(lead.mean)
@@ -168,7 +188,7 @@ def shapes_look() -> Verdict:
 
 def shapes_ahead() -> Verdict:
     """On shapes, each at its best rate, it is ahead of no transformer by at least 0.01."""
-    (rate, mine), (its, theirs) = (_best("shapes10d", f, SHAPES) for f in (CANDIDATE, ALONE))
+    (rate, mine), (its, theirs) = (best("shapes10d", f, SHAPES) for f in (CANDIDATE, ALONE))
     lead = mine.mean() - theirs.mean()
     return judged(lead >= 0.01, f"{lead:+.3f} ({rate:g} and {its:g})", dates(runs(SHAPES)))
 
