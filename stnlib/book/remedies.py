@@ -59,6 +59,7 @@ _WORDS: dict[str, tuple[str, str, str | dict[Any, str]]] = {
             "shared": "first layers shared",
             "bounded": "φ bounded by tanh",
             "normalised": "φ normalised",
+            "centred": "φ normalised before its ReLU",
             "cnn": "Jaderberg's",
             "fcn": "Jaderberg's, dense",
             "canonical": "chosen among turned copies",
@@ -85,6 +86,7 @@ _WORDS: dict[str, tuple[str, str, str | dict[Any, str]]] = {
     "outside_penalty": ("watching", "penalty_outside", "penalty on leaving"),
     "identity_penalty": ("watching", "penalty_identity", "penalty on leaving the identity"),
     "area_penalty": ("watching", "penalty_area", "penalty on another area"),
+    "phi_penalty": ("watching", "penalty_phi_{:g}", "penalty of {:g} on φ before its ReLU"),
     "recovery": (
         "watching",
         "{}",

@@ -57,6 +57,7 @@ CHANGES = {
     "outside_penalty": 1.0,
     "identity_penalty": 1.0,
     "area_penalty": 1.0,
+    "phi_penalty": 0.1,
     "recovery": "reset",
     "alter": "standard",
     "shuffle": False,
