@@ -19,7 +19,7 @@ from stnlib.study import jobs, queue
 from stnlib.training.config import RunConfig
 
 ROOT = Path(__file__).parents[2]
-SMALL = '[base]\ndata = "digits"\nn_train = 64\nbatch_size = 32\n'
+SMALL = '[base]\ndata = "digits"\nn_train = 64\nbatch_size = 32\nepochs = 2\n'
 
 
 def study_file(folder, name, cells="", head=""):
