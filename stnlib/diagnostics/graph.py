@@ -17,6 +17,7 @@ __all__ = [
     "leaves",
     "parts",
     "shared",
+    "takes_hooks",
     "uncompiled",
     "untouched",
     "unwrapped",
@@ -100,6 +101,11 @@ def unwrapped(model: nn.Module) -> nn.Module:
         if inner is model:
             return model
         model = inner
+
+
+def takes_hooks(module: nn.Module) -> bool:
+    """Whether forward hooks can be put on a module: not on one that was scripted."""
+    return not isinstance(module, torch.jit.RecursiveScriptModule)
 
 
 def uncompiled(model: nn.Module) -> nn.Module:

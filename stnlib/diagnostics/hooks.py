@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from threading import get_ident
 from typing import Any
-from weakref import WeakMethod
+from weakref import WeakMethod, finalize
 
 import torch
 from torch import Tensor, nn
@@ -66,6 +66,7 @@ class StepHook:
         if isinstance(inner, torch.optim.Optimizer):
             self._handle = inner.register_step_post_hook(self._after)
             self.seen = False
+            finalize(stepped.__self__, self._handle.remove)  # type: ignore[attr-defined]
 
     def take(self) -> bool:
         """Whether a step was seen since the last call; True where none can be seen."""

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stnlib.checks.values import shown
+from stnlib.checks.values import require, shown, whole
 from stnlib.diagnostics.account import Account
 from stnlib.diagnostics.actions import Actions
 from stnlib.diagnostics.advice import NO_PASS, NO_PATH, NO_STEP, advice
@@ -254,6 +254,9 @@ class CollapseMonitor(Account):
         release(self._model, self._sampler)
         self.check()
 
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        return type(None), ()  # a model that holds it is copied and saved without it
+
     def __enter__(self) -> CollapseMonitor:
         return self
 
@@ -284,7 +287,7 @@ class CollapseMonitor(Account):
             With nothing changed, where `state` is of something else or of another model.
         """
         try:
-            steps = int(state["steps"])
+            require("steps", steps := state["steps"], whole(0))
             collapse = Collapse(**state["collapse"]) if state["collapse"] else None
             looks = self._looks.resumed(state)
             self._actions.load_state_dict(state["actions"], steps)
@@ -325,10 +328,10 @@ class CollapseMonitor(Account):
 
     def _say_what_is_missing(self, records: list[ForwardRecord]) -> None:
         """Say once, in one line, why `step` cannot be measured; the rest is judged all the same."""
-        learning = (self._probe.parameters[record.place] for record in records)
+        without = (r for r in records if r.path is None and not r.missed)
         if not self._hook.take():
             self._say(NO_STEP)
-        elif any(r.path is None and mine for r, mine in zip(records, learning, strict=True)):
+        elif any(self._probe.parameters[record.place] for record in without):
             self._say(NO_PATH)
 
     def _say(self, line: str) -> None:

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from stnlib.diagnostics.advice import NOT_SEEN
 from stnlib.diagnostics.album import thumbnails
 from stnlib.diagnostics.footprints import black_share
-from stnlib.diagnostics.graph import is_batched, leaves, parts, uncompiled, untouched
+from stnlib.diagnostics.graph import is_batched, leaves, parts, takes_hooks, uncompiled, untouched
 from stnlib.diagnostics.hooks import SAMPLERS, Calls, Dispatched, Hook, Modes, Span, span
 from stnlib.diagnostics.sampling import ForwardRecord, flat, record_of, report_sampling, size_of
 from stnlib.diagnostics.tape import Tape
@@ -104,8 +104,10 @@ class ForwardProbe:
         self._find()
         self._forget()
         before, after = Hook(self._before), Hook(self._after)
-        self._hooks = [model.register_forward_pre_hook(before, with_kwargs=True)]
-        if self._eager is model:
+        self._hooks = []
+        if takes_hooks(model):
+            self._hooks.append(model.register_forward_pre_hook(before, with_kwargs=True))
+        if takes_hooks(model) and self._eager is model:
             self._hooks.append(model.register_forward_hook(after, always_call=True))
         finalize(self, _remove, self._hooks)
 
@@ -136,7 +138,7 @@ class ForwardProbe:
     def _find(self) -> None:
         """What the model has of ours, and what is compiled."""
         modules = dict(self._eager.named_modules())
-        self._ours = {n: m for n, m in modules.items() if all(hasattr(m, name) for name in OURS)}
+        self._ours = {n: m for n, m in modules.items() if _is_ours(m)}
         self._compiled = [m for m in modules.values() if hasattr(m, "_orig_mod")]
 
     def apart(self, output: Any) -> list[Tensor]:
@@ -242,7 +244,7 @@ class ForwardProbe:
         if last:
             self._stack.callback(last.register_forward_pre_hook(modes.leave).remove)
         if self._whole and not self._compiled:  # whose hooks are a part of what was compiled
-            for part in self._eager.modules():
+            for part in filter(takes_hooks, self._eager.modules()):
                 self._stack.callback(part.register_forward_pre_hook(self._begins).remove)
         for part in self._compiled:  # torch.compile fails, or does nothing, where a mode is active
             self._stack.callback(part.register_forward_pre_hook(modes.leave).remove)
@@ -259,7 +261,7 @@ class ForwardProbe:
             self._span, self._window = span(self._begun_at, *self._needed)
             if self._only_ours:  # whose calls are counted from elsewhere
                 self._window = 0, None
-        elif len(self.records) < self._expected:
+        elif len(self.records) < self._expected or any(r.missed for r in self.records):
             self._looks = 0
         else:
             self._window = self._needed
@@ -379,9 +381,14 @@ class ForwardProbe:
     def _find_path(self, record: ForwardRecord, source: Tensor) -> None:
         assert self._tape is not None
         found = None if record.place in self._unrepeatable else self._tape.path(source)
-        if found and self._whole and not found[0].gives(source):
-            self._unrepeatable.add(record.place)  # such as by views that were written into
-            found = None
+        if self._whole:
+            waiting = len(self._below)
+            if not (found and found[0].gives(source)):
+                self._unrepeatable.add(record.place)  # such as by views that were written into
+                found = None
+            del self._below[waiting:]  # samplers that the path called again
+            self._deep = self._deep or bool(found and found[0].below)
+        record.missed = found is None and record.place not in self._unrepeatable
         record.path, begin = found or (None, 0)
         if record.path and record.stride > 1:
             key = record.place, len(source)
@@ -392,6 +399,10 @@ class ForwardProbe:
             begin = 0  # what is needed may lie before
         first = self._needed[0] if self.records else begin
         self._needed = min(first, begin), self._tape.count
+
+
+def _is_ours(module: Any) -> bool:
+    return all(hasattr(module, name) for name in OURS) and takes_hooks(module.localisation)
 
 
 def _remove(hooks: list[Any]) -> None:
