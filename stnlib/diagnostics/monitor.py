@@ -328,10 +328,9 @@ class CollapseMonitor(Account):
 
     def _say_what_is_missing(self, records: list[ForwardRecord]) -> None:
         """Say once, in one line, why `step` cannot be measured; the rest is judged all the same."""
-        without = (r for r in records if r.path is None and not r.missed)
         if not self._hook.take():
             self._say(NO_STEP)
-        elif any(self._probe.parameters[record.place] for record in without):
+        elif any(record.lost for record in records):
             self._say(NO_PATH)
 
     def _say(self, line: str) -> None:

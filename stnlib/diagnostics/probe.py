@@ -177,8 +177,9 @@ class ForwardProbe:
             self._close()
 
     def _before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if not torch.is_grad_enabled() or self._open_for or (self._awaited and not module.training):
-            return  # an evaluation does not stand for the training's pass, gradients or not
+        other = not module.training or torch._C._current_graph_task_id() != -1
+        if not torch.is_grad_enabled() or self._open_for or (self._awaited and other):
+            return  # neither an evaluation nor what a checkpoint runs again is the training's pass
         self.calls, self._awaited = self.calls + 1, module.training
         if not self._due():
             return
@@ -261,11 +262,15 @@ class ForwardProbe:
             self._span, self._window = span(self._begun_at, *self._needed)
             if self._only_ours:  # whose calls are counted from elsewhere
                 self._window = 0, None
-        elif len(self.records) < self._expected or any(r.missed for r in self.records):
+        elif len(self.records) < self._expected or any(map(self._missed, self.records)):
             self._looks = 0
         else:
             self._window = self._needed
         self._forget()
+
+    def _missed(self, record: ForwardRecord) -> bool:
+        """Whether there may be a path for it, of calls that were not noted."""
+        return record.path is None and record.place not in self._unrepeatable
 
     def _begins(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         """Note after how many calls of the pass a module begins."""
@@ -388,7 +393,8 @@ class ForwardProbe:
                 found = None
             del self._below[waiting:]  # samplers that the path called again
             self._deep = self._deep or bool(found and found[0].below)
-        record.missed = found is None and record.place not in self._unrepeatable
+        learns = source.requires_grad or bool(self.parameters[record.place])
+        record.lost = learns and record.place in self._unrepeatable
         record.path, begin = found or (None, 0)
         if record.path and record.stride > 1:
             key = record.place, len(source)

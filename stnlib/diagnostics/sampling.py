@@ -48,8 +48,8 @@ class ForwardRecord:
         The matrix, or the grid, after the optimiser's step.
     pictures : tuple[Tensor, ...]
         Small copies of a few output images and, where they are known, input images.
-    missed : bool
-        Whether there may be a path, among calls that were not noted.
+    lost : bool
+        Whether it learns and there is no path.
 
     Convention
     ----------
@@ -69,7 +69,7 @@ class ForwardRecord:
     every: int = 1
     moved: Tensor | None = None
     pictures: tuple[Tensor, ...] = ()
-    missed: bool = False
+    lost: bool = False
 
     @property
     def now(self) -> Tensor:

@@ -168,6 +168,7 @@ class Path:
         assert isinstance(found, Tensor)
         return found
 
+    @torch.no_grad()  # or a checkpoint finds more tensors saved than it can compute again
     def gives(self, target: Tensor, every: int = 1) -> bool:
         """Whether that is what the pass had, so long as no parameter has changed."""
         if every > 1 and (self.entering is None or len(self.entering) != len(target)):
@@ -305,6 +306,7 @@ class Tape:
         last = self._maker(target, len(self._calls))
         if last is None:
             return None
+        unknown = not target.requires_grad  # what does, as in a reentrant checkpoint
         wanted: set[int] = set()
         layers: list[tuple[_Call, Tensor]] = []
         waiting = [last]
@@ -324,7 +326,8 @@ class Tape:
                 maker = self._maker(x, i)
                 if x is features:
                     continue
-                if maker is not None and (x.requires_grad or own):
+                held = maker is not None and self._calls[maker].name == "detach"
+                if maker is not None and (x.requires_grad or own or (unknown and not held)):
                     waiting.append(maker)
                 elif own or (x.requires_grad and not x.is_leaf):
                     return None  # made by something that is no call of PyTorch's
