@@ -164,7 +164,7 @@ class CollapseMonitor(Account):
         eager = uncompiled(model) is model
         self._paced = every is None and eager and on_collapse != "rollback"
         self._probe = ForwardProbe(model, every or (1 if eager else 10), self._failed, pictures)
-        self._hook = StepHook(optimizer, self._stepped)
+        self._hook = StepHook(optimizer, self._steps, self._stepped)
 
     @property
     def optimizer(self) -> torch.optim.Optimizer | None:
@@ -174,7 +174,7 @@ class CollapseMonitor(Account):
     def optimizer(self, optimizer: torch.optim.Optimizer | None) -> None:
         self._hook.remove()
         self._optimizer = self._actions.optimizer = optimizer
-        self._hook = StepHook(optimizer, self._stepped)
+        self._hook = StepHook(optimizer, self._steps, self._stepped)
 
     @property
     def stepped(self) -> bool:
@@ -305,7 +305,7 @@ class CollapseMonitor(Account):
         rows = {}
         for record in records:
             place = record.place if self._sampler is None else 0
-            if braked or record.moved is None:
+            if braked or record.moved is None or not self._hook.moves(record.parameters):
                 record.look_again()
             rows[place] = self._measure(place, record, loss)
         self._looks.waiting.append((self.steps, rows))
@@ -315,6 +315,11 @@ class CollapseMonitor(Account):
     def _usual_check(self) -> int:
         last = next(iter(self._looks.waiting[-1][1].values()))
         return 1 if last.device.type == "cpu" else 10
+
+    def _steps(self) -> None:
+        for record in self._probe.records:
+            if self._hook.moves(record.parameters):
+                record.look_ahead()
 
     def _stepped(self) -> None:
         if not self._actions.brake.parameters:

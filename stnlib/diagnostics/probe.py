@@ -27,14 +27,20 @@ from torch import Tensor, nn
 from stnlib.diagnostics.advice import NOT_SEEN
 from stnlib.diagnostics.album import thumbnails
 from stnlib.diagnostics.footprints import black_share
-from stnlib.diagnostics.graph import is_batched, leaves, parts, takes_hooks, uncompiled, untouched
-from stnlib.diagnostics.hooks import SAMPLERS, Calls, Dispatched, Hook, Modes, Span, span
+from stnlib.diagnostics.graph import (
+    is_batched,
+    is_ours,
+    leaves,
+    takes_hooks,
+    uncompiled,
+    untouched,
+)
+from stnlib.diagnostics.hooks import SAMPLERS, Calls, Dispatched, Hook, Modes, Span, remove, span
 from stnlib.diagnostics.sampling import ForwardRecord, flat, record_of, report_sampling, size_of
 from stnlib.diagnostics.tape import Tape
 
 __all__ = ["ForwardProbe"]
 
-OURS = ("localisation", "family", "locate", "sample")  # what a SpatialTransformer has
 WHOLE = 10  # looks from one to the next at which everything of a pass is noted
 
 
@@ -66,6 +72,8 @@ class ForwardProbe:
         For each transformer: its module's name where it is ours.
     rest : list[nn.Parameter]
         Those that no transformer depends on.
+    sources, tape : list[Tensor], Tape | None
+        Of the pass that runs: θ or the grid of each transformer, with its graph; and the calls.
     """
 
     def __init__(
@@ -98,7 +106,7 @@ class ForwardProbe:
         self._unrepeatable: set[int] = set()
         self._sliced: set[tuple[int, int]] = set()  # places and batches of which some images do
         self._leaves: dict[int, list[Tensor]] = {}
-        self._tape: Tape | None = None
+        self.tape: Tape | None = None
         self._ours: dict[str, Any] = {}
         self._compiled: list[nn.Module] = []
         self._find()
@@ -109,7 +117,7 @@ class ForwardProbe:
             self._hooks.append(model.register_forward_pre_hook(before, with_kwargs=True))
         if takes_hooks(model) and self._eager is model:
             self._hooks.append(model.register_forward_hook(after, always_call=True))
-        finalize(self, _remove, self._hooks)
+        finalize(self, remove, self._hooks)
 
     @property
     def unseen(self) -> str:
@@ -120,7 +128,7 @@ class ForwardProbe:
     def detach(self) -> None:
         """Take the hooks off the model."""
         self._stack.close()
-        _remove(self._hooks)
+        remove(self._hooks)
 
     def take(self) -> list[ForwardRecord]:
         """The `records`, which are not kept: the step that they belong to has been taken."""
@@ -138,30 +146,8 @@ class ForwardProbe:
     def _find(self) -> None:
         """What the model has of ours, and what is compiled."""
         modules = dict(self._eager.named_modules())
-        self._ours = {n: m for n, m in modules.items() if _is_ours(m)}
+        self._ours = {n: m for n, m in modules.items() if is_ours(m)}
         self._compiled = [m for m in modules.values() if hasattr(m, "_orig_mod")]
-
-    def apart(self, output: Any) -> list[Tensor]:
-        """Leaves that transformers of the pass depend on, and its output only by them.
-
-        To be called in a block of `watching`, at the end of the pass.
-
-        Parameters
-        ----------
-        output : Any
-            What the model returned: a tensor, or anything that has some.
-
-        Returns
-        -------
-        list[Tensor]
-            Each once.
-        """
-        cut = {source.grad_fn for source in self._sources} - {None}
-        if self._tape:
-            cut = cut.union(*map(self._tape.nodes, self._sources))
-        shared = {id(x) for x in leaves(parts(output), cut)} - {id(x) for x in self._sources}
-        found = {id(x): x for x in leaves(self._sources)}
-        return [x for key, x in found.items() if key not in shared]
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -219,7 +205,7 @@ class ForwardProbe:
             self._find()
             self._unrepeatable.clear()
             self._sliced.clear()
-        self._tape = Tape(self._device, *((0, None) if self._whole else self._window))
+        self.tape = Tape(self._device, *((0, None) if self._whole else self._window))
         for name, transformer in self._ours.items():
             for module, function in (
                 (transformer.localisation, self._located),
@@ -262,36 +248,35 @@ class ForwardProbe:
             self._span, self._window = span(self._begun_at, *self._needed)
             if self._only_ours:  # whose calls are counted from elsewhere
                 self._window = 0, None
-        elif len(self.records) < self._expected or any(map(self._missed, self.records)):
+        elif (
+            len(self.records) < self._expected
+            or {record.place for record in self.records if record.path is None} - self._unrepeatable
+        ):  # there may be a path, of calls that were not noted
             self._looks = 0
         else:
             self._window = self._needed
         self._forget()
 
-    def _missed(self, record: ForwardRecord) -> bool:
-        """Whether there may be a path for it, of calls that were not noted."""
-        return record.path is None and record.place not in self._unrepeatable
-
     def _begins(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         """Note after how many calls of the pass a module begins."""
-        if self._tape:
-            self._begun_at.append((module, self._tape.count))
+        if self.tape:
+            self._begun_at.append((module, self.tape.count))
 
     def _forget(self) -> None:
-        self._tape = None
+        self.tape = None
         self._theta: Tensor | None = None
         self._grid: Tensor | None = None
         self._inside = self._others = 0
-        self._sources: list[Tensor] = []  # θ or the grid, with its graph
+        self.sources: list[Tensor] = []
         self._needed: tuple[int, int | None] = (0, None)
         self._begun_at: list[tuple[nn.Module, int]] = []
         self._below: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def called(self, func: Callable[..., Any], args: Any, kwargs: Any, result: Any) -> None:
         """Note a call of the pass."""
-        if self._tape is None:
+        if self.tape is None:
             return
-        self._tape.note(func, args, kwargs, result)
+        self.tape.note(func, args, kwargs, result)
         if self._inside:  # a transformer of ours: its own hook tells of it
             return
         name = getattr(func, "__name__", "")
@@ -324,7 +309,8 @@ class ForwardProbe:
         self._others += 1
         if is_batched(grid):
             self._lost = "for what runs under vmap cannot be seen"
-        if is_batched(grid) or not (grid.requires_grad or self._learns(grid)):
+        learns = grid.requires_grad or (self.tape and self.tape.parameters(grid))  # if frozen
+        if is_batched(grid) or not learns:
             return
         black = black_share(flat(output), None if images is None else flat(images))
         record = ForwardRecord(black, size=size_of(images))
@@ -337,10 +323,6 @@ class ForwardProbe:
         else:
             record.grid = grid.detach()
             self._finish(record, grid, "")
-
-    def _learns(self, grid: Tensor) -> bool:
-        """Whether a grid without a graph was made with a parameter, which is frozen."""
-        return self._tape is not None and bool(self._tape.parameters(grid))
 
     def _begun(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         self._inside += 1
@@ -375,17 +357,17 @@ class ForwardProbe:
         known = {id(p) for p in self.parameters[record.place]}
         if not known or (weight is not None and id(weight) not in known):
             found = [*leaves([source])] if source.requires_grad else []
-            if not any(isinstance(x, nn.Parameter) for x in found) and self._tape:
-                behind = self._tape.parameters(source)  # such as behind a reentrant checkpoint
+            if not any(isinstance(x, nn.Parameter) for x in found) and self.tape:
+                behind = self.tape.parameters(source)  # such as behind a reentrant checkpoint
                 found += [p for p in behind if p.requires_grad]
             self._leaves[record.place] = found
         self.records.append(record)
-        self._sources.append(source)
+        self.sources.append(source)
         self._theta = self._grid = None
 
     def _find_path(self, record: ForwardRecord, source: Tensor) -> None:
-        assert self._tape is not None
-        found = None if record.place in self._unrepeatable else self._tape.path(source)
+        assert self.tape is not None
+        found = None if record.place in self._unrepeatable else self.tape.path(source)
         if self._whole:
             waiting = len(self._below)
             if not (found and found[0].gives(source)):
@@ -404,13 +386,4 @@ class ForwardProbe:
         if record.path is None or record.path.weight is None:
             begin = 0  # what is needed may lie before
         first = self._needed[0] if self.records else begin
-        self._needed = min(first, begin), self._tape.count
-
-
-def _is_ours(module: Any) -> bool:
-    return all(hasattr(module, name) for name in OURS) and takes_hooks(module.localisation)
-
-
-def _remove(hooks: list[Any]) -> None:
-    for hook in hooks:
-        hook.remove()
+        self._needed = min(first, begin), self.tape.count

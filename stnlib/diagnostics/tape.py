@@ -16,7 +16,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from stnlib.diagnostics.graph import memory
+from stnlib.diagnostics.hooks import Harmless
 
 __all__ = ["Path", "Tape"]
 
@@ -122,6 +124,11 @@ class Path:
         A parameter of the layer.
     entering : Tensor | None
         (N, ...), the same as the layer had it, in slot 0.
+
+    Attributes
+    ----------
+    parameters : list[Tensor]
+        That the calls take and that learn.
     """
 
     calls: list[_Call]
@@ -129,6 +136,17 @@ class Path:
     features: Tensor | None
     weight: Tensor | None
     entering: Tensor | None
+    parameters: list[Tensor] = field(init=False)
+    _states: list[tuple[int, int]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        taken = (x for call in self.calls for x in call.tensors())
+        object.__setattr__(self, "parameters", [x for x in taken if _is_parameter(x)])
+        object.__setattr__(self, "_states", [*map(_state, self.parameters)])
+
+    def changed(self) -> bool:
+        """Whether a parameter is not what it was in the pass."""
+        return [*map(_state, self.parameters)] != self._states
 
     @property
     def below(self) -> bool:
@@ -175,7 +193,7 @@ class Path:
             return False
         target = target[::every]
         try:
-            with _Harmless(self._held()):
+            with Harmless(memory([*(call.tensors() for call in self.calls), self.entering])):
                 again = self.again(every)
         except RuntimeError:  # such as a constant for each image, where it is every so many-th
             return False
@@ -184,40 +202,6 @@ class Path:
         tolerance = 1e-3 if target.dtype in (torch.float32, torch.float64) else 0.05
         close = torch.isclose(again.float(), target.detach().float(), tolerance, tolerance)
         return bool((close | ~target.isfinite()).all())
-
-    def _held(self) -> set[int]:
-        """The memory of what the path does not make itself."""
-        return _memory([*(call.tensors() for call in self.calls), self.entering])
-
-
-def _memory(value: Any) -> set[int]:
-    """Where the tensors of a value are kept."""
-    return {x.untyped_storage().data_ptr() for x in _tensors(value)} - {0}
-
-
-class _Harmless(TorchDispatchMode):
-    """Raises before a call that would draw random numbers, or write into any of `held`.
-
-    In PyTorch's lowest calls the dropout of an attention, a draw from a distribution and statistics
-    that move are seen under whatever name they were called.
-    """
-
-    def __init__(self, held: set[int]) -> None:
-        super().__init__()
-        self._held = held
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        draws = torch.Tag.nondeterministic_seeded in func.tags
-        moves = "batch_norm" in func.overloadpacket.__name__ and args[3] is not None and args[5]
-        given = zip(func._schema.arguments, args, strict=False)
-        written = [x for one, x in given if one.alias_info and one.alias_info.is_write]
-        written += [kwargs.get(one.name) for one in func._schema.arguments if one.is_out]
-        if draws or moves or _memory(written) & self._held:
-            raise RuntimeError(f"{func} leaves a trace")
-        return func(*args, **kwargs)
 
 
 def _autocast(dtype: torch.dtype | None, args: Any) -> Any:
@@ -355,6 +339,10 @@ class Tape:
 
 def _is_parameter(tensor: Tensor) -> bool:
     return tensor.requires_grad and isinstance(tensor, torch.nn.Parameter)
+
+
+def _state(parameter: Tensor) -> tuple[int, int]:
+    return parameter._version, parameter.data_ptr()
 
 
 def _path(calls: list[_Call], target: Tensor, layer: tuple[_Call, Tensor] | None) -> Path | None:
