@@ -32,13 +32,25 @@ def localisation_of(model: nn.Module, batch: Any) -> list[nn.Parameter]:
     -------
     list[nn.Parameter]
         Of the model's; none where its forward pass has no transformer that is seen.
+
+    Raises
+    ------
+    ValueError
+        One line, where the model's forward pass of `batch` ended in an error.
     """
     inner = unwrapped(model)
     args = batch if isinstance(batch, tuple) else () if isinstance(batch, Mapping) else (batch,)
     probe = ForwardProbe(inner)
     try:
         with untouched(inner), _learning(inner), torch.enable_grad(), probe.watching():
-            found = _apart(probe, inner(*args, **(batch if isinstance(batch, Mapping) else {})))
+            try:
+                output = inner(*args, **(batch if isinstance(batch, Mapping) else {}))
+            except Exception as error:  # of any kind: what a model raises may be anything
+                reason = str(error).partition("\n")[0]
+                raise ValueError(
+                    f"batch must be an input of the model's, which said of this one: {reason}"
+                ) from error
+            found = _apart(probe, output)
     finally:
         probe.detach()
     ids = {id(x) for x in found}

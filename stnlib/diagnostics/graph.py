@@ -23,6 +23,7 @@ __all__ = [
     "uncompiled",
     "untouched",
     "unwrapped",
+    "version",
 ]
 
 
@@ -121,6 +122,11 @@ def is_ours(module: Any) -> bool:
 def takes_hooks(module: nn.Module) -> bool:
     """Whether forward hooks can be put on a module: not on one that was scripted."""
     return not isinstance(module, torch.jit._script.RecursiveScriptModule)
+
+
+def version(tensor: Tensor) -> int:
+    """A number that changes when a tensor is written into."""
+    return 0 if tensor.is_inference() else tensor._version
 
 
 def uncompiled(model: nn.Module) -> nn.Module:

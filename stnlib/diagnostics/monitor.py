@@ -22,7 +22,7 @@ from stnlib.diagnostics.graph import is_shared, uncompiled
 from stnlib.diagnostics.hooks import StepHook
 from stnlib.diagnostics.looks import UNHURRIED, Looks
 from stnlib.diagnostics.measures import QUANTITIES, check_loss, measure, rate_of
-from stnlib.diagnostics.options import check_options, check_seen, claim, release
+from stnlib.diagnostics.options import check_optimizer, check_options, check_seen, claim, release
 from stnlib.diagnostics.probe import ForwardProbe
 from stnlib.diagnostics.sampling import ForwardRecord
 
@@ -158,8 +158,7 @@ class CollapseMonitor(Account):
         self._model, self._optimizer, self._sampler = model, optimizer, sampler
         self._object, self._check_every = seen_object, check_every
         self._actions = Actions(on_collapse, lr_factor, snapshot_every, model, optimizer)
-        self._calls = 0
-        self._told: set[str] = set()
+        self._calls, self._told = 0, set[str]()
         claim(model, sampler, self)
         eager = uncompiled(model) is model
         self._paced = every is None and eager and on_collapse != "rollback"
@@ -172,13 +171,14 @@ class CollapseMonitor(Account):
 
     @optimizer.setter
     def optimizer(self, optimizer: torch.optim.Optimizer | None) -> None:
+        check_optimizer(optimizer)
         self._hook.remove()
         self._optimizer = self._actions.optimizer = optimizer
         self._hook = StepHook(optimizer, self._steps, self._stepped)
 
     @property
     def stepped(self) -> bool:
-        """Whether the optimiser took a step since the last look, and no `GradScaler` skipped it.
+        """Whether the optimiser took a step since `step` was called, and no `GradScaler` skipped it.
 
         True where that cannot be seen. A loop with a scaler asks it before it calls `step`.
         """
@@ -214,7 +214,7 @@ class CollapseMonitor(Account):
         if self._probe.calls == self._calls:
             raise ValueError(NO_PASS)
         self.steps, self._calls = self.steps + 1, self._probe.calls
-        braked = self._actions.brake.apply()
+        stepped, braked = self._hook.take(), self._actions.brake.apply()
         records = self._chosen(self._probe.take())
         if not records and not (self.trace or self._looks.waiting):
             number = f" number {self._sampler}" if self._sampler else ""
@@ -225,7 +225,7 @@ class CollapseMonitor(Account):
         found = None
         if records:
             self._look(records, loss, braked)
-            self._say_what_is_missing(records)
+            self._say_what_is_missing(records, stepped)
             if len(self._looks.waiting) >= (checks := self._check_every or self._usual_check()):
                 found = self.check()
                 if self._paced and checks == 1:
@@ -331,9 +331,9 @@ class CollapseMonitor(Account):
         there = number < len(records) and -number <= len(records)
         return records if self._sampler is None else records[number:][:1] if there else []
 
-    def _say_what_is_missing(self, records: list[ForwardRecord]) -> None:
+    def _say_what_is_missing(self, records: list[ForwardRecord], stepped: bool) -> None:
         """Say once, in one line, why `step` cannot be measured; the rest is judged all the same."""
-        if not self._hook.take():
+        if not stepped:
             self._say(NO_STEP)
         elif any(record.lost for record in records):
             self._say(NO_PATH)

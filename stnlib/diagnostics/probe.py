@@ -34,6 +34,7 @@ from stnlib.diagnostics.graph import (
     takes_hooks,
     uncompiled,
     untouched,
+    version,
 )
 from stnlib.diagnostics.hooks import SAMPLERS, Calls, Dispatched, Hook, Modes, Span, remove, span
 from stnlib.diagnostics.sampling import ForwardRecord, flat, record_of, report_sampling, size_of
@@ -265,7 +266,9 @@ class ForwardProbe:
     def _forget(self) -> None:
         self.tape = None
         self._theta: Tensor | None = None
-        self._grid: Tensor | None = None
+        self._affine: dict[
+            int, tuple[Tensor, int, Tensor]
+        ] = {}  # grids of affine_grid, each with θ
         self._inside = self._others = 0
         self.sources: list[Tensor] = []
         self._needed: tuple[int, int | None] = (0, None)
@@ -282,7 +285,7 @@ class ForwardProbe:
         name = getattr(func, "__name__", "")
         if func is F.affine_grid:
             self._theta = args[0] if args else kwargs["theta"]
-            self._grid = result
+            self._affine[id(result)] = result, version(result), self._theta
         elif func is report_sampling:
             self._tell_below()
             self._sampled(args[0], result, args[2])
@@ -315,11 +318,11 @@ class ForwardProbe:
         black = black_share(flat(output), None if images is None else flat(images))
         record = ForwardRecord(black, size=size_of(images))
         record.pictures = thumbnails(self._pictures, output, images)
-        planar = grid.shape[-1] == 2
-        if planar and self._grid is grid and self._theta is not None:
-            record.matrix = self._theta.detach()  # made by affine_grid and by nothing else
+        _, made, theta = self._affine.get(id(grid), (None, None, None))
+        if grid.shape[-1] == 2 and theta is not None and made == version(grid):  # as it was made
+            record.matrix = theta.detach()
             record.theta = record.matrix.flatten(1)
-            self._finish(record, self._theta, "")
+            self._finish(record, theta, "")
         else:
             record.grid = grid.detach()
             self._finish(record, grid, "")
@@ -363,7 +366,7 @@ class ForwardProbe:
             self._leaves[record.place] = found
         self.records.append(record)
         self.sources.append(source)
-        self._theta = self._grid = None
+        self._theta = None
 
     def _find_path(self, record: ForwardRecord, source: Tensor) -> None:
         assert self.tape is not None

@@ -21,7 +21,8 @@ class State(NamedTuple):
     Parameters
     ----------
     word : str
-        `not seen`, `not finite`, `black`, `shrunken`, `outside`, `point`, `blind`, `idle` or `looks`.
+        `not seen`, `not finite`, `black`, `shrunken`, `outside`, `point`, `blind`, `idle` or
+        `looks`.
     why : str
         Begins with a small letter and ends without a full stop.
     """

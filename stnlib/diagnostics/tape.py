@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stnlib.diagnostics.graph import memory
+from stnlib.diagnostics.graph import memory, version
 from stnlib.diagnostics.hooks import Harmless
 
 __all__ = ["Path", "Tape"]
@@ -342,7 +342,7 @@ def _is_parameter(tensor: Tensor) -> bool:
 
 
 def _state(parameter: Tensor) -> tuple[int, int]:
-    return parameter._version, parameter.data_ptr()
+    return version(parameter), parameter.data_ptr()
 
 
 def _path(calls: list[_Call], target: Tensor, layer: tuple[_Call, Tensor] | None) -> Path | None:
