@@ -18,8 +18,16 @@ from torch.utils.hooks import RemovableHandle
 from stnlib.diagnostics.graph import memory
 
 __all__ = [
-    *("SAMPLERS", "Calls", "Dispatched", "Harmless", "Hook", "Modes", "Span", "StepHook"),
-    *("remove", "span"),
+    "SAMPLERS",
+    "Calls",
+    "Dispatched",
+    "Harmless",
+    "Hook",
+    "Modes",
+    "Span",
+    "StepHook",
+    "remove",
+    "span",
 ]
 
 Span = tuple[nn.Module | None, nn.Module | None]

@@ -178,7 +178,7 @@ class CollapseMonitor(Account):
 
     @property
     def stepped(self) -> bool:
-        """Whether the optimiser took a step since `step` was called, and no `GradScaler` skipped it.
+        """Whether the optimiser took a step since the last call of `step`; no scaler skipped it.
 
         True where that cannot be seen. A loop with a scaler asks it before it calls `step`.
         """

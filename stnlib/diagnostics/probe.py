@@ -99,6 +99,7 @@ class ForwardProbe:
         self._awaited, self._open_for, self._lost = False, 0, ""
         self._looks, self._whole = 0, True
         self._deep = self._only_ours = False  # whether a dispatch mode is needed, or none
+        self._late = False  # whether calls are to be noted until the end of a pass
         self._others = self._expected = 0
         self._window: tuple[int, int | None] = (0, None)  # of the calls that need to be noted
         self._span: Span = (None, None)  # where the modes begin and end, if known
@@ -244,15 +245,15 @@ class ForwardProbe:
         self._tell_below()
         if self._whole and self.records:
             self._only_ours = bool(self._ours) and not self._others
-        if self._whole:
+        lost = {record.place for record in self.records if record.path is None}
+        if lost - self._unrepeatable:  # the number of transformers changes: more ran, and later
+            self._late, self._looks = True, 0
+        elif self._whole:
             self._expected = len(self.records)
             self._span, self._window = span(self._begun_at, *self._needed)
             if self._only_ours:  # whose calls are counted from elsewhere
                 self._window = 0, None
-        elif (
-            len(self.records) < self._expected
-            or {record.place for record in self.records if record.path is None} - self._unrepeatable
-        ):  # there may be a path, of calls that were not noted
+        elif len(self.records) < self._expected:
             self._looks = 0
         else:
             self._window = self._needed
@@ -389,4 +390,4 @@ class ForwardProbe:
         if record.path is None or record.path.weight is None:
             begin = 0  # what is needed may lie before
         first = self._needed[0] if self.records else begin
-        self._needed = min(first, begin), self.tape.count
+        self._needed = min(first, begin), None if self._late else self.tape.count
