@@ -246,7 +246,7 @@ def test_glimpses_of_a_changing_number_have_a_step_each_and_no_line_that_it_has_
             return images
 
     monitor, told = trained(Some(), 31)
-    assert told == [] and [len(trace) for trace in monitor.traces] == [31, 21, 11]
+    assert told == [] and [len(trace) for trace in monitor.traces] == [31, 20, 10]
     for trace in monitor.traces:
         steps = torch.tensor(trace.columns["step"])
         assert steps.isfinite().sum() >= len(steps) - 2
