@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 LOCKED := pyproject.toml requirements.lock
 
-.PHONY: book pdf test lab chapters evidence interactive bench lock clean help
+.PHONY: book pdf test frameworks lab chapters evidence interactive bench lock clean help
 
 book: $(VENV)/book.done  ## build the book into _build/html (installs no torch)
 	$(BIN)/jupyter-book build book/
@@ -23,6 +23,10 @@ test: $(VENV)/all.done  ## lint, then every test: units, records, chapters, the 
 	$(BIN)/mypy
 	@# three files at a time, each on one thread: tests in a browser mostly wait
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval -m "not slow" -n 3 --dist loadfile --durations=8
+
+frameworks: $(VENV)/all.done  ## the tests with Lightning, Transformers and ONNX, which it installs
+	@$(PIP) -r requirements.lock -r frameworks.lock
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/diagnostics/test_callbacks.py tests/models/test_programs.py
 
 lab: $(VENV)/all.done  ## open the chapters in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir=book
@@ -43,7 +47,7 @@ bench: $(VENV)/all.done  ## measure speed on an idle machine (TINY=1: only see t
 		--benchmark-json=_build/benchmarks.json $(if $(TINY),--tiny)
 	$(BIN)/python benchmarks/table.py _build/benchmarks.json $(if $(TINY),,benchmarks/ratios.json)
 
-lock: $(VENV)/all.done  ## renew requirements.lock within the bounds of pyproject.toml
+lock: $(VENV)/all.done  ## renew both locks within the bounds of pyproject.toml
 	$(PIP) uv
 	$(BIN)/python tools/lock.py
 

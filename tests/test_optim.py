@@ -271,6 +271,13 @@ def test_the_pass_of_the_batch_leaves_no_trace(training):
     assert not model._forward_hooks and not model._forward_pre_hooks
 
 
+@pytest.mark.parametrize("batch", [[IMAGES, IMAGES], "images", torch.rand(2, 3)], ids=type)
+def test_a_batch_that_the_model_cannot_take_is_told_in_one_line(batch):
+    with pytest.raises(ValueError, match="batch must be an input of the model's") as caught:
+        param_groups(Tutorial(), 0.1, 0.1, batch=batch)
+    assert "\n" not in str(caught.value)
+
+
 def test_modules_or_a_function_of_names_choose_the_localisation_network():
     model = Tutorial()
     expected = {"localization", "fc_loc"}

@@ -24,9 +24,13 @@ MODULES = sorted((ROOT / "stnlib").rglob("*.py"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
-def locked():
-    """Return the lock as a list of (name, version, marker or None)."""
-    lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+LOCKS = ("requirements.lock", "frameworks.lock")
+
+
+def locked(*names):
+    """Return the lines of locks, by default of the first, as (name, version, marker or None)."""
+    text = [(ROOT / name).read_text(encoding="utf-8") for name in names or LOCKS[:1]]
+    lines = "".join(text).splitlines()
     entries = []
     for line in lines:
         if line and not line.startswith("#"):
@@ -36,9 +40,10 @@ def locked():
     return entries
 
 
-# The groups that the lock leaves out are for tests that are skipped without them.
-UNLOCKED = ("interop", "frameworks")
-LOCKED = {name: v for name, v in PROJECT["dependency-groups"].items() if name not in UNLOCKED}
+# What the second lock is for: tests that are skipped without these.
+FRAMEWORKS = ("interop", "frameworks")
+GROUPS = PROJECT["dependency-groups"]
+LOCKED = {name: lines for name, lines in GROUPS.items() if name not in FRAMEWORKS}
 
 
 def wanted(groups=LOCKED):
@@ -52,11 +57,18 @@ def yml(path):
     return yaml.safe_load((ROOT / path).read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("requirement", wanted(), ids=lambda requirement: requirement.name)
-def test_the_lock_fixes_a_version_that_pyproject_allows(requirement):
-    versions = [v for name, v, _ in locked() if name == canonicalize_name(requirement.name)]
+@pytest.mark.parametrize("requirement", wanted(GROUPS), ids=lambda requirement: requirement.name)
+def test_the_locks_fix_a_version_that_pyproject_allows(requirement):
+    name = canonicalize_name(requirement.name)
+    locks = LOCKS[:1] if requirement in wanted() else LOCKS
+    versions = [v for other, v, _ in locked(*locks) if other == name]
     assert versions
     assert all(version in requirement.specifier for version in versions)
+
+
+def test_the_locks_agree():
+    first, second = ({name: v for name, v, _ in locked(lock)} for lock in LOCKS)
+    assert not {name for name in first.keys() & second.keys() if first[name] != second[name]}
 
 
 def test_the_installed_versions_are_those_of_the_lock():
@@ -67,7 +79,7 @@ def test_the_installed_versions_are_those_of_the_lock():
 
 
 def test_the_lock_names_no_address():
-    assert "://" not in (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    assert not [lock for lock in LOCKS if "://" in (ROOT / lock).read_text(encoding="utf-8")]
 
 
 def test_conda_users_get_the_python_of_pyproject_and_the_versions_of_the_lock():

@@ -1,7 +1,8 @@
-"""Write requirements.lock: exact versions of everything, for every system and Python from 3.11 on.
+"""Write the two locks: exact versions of everything, for every system and Python from 3.11 on.
 
-Versions already in the lock stay unless pyproject.toml no longer allows them; to take the newest
-of a package, delete its line first.
+`requirements.lock` is what the book and its tests need; `frameworks.lock` is what is installed
+beside it for the tests with Lightning, Transformers and ONNX. Versions already in a lock stay
+unless pyproject.toml no longer allows them; to take the newest of a package, delete its line first.
 """
 
 import subprocess
@@ -9,23 +10,34 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-LOCK = ROOT / "requirements.lock"
-HEADER = (
-    "# Exact versions of everything, for Linux, macOS and Windows."
-    " Made by `make lock`; do not edit.\n"
-)
+LOCK, MORE = ROOT / "requirements.lock", ROOT / "frameworks.lock"
+ORIGIN = "for Linux, macOS and Windows. Made by `make lock`; do not edit."
 GROUPS = ("book", "test", "dev")
+FRAMEWORKS = ("interop", "frameworks")
+
+
+def resolved(lock, *options):
+    """Resolve with uv into a file, and return its lines."""
+    plain = ["--quiet", "--no-emit-index-url", "--no-annotate", "--no-header"]
+    reach = ["--universal", "--python-version", "3.11"]
+    resolve = [sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml", *plain, *reach]
+    subprocess.run([*resolve, *options, "--output-file", lock.name], cwd=ROOT, check=True)
+    return lock.read_text(encoding="utf-8").splitlines()
+
+
+def write(lock, header, lines):
+    """Put the header on top."""
+    lock.write_text("\n".join([f"# {header}", *lines, ""]), encoding="utf-8", newline="\n")
 
 
 def main():
-    """Resolve with uv and put the header on top."""
+    """What both need stands in the first alone."""
     groups = [option for group in GROUPS for option in ("--group", group)]
-    plain = ["--quiet", "--no-emit-index-url", "--no-annotate", "--no-header"]
-    reach = ["--universal", "--python-version", "3.11"]
-    resolve = [sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml", "--all-extras"]
-    output = ["--output-file", LOCK.name]
-    subprocess.run([*resolve, *groups, *plain, *reach, *output], cwd=ROOT, check=True)
-    LOCK.write_text(HEADER + LOCK.read_text(encoding="utf-8"), encoding="utf-8", newline="\n")
+    lines = resolved(LOCK, "--all-extras", *groups)
+    write(LOCK, f"Exact versions of everything, {ORIGIN}", lines)
+    groups = [option for group in FRAMEWORKS for option in ("--group", group)]
+    more = [x for x in resolved(MORE, "--constraint", LOCK.name, *groups) if x not in lines]
+    write(MORE, f"Exact versions of what is beside requirements.lock, {ORIGIN}", more)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stnlib.checks.values import choice, number, require, shown
+from stnlib.checks.values import choice, number, require, shown, whole
 from stnlib.diagnostics.criteria import Collapse, CollapseError
 
 __all__ = ["ACTIONS", "Actions", "Brake", "Snapshots"]
@@ -110,6 +110,8 @@ class Actions:
         """Go on from `state_dict` with the model's present weights."""
         parameters = {_unwrapped(name): p for name, p in self._model.named_parameters()}
         held = [parameters[_unwrapped(name)] for name in state["held"]]
+        require("factor", state["factor"], number(above=0, most=1))
+        require("done", state["done"], whole(0))
         self.brake.hold(held, float(state["factor"]))
         self.done = int(state["done"])
         if self.kind == "rollback":

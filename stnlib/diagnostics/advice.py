@@ -10,7 +10,8 @@ __all__ = ["BOOK", "IDLE", "NOT_SEEN", "NO_PASS", "NO_PATH", "NO_STEP", "PAGES",
 
 NO_PASS = (
     "no forward pass with gradients was seen since the last step: call step() once after each "
-    "optimizer.step(), and watch the module that is called"
+    "optimizer.step(), watch the module that is called, and call one that was scripted in a block "
+    "`with monitor.watching():`"
 )
 NO_STEP = (
     "no step of the optimizer was seen since the last look: call monitor.step() after "

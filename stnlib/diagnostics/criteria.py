@@ -10,7 +10,7 @@ from typing import Any
 
 from stnlib.checks.values import number, require, whole
 
-__all__ = ["Collapse", "CollapseError", "CollapseWarning", "Criteria", "Judge"]
+__all__ = ["Collapse", "CollapseError", "CollapseWarning", "Criteria", "Judge", "is_outside"]
 
 
 class CollapseWarning(UserWarning):
@@ -35,7 +35,8 @@ class Criteria:
     window : int
         Looks, at least 1; at the start there are fewer.
     coverage_drop : float
-        Coverage, or the object's, below this share of its highest mean so far; in [0, 1].
+        Coverage, or the object's, below this share of its highest mean so far; in [0, 1]. Or a
+        view whose centre is outside of the image and whose coverage is below 0.01, from the start.
     black : float
         Share of black output images above this; in [0, 1].
     step : float
@@ -151,6 +152,8 @@ class Judge:
                         f"{', zooming out' if kind == 'shrinking' and row['extent'] > 1 else ''}"
                     ),
                 )
+        if self.criteria.coverage_drop and is_outside(mean["coverage"], row["centre"]):
+            yield "leaving", f"the view is outside of the image: coverage {mean['coverage']:.2f}"
         if mean["extent_pixels"] < self.criteria.point:
             yield (
                 "point",
@@ -164,6 +167,11 @@ class Judge:
             yield "blind", f"θ is the same for every image{why}"
         if mean["step"] > self.criteria.step:
             yield "runaway", f"θ moves by {mean['step']:.2g} a step, half image sides"
+
+
+def is_outside(coverage: float, centre: float) -> bool:
+    """Whether next to nothing of the image is seen, as where a view begins outside of it."""
+    return coverage < 0.01 and centre > 1
 
 
 _JUDGED = (

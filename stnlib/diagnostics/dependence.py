@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from stnlib.diagnostics.graph import untouched, unwrapped
+from stnlib.diagnostics.graph import leaves, parts, untouched, unwrapped
 from stnlib.diagnostics.probe import ForwardProbe
 
 __all__ = ["localisation_of"]
@@ -32,17 +32,39 @@ def localisation_of(model: nn.Module, batch: Any) -> list[nn.Parameter]:
     -------
     list[nn.Parameter]
         Of the model's; none where its forward pass has no transformer that is seen.
+
+    Raises
+    ------
+    ValueError
+        One line, where the model's forward pass of `batch` ended in an error.
     """
     inner = unwrapped(model)
     args = batch if isinstance(batch, tuple) else () if isinstance(batch, Mapping) else (batch,)
     probe = ForwardProbe(inner)
     try:
         with untouched(inner), _learning(inner), torch.enable_grad(), probe.watching():
-            found = probe.apart(inner(*args, **(batch if isinstance(batch, Mapping) else {})))
+            try:
+                output = inner(*args, **(batch if isinstance(batch, Mapping) else {}))
+            except Exception as error:  # of any kind: what a model raises may be anything
+                reason = str(error).partition("\n")[0]
+                raise ValueError(
+                    f"batch must be an input of the model's, which said of this one: {reason}"
+                ) from error
+            found = _apart(probe, output)
     finally:
         probe.detach()
     ids = {id(x) for x in found}
     return [p for p in inner.parameters() if id(p) in ids]
+
+
+def _apart(probe: ForwardProbe, output: Any) -> list[Tensor]:
+    """Leaves that transformers of the pass depend on, and its output only by them; each once."""
+    cut = {source.grad_fn for source in probe.sources} - {None}
+    if probe.tape:
+        cut = cut.union(*map(probe.tape.nodes, probe.sources))
+    shared = {id(x) for x in leaves(parts(output), cut)} - {id(x) for x in probe.sources}
+    found = {id(x): x for x in leaves(probe.sources)}
+    return [x for key, x in found.items() if key not in shared]
 
 
 @contextmanager

@@ -13,13 +13,17 @@ from torch.nn.parameter import is_lazy
 
 __all__ = [
     "is_batched",
+    "is_ours",
     "is_shared",
     "leaves",
+    "memory",
     "parts",
     "shared",
+    "takes_hooks",
     "uncompiled",
     "untouched",
     "unwrapped",
+    "version",
 ]
 
 
@@ -31,6 +35,9 @@ def is_batched(tensor: Tensor) -> bool:
             return True
         tensor = functorch.get_unwrapped(tensor)
     return False
+
+
+_OURS = ("localisation", "family", "locate", "sample")  # what a SpatialTransformer has
 
 
 @contextmanager
@@ -92,6 +99,11 @@ def leaves(tensors: Iterable[Tensor], cut: Collection[Any] = ()) -> Iterator[Ten
                 queue.append(following)
 
 
+def memory(value: Any) -> set[int]:
+    """Where the tensors of a value are kept."""
+    return {tensor.untyped_storage().data_ptr() for tensor in parts(value)} - {0}
+
+
 def unwrapped(model: nn.Module) -> nn.Module:
     """A model without what `torch.compile`, DataParallel and DDP put around it."""
     while True:
@@ -100,6 +112,21 @@ def unwrapped(model: nn.Module) -> nn.Module:
         if inner is model:
             return model
         model = inner
+
+
+def is_ours(module: Any) -> bool:
+    """Whether a module does as `stnlib.models.SpatialTransformer`, and can be hooked."""
+    return all(hasattr(module, name) for name in _OURS) and takes_hooks(module.localisation)
+
+
+def takes_hooks(module: nn.Module) -> bool:
+    """Whether forward hooks can be put on a module: not on one that was scripted."""
+    return not isinstance(module, torch.jit._script.RecursiveScriptModule)
+
+
+def version(tensor: Tensor) -> int:
+    """A number that changes when a tensor is written into."""
+    return 0 if tensor.is_inference() else tensor._version
 
 
 def uncompiled(model: nn.Module) -> nn.Module:

@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from threading import get_ident
 from typing import Any
-from weakref import WeakMethod
+from weakref import WeakMethod, finalize
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.hooks import RemovableHandle
 
-__all__ = ["SAMPLERS", "Calls", "Dispatched", "Hook", "Modes", "Span", "StepHook", "span"]
+from stnlib.diagnostics.graph import memory
+
+__all__ = [
+    "SAMPLERS",
+    "Calls",
+    "Dispatched",
+    "Harmless",
+    "Hook",
+    "Modes",
+    "Span",
+    "StepHook",
+    "remove",
+    "span",
+]
 
 Span = tuple[nn.Module | None, nn.Module | None]
 
@@ -43,14 +57,14 @@ class Hook:
 
 
 class StepHook:
-    """Calls a method after each step of an optimiser, for as long as its owner is there.
+    """Calls methods before and after each step of an optimiser, so long as their owner is there.
 
     Parameters
     ----------
     optimizer : torch.optim.Optimizer | None
         Or what wraps one, as accelerate does.
-    stepped : Callable[[], None]
-        A method of the owner.
+    steps, stepped : Callable[[], None]
+        Methods of the owner: to be called before a step, and after.
 
     Attributes
     ----------
@@ -59,28 +73,51 @@ class StepHook:
     """
 
     def __init__(
-        self, optimizer: torch.optim.Optimizer | None, stepped: Callable[[], None]
+        self,
+        optimizer: torch.optim.Optimizer | None,
+        steps: Callable[[], None],
+        stepped: Callable[[], None],
     ) -> None:
-        self._stepped, self._handle, self.seen = WeakMethod(stepped), None, True
+        self._steps, self._stepped = WeakMethod(steps), WeakMethod(stepped)
+        self._optimizer = optimizer
+        self._handles: tuple[RemovableHandle, ...] = ()
         inner = getattr(optimizer, "optimizer", optimizer)
         if isinstance(inner, torch.optim.Optimizer):
-            self._handle = inner.register_step_post_hook(self._after)
-            self.seen = False
+            before, after = inner.register_step_pre_hook, inner.register_step_post_hook
+            self._handles = before(self._before), after(self._after)
+        self.seen = not self._handles
+        finalize(steps.__self__, remove, self._handles)  # type: ignore[attr-defined]
 
     def take(self) -> bool:
         """Whether a step was seen since the last call; True where none can be seen."""
-        seen, self.seen = self.seen, self._handle is None
+        seen, self.seen = self.seen, not self._handles
         return seen
 
+    def moves(self, parameters: Iterable[Tensor]) -> bool:
+        """Whether all that changes these parameters lies between the two calls."""
+        whole = isinstance(self._optimizer, torch.optim.Optimizer)  # and not a part of something
+        groups = self._optimizer.param_groups if self._optimizer and whole else ()
+        known = {id(p) for group in groups for p in group["params"]}
+        return all(id(p) in known for p in parameters)
+
     def remove(self) -> None:
-        """Take the hook off the optimiser."""
-        if self._handle is not None:
-            self._handle.remove()
+        """Take the hooks off the optimiser."""
+        remove(self._handles)
+
+    def _before(self, *_: object) -> None:
+        if steps := self._steps():
+            steps()
 
     def _after(self, *_: object) -> None:
         self.seen = True
         if stepped := self._stepped():
             stepped()
+
+
+def remove(handles: Iterable[RemovableHandle]) -> None:
+    """Take hooks off."""
+    for handle in handles:
+        handle.remove()
 
 
 class Calls(TorchFunctionMode):
@@ -117,6 +154,31 @@ class Dispatched(TorchDispatchMode):
         if func.overloadpacket.__name__ in SAMPLERS:
             self._seen(args[1], result, args[0])
         return result
+
+
+class Harmless(TorchDispatchMode):
+    """Raises a RuntimeError before a call that would draw random numbers, or write into `held`.
+
+    In PyTorch's lowest calls the dropout of an attention, a draw from a distribution and statistics
+    that move are seen under whatever name they were called.
+    """
+
+    def __init__(self, held: set[int]) -> None:
+        super().__init__()
+        self._held = held
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs, taken = kwargs or {}, func._schema.arguments
+        draws = torch.Tag.nondeterministic_seeded in func.tags
+        moves = "batch_norm" in func.overloadpacket.__name__ and args[3] is not None and args[5]
+        given = zip(taken, args, strict=False)
+        written = [x for one, x in given if one.alias_info and one.alias_info.is_write]
+        written += [kwargs.get(one.name) for one in taken if one.is_out]
+        if draws or moves or memory(written) & self._held:
+            raise RuntimeError(f"{func} leaves a trace")
+        return func(*args, **kwargs)
 
 
 class Modes:

@@ -154,7 +154,9 @@ def _step(record: ForwardRecord, lr: float | None) -> dict[str, Tensor]:
         values |= {"phi": phi.mean(), "phi_max": phi.amax()}
     if record.moved is None:
         return values
-    now, moved = record.now[:: record.stride], record.moved[:: record.stride // record.every]
+    some = slice(None, None, record.stride // record.every)
+    now = record.now[:: record.stride] if record.before is None else record.before[some]
+    moved = record.moved[some]
     largest = (moved.float() - now.float()).flatten(1).abs().amax(dim=1)
     values["step"] = largest.mean()
     if lr and phi is not None:

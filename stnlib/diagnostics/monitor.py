@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stnlib.checks.values import shown
+from stnlib.checks.values import require, shown, whole
 from stnlib.diagnostics.account import Account
 from stnlib.diagnostics.actions import Actions
 from stnlib.diagnostics.advice import NO_PASS, NO_PATH, NO_STEP, advice
@@ -22,7 +22,7 @@ from stnlib.diagnostics.graph import is_shared, uncompiled
 from stnlib.diagnostics.hooks import StepHook
 from stnlib.diagnostics.looks import UNHURRIED, Looks
 from stnlib.diagnostics.measures import QUANTITIES, check_loss, measure, rate_of
-from stnlib.diagnostics.options import check_options, check_seen, claim, release
+from stnlib.diagnostics.options import check_optimizer, check_options, check_seen, claim, release
 from stnlib.diagnostics.probe import ForwardProbe
 from stnlib.diagnostics.sampling import ForwardRecord
 
@@ -158,13 +158,12 @@ class CollapseMonitor(Account):
         self._model, self._optimizer, self._sampler = model, optimizer, sampler
         self._object, self._check_every = seen_object, check_every
         self._actions = Actions(on_collapse, lr_factor, snapshot_every, model, optimizer)
-        self._calls = 0
-        self._told: set[str] = set()
+        self._calls, self._told = 0, set[str]()
         claim(model, sampler, self)
         eager = uncompiled(model) is model
         self._paced = every is None and eager and on_collapse != "rollback"
         self._probe = ForwardProbe(model, every or (1 if eager else 10), self._failed, pictures)
-        self._hook = StepHook(optimizer, self._stepped)
+        self._hook = StepHook(optimizer, self._steps, self._stepped)
 
     @property
     def optimizer(self) -> torch.optim.Optimizer | None:
@@ -172,13 +171,14 @@ class CollapseMonitor(Account):
 
     @optimizer.setter
     def optimizer(self, optimizer: torch.optim.Optimizer | None) -> None:
+        check_optimizer(optimizer)
         self._hook.remove()
         self._optimizer = self._actions.optimizer = optimizer
-        self._hook = StepHook(optimizer, self._stepped)
+        self._hook = StepHook(optimizer, self._steps, self._stepped)
 
     @property
     def stepped(self) -> bool:
-        """Whether the optimiser took a step since the last look, and no `GradScaler` skipped it.
+        """Whether the optimiser took a step since the last call of `step`; no scaler skipped it.
 
         True where that cannot be seen. A loop with a scaler asks it before it calls `step`.
         """
@@ -214,7 +214,7 @@ class CollapseMonitor(Account):
         if self._probe.calls == self._calls:
             raise ValueError(NO_PASS)
         self.steps, self._calls = self.steps + 1, self._probe.calls
-        braked = self._actions.brake.apply()
+        stepped, braked = self._hook.take(), self._actions.brake.apply()
         records = self._chosen(self._probe.take())
         if not records and not (self.trace or self._looks.waiting):
             number = f" number {self._sampler}" if self._sampler else ""
@@ -225,7 +225,7 @@ class CollapseMonitor(Account):
         found = None
         if records:
             self._look(records, loss, braked)
-            self._say_what_is_missing(records)
+            self._say_what_is_missing(records, stepped)
             if len(self._looks.waiting) >= (checks := self._check_every or self._usual_check()):
                 found = self.check()
                 if self._paced and checks == 1:
@@ -253,6 +253,9 @@ class CollapseMonitor(Account):
         self._hook.remove()
         release(self._model, self._sampler)
         self.check()
+
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        return type(None), ()  # a model that holds it is copied and saved without it
 
     def __enter__(self) -> CollapseMonitor:
         return self
@@ -284,7 +287,7 @@ class CollapseMonitor(Account):
             With nothing changed, where `state` is of something else or of another model.
         """
         try:
-            steps = int(state["steps"])
+            require("steps", steps := state["steps"], whole(0))
             collapse = Collapse(**state["collapse"]) if state["collapse"] else None
             looks = self._looks.resumed(state)
             self._actions.load_state_dict(state["actions"], steps)
@@ -302,7 +305,7 @@ class CollapseMonitor(Account):
         rows = {}
         for record in records:
             place = record.place if self._sampler is None else 0
-            if braked or record.moved is None:
+            if braked or record.moved is None or not self._hook.moves(record.parameters):
                 record.look_again()
             rows[place] = self._measure(place, record, loss)
         self._looks.waiting.append((self.steps, rows))
@@ -312,6 +315,11 @@ class CollapseMonitor(Account):
     def _usual_check(self) -> int:
         last = next(iter(self._looks.waiting[-1][1].values()))
         return 1 if last.device.type == "cpu" else 10
+
+    def _steps(self) -> None:
+        for record in self._probe.records:
+            if self._hook.moves(record.parameters):
+                record.look_ahead()
 
     def _stepped(self) -> None:
         if not self._actions.brake.parameters:
@@ -323,12 +331,11 @@ class CollapseMonitor(Account):
         there = number < len(records) and -number <= len(records)
         return records if self._sampler is None else records[number:][:1] if there else []
 
-    def _say_what_is_missing(self, records: list[ForwardRecord]) -> None:
+    def _say_what_is_missing(self, records: list[ForwardRecord], stepped: bool) -> None:
         """Say once, in one line, why `step` cannot be measured; the rest is judged all the same."""
-        learning = (self._probe.parameters[record.place] for record in records)
-        if not self._hook.take():
+        if not stepped:
             self._say(NO_STEP)
-        elif any(r.path is None and mine for r, mine in zip(records, learning, strict=True)):
+        elif any(record.lost for record in records):
             self._say(NO_PATH)
 
     def _say(self, line: str) -> None:

@@ -13,7 +13,7 @@ from stnlib.checks.values import optional, require, shown, whole
 from stnlib.diagnostics.criteria import Criteria
 from stnlib.diagnostics.graph import uncompiled
 
-__all__ = ["check_options", "check_seen", "claim", "release"]
+__all__ = ["check_optimizer", "check_options", "check_seen", "claim", "release"]
 
 # Who watches which sampler; a monitor that nobody holds lets go.
 _attached: WeakKeyDictionary[nn.Module, dict[int | None, ReferenceType[Any]]] = WeakKeyDictionary()
@@ -26,14 +26,19 @@ def check_options(
 ) -> None:
     """Raise a TypeError or ValueError of one line at the first that is not allowed."""
     check_module("model", model)
-    if optimizer is not None and not hasattr(optimizer, "param_groups"):
-        raise TypeError(f"optimizer must be a torch.optim.Optimizer, not {shown(optimizer)}")
+    check_optimizer(optimizer)
     if criteria is not None and not isinstance(criteria, Criteria):
         raise TypeError(f"criteria must be Criteria or None, not {shown(criteria)}")
     if seen_object is not None and not callable(seen_object):
         raise TypeError(f"seen_object must be a function or None, not {shown(seen_object)}")
     for name, value in numbers.items():
         require(name, value, _RULES[name])
+
+
+def check_optimizer(optimizer: object) -> None:
+    """Raise a TypeError of one line unless it is one, or wraps one, or is None."""
+    if optimizer is not None and not hasattr(optimizer, "param_groups"):
+        raise TypeError(f"optimizer must be a torch.optim.Optimizer, not {shown(optimizer)}")
 
 
 _RULES = {

@@ -27,14 +27,21 @@ from torch import Tensor, nn
 from stnlib.diagnostics.advice import NOT_SEEN
 from stnlib.diagnostics.album import thumbnails
 from stnlib.diagnostics.footprints import black_share
-from stnlib.diagnostics.graph import is_batched, leaves, parts, uncompiled, untouched
-from stnlib.diagnostics.hooks import SAMPLERS, Calls, Dispatched, Hook, Modes, Span, span
+from stnlib.diagnostics.graph import (
+    is_batched,
+    is_ours,
+    leaves,
+    takes_hooks,
+    uncompiled,
+    untouched,
+    version,
+)
+from stnlib.diagnostics.hooks import SAMPLERS, Calls, Dispatched, Hook, Modes, Span, remove, span
 from stnlib.diagnostics.sampling import ForwardRecord, flat, record_of, report_sampling, size_of
 from stnlib.diagnostics.tape import Tape
 
 __all__ = ["ForwardProbe"]
 
-OURS = ("localisation", "family", "locate", "sample")  # what a SpatialTransformer has
 WHOLE = 10  # looks from one to the next at which everything of a pass is noted
 
 
@@ -66,6 +73,8 @@ class ForwardProbe:
         For each transformer: its module's name where it is ours.
     rest : list[nn.Parameter]
         Those that no transformer depends on.
+    sources, tape : list[Tensor], Tape | None
+        Of the pass that runs: θ or the grid of each transformer, with its graph; and the calls.
     """
 
     def __init__(
@@ -90,6 +99,7 @@ class ForwardProbe:
         self._awaited, self._open_for, self._lost = False, 0, ""
         self._looks, self._whole = 0, True
         self._deep = self._only_ours = False  # whether a dispatch mode is needed, or none
+        self._late = False  # whether calls are to be noted until the end of a pass
         self._others = self._expected = 0
         self._window: tuple[int, int | None] = (0, None)  # of the calls that need to be noted
         self._span: Span = (None, None)  # where the modes begin and end, if known
@@ -98,16 +108,18 @@ class ForwardProbe:
         self._unrepeatable: set[int] = set()
         self._sliced: set[tuple[int, int]] = set()  # places and batches of which some images do
         self._leaves: dict[int, list[Tensor]] = {}
-        self._tape: Tape | None = None
+        self.tape: Tape | None = None
         self._ours: dict[str, Any] = {}
         self._compiled: list[nn.Module] = []
         self._find()
         self._forget()
         before, after = Hook(self._before), Hook(self._after)
-        self._hooks = [model.register_forward_pre_hook(before, with_kwargs=True)]
-        if self._eager is model:
+        self._hooks = []
+        if takes_hooks(model):
+            self._hooks.append(model.register_forward_pre_hook(before, with_kwargs=True))
+        if takes_hooks(model) and self._eager is model:
             self._hooks.append(model.register_forward_hook(after, always_call=True))
-        finalize(self, _remove, self._hooks)
+        finalize(self, remove, self._hooks)
 
     @property
     def unseen(self) -> str:
@@ -118,7 +130,7 @@ class ForwardProbe:
     def detach(self) -> None:
         """Take the hooks off the model."""
         self._stack.close()
-        _remove(self._hooks)
+        remove(self._hooks)
 
     def take(self) -> list[ForwardRecord]:
         """The `records`, which are not kept: the step that they belong to has been taken."""
@@ -136,30 +148,8 @@ class ForwardProbe:
     def _find(self) -> None:
         """What the model has of ours, and what is compiled."""
         modules = dict(self._eager.named_modules())
-        self._ours = {n: m for n, m in modules.items() if all(hasattr(m, name) for name in OURS)}
+        self._ours = {n: m for n, m in modules.items() if is_ours(m)}
         self._compiled = [m for m in modules.values() if hasattr(m, "_orig_mod")]
-
-    def apart(self, output: Any) -> list[Tensor]:
-        """Leaves that transformers of the pass depend on, and its output only by them.
-
-        To be called in a block of `watching`, at the end of the pass.
-
-        Parameters
-        ----------
-        output : Any
-            What the model returned: a tensor, or anything that has some.
-
-        Returns
-        -------
-        list[Tensor]
-            Each once.
-        """
-        cut = {source.grad_fn for source in self._sources} - {None}
-        if self._tape:
-            cut = cut.union(*map(self._tape.nodes, self._sources))
-        shared = {id(x) for x in leaves(parts(output), cut)} - {id(x) for x in self._sources}
-        found = {id(x): x for x in leaves(self._sources)}
-        return [x for key, x in found.items() if key not in shared]
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -175,8 +165,9 @@ class ForwardProbe:
             self._close()
 
     def _before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if not torch.is_grad_enabled() or self._open_for or (self._awaited and not module.training):
-            return  # an evaluation does not stand for the training's pass, gradients or not
+        other = not module.training or torch._C._current_graph_task_id() != -1
+        if not torch.is_grad_enabled() or self._open_for or (self._awaited and other):
+            return  # neither an evaluation nor what a checkpoint runs again is the training's pass
         self.calls, self._awaited = self.calls + 1, module.training
         if not self._due():
             return
@@ -216,7 +207,7 @@ class ForwardProbe:
             self._find()
             self._unrepeatable.clear()
             self._sliced.clear()
-        self._tape = Tape(self._device, *((0, None) if self._whole else self._window))
+        self.tape = Tape(self._device, *((0, None) if self._whole else self._window))
         for name, transformer in self._ours.items():
             for module, function in (
                 (transformer.localisation, self._located),
@@ -242,7 +233,7 @@ class ForwardProbe:
         if last:
             self._stack.callback(last.register_forward_pre_hook(modes.leave).remove)
         if self._whole and not self._compiled:  # whose hooks are a part of what was compiled
-            for part in self._eager.modules():
+            for part in filter(takes_hooks, self._eager.modules()):
                 self._stack.callback(part.register_forward_pre_hook(self._begins).remove)
         for part in self._compiled:  # torch.compile fails, or does nothing, where a mode is active
             self._stack.callback(part.register_forward_pre_hook(modes.leave).remove)
@@ -254,7 +245,10 @@ class ForwardProbe:
         self._tell_below()
         if self._whole and self.records:
             self._only_ours = bool(self._ours) and not self._others
-        if self._whole:
+        lost = {record.place for record in self.records if record.path is None}
+        if lost - self._unrepeatable:  # the number of transformers changes: more ran, and later
+            self._late, self._looks = True, 0
+        elif self._whole:
             self._expected = len(self.records)
             self._span, self._window = span(self._begun_at, *self._needed)
             if self._only_ours:  # whose calls are counted from elsewhere
@@ -267,30 +261,32 @@ class ForwardProbe:
 
     def _begins(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         """Note after how many calls of the pass a module begins."""
-        if self._tape:
-            self._begun_at.append((module, self._tape.count))
+        if self.tape:
+            self._begun_at.append((module, self.tape.count))
 
     def _forget(self) -> None:
-        self._tape = None
+        self.tape = None
         self._theta: Tensor | None = None
-        self._grid: Tensor | None = None
+        self._affine: dict[
+            int, tuple[Tensor, int, Tensor]
+        ] = {}  # grids of affine_grid, each with θ
         self._inside = self._others = 0
-        self._sources: list[Tensor] = []  # θ or the grid, with its graph
+        self.sources: list[Tensor] = []
         self._needed: tuple[int, int | None] = (0, None)
         self._begun_at: list[tuple[nn.Module, int]] = []
         self._below: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def called(self, func: Callable[..., Any], args: Any, kwargs: Any, result: Any) -> None:
         """Note a call of the pass."""
-        if self._tape is None:
+        if self.tape is None:
             return
-        self._tape.note(func, args, kwargs, result)
+        self.tape.note(func, args, kwargs, result)
         if self._inside:  # a transformer of ours: its own hook tells of it
             return
         name = getattr(func, "__name__", "")
         if func is F.affine_grid:
             self._theta = args[0] if args else kwargs["theta"]
-            self._grid = result
+            self._affine[id(result)] = result, version(result), self._theta
         elif func is report_sampling:
             self._tell_below()
             self._sampled(args[0], result, args[2])
@@ -317,23 +313,20 @@ class ForwardProbe:
         self._others += 1
         if is_batched(grid):
             self._lost = "for what runs under vmap cannot be seen"
-        if is_batched(grid) or not (grid.requires_grad or self._learns(grid)):
+        learns = grid.requires_grad or (self.tape and self.tape.parameters(grid))  # if frozen
+        if is_batched(grid) or not learns:
             return
         black = black_share(flat(output), None if images is None else flat(images))
         record = ForwardRecord(black, size=size_of(images))
         record.pictures = thumbnails(self._pictures, output, images)
-        planar = grid.shape[-1] == 2
-        if planar and self._grid is grid and self._theta is not None:
-            record.matrix = self._theta.detach()  # made by affine_grid and by nothing else
+        _, made, theta = self._affine.get(id(grid), (None, None, None))
+        if grid.shape[-1] == 2 and theta is not None and made == version(grid):  # as it was made
+            record.matrix = theta.detach()
             record.theta = record.matrix.flatten(1)
-            self._finish(record, self._theta, "")
+            self._finish(record, theta, "")
         else:
             record.grid = grid.detach()
             self._finish(record, grid, "")
-
-    def _learns(self, grid: Tensor) -> bool:
-        """Whether a grid without a graph was made with a parameter, which is frozen."""
-        return self._tape is not None and bool(self._tape.parameters(grid))
 
     def _begun(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         self._inside += 1
@@ -368,20 +361,26 @@ class ForwardProbe:
         known = {id(p) for p in self.parameters[record.place]}
         if not known or (weight is not None and id(weight) not in known):
             found = [*leaves([source])] if source.requires_grad else []
-            if not any(isinstance(x, nn.Parameter) for x in found) and self._tape:
-                behind = self._tape.parameters(source)  # such as behind a reentrant checkpoint
+            if not any(isinstance(x, nn.Parameter) for x in found) and self.tape:
+                behind = self.tape.parameters(source)  # such as behind a reentrant checkpoint
                 found += [p for p in behind if p.requires_grad]
             self._leaves[record.place] = found
         self.records.append(record)
-        self._sources.append(source)
-        self._theta = self._grid = None
+        self.sources.append(source)
+        self._theta = None
 
     def _find_path(self, record: ForwardRecord, source: Tensor) -> None:
-        assert self._tape is not None
-        found = None if record.place in self._unrepeatable else self._tape.path(source)
-        if found and self._whole and not found[0].gives(source):
-            self._unrepeatable.add(record.place)  # such as by views that were written into
-            found = None
+        assert self.tape is not None
+        found = None if record.place in self._unrepeatable else self.tape.path(source)
+        if self._whole:
+            waiting = len(self._below)
+            if not (found and found[0].gives(source)):
+                self._unrepeatable.add(record.place)  # such as by views that were written into
+                found = None
+            del self._below[waiting:]  # samplers that the path called again
+            self._deep = self._deep or bool(found and found[0].below)
+        learns = source.requires_grad or bool(self.parameters[record.place])
+        record.lost = learns and record.place in self._unrepeatable
         record.path, begin = found or (None, 0)
         if record.path and record.stride > 1:
             key = record.place, len(source)
@@ -391,9 +390,4 @@ class ForwardProbe:
         if record.path is None or record.path.weight is None:
             begin = 0  # what is needed may lie before
         first = self._needed[0] if self.records else begin
-        self._needed = min(first, begin), self._tape.count
-
-
-def _remove(hooks: list[Any]) -> None:
-    for hook in hooks:
-        hook.remove()
+        self._needed = min(first, begin), None if self._late else self.tape.count

@@ -30,7 +30,7 @@ NO_PICTURES = (
     "at the first look, before and at each collapse, and at the last look."
 )
 _MEANINGS = {n: re.sub("`(.*?)`", r"<code>\1</code>", escape(m)) for n, m in QUANTITIES.items()}
-LOST = ("not finite", "black", "shrunken", "point", "blind")
+LOST = ("not finite", "black", "shrunken", "outside", "point", "blind")
 
 
 def write_report(

@@ -43,11 +43,15 @@ class ForwardRecord:
     shape : Callable[[Tensor], Tensor] | None
         The matrix, or the grid, of what the path gives; None where that is one of them.
     every : int
-        `moved` is of every so many-th image.
+        `before` and `moved` are of every so many-th image.
+    before : Tensor | None
+        The matrix, or the grid, before the optimiser's step; None where it is that of the pass.
     moved : Tensor | None
         The matrix, or the grid, after the optimiser's step.
     pictures : tuple[Tensor, ...]
         Small copies of a few output images and, where they are known, input images.
+    lost : bool
+        Whether it learns and there is no path.
 
     Convention
     ----------
@@ -65,8 +69,10 @@ class ForwardRecord:
     path: Path | None = None
     shape: Callable[[Tensor], Tensor] | None = None
     every: int = 1
+    before: Tensor | None = None
     moved: Tensor | None = None
     pictures: tuple[Tensor, ...] = ()
+    lost: bool = False
 
     @property
     def now(self) -> Tensor:
@@ -83,11 +89,24 @@ class ForwardRecord:
         images = max(LEAST_IMAGES, MOST_POINTS // max(1, self.grid[0].numel()))
         return -(-len(self.grid) // images)
 
+    @property
+    def parameters(self) -> list[Tensor]:
+        """Those that learn and make θ of the features."""
+        return self.path.parameters if self.path else []
+
+    def look_ahead(self) -> None:
+        """Say where the transform is before the optimiser's step, if not where the pass had it."""
+        if self.path is not None and self.path.changed():
+            self.before = self._again(self.path)
+
     def look_again(self) -> None:
         """Say where the optimiser's step has moved the transform."""
         if self.path is not None:
-            found = self.path.again(self.every)
-            self.moved = self.shape(found) if self.shape else found
+            self.moved = self._again(self.path)
+
+    def _again(self, path: Path) -> Tensor:
+        found = path.again(self.every)
+        return self.shape(found) if self.shape else found
 
 
 def record_of(transformer: Any, theta: Tensor, images: Tensor, output: Tensor) -> ForwardRecord:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from stnlib.diagnostics.criteria import Criteria
+from stnlib.diagnostics.criteria import Criteria, is_outside
 from stnlib.diagnostics.trace import Trace
 
 __all__ = ["IDLE_PIXELS", "State", "state", "summary"]
@@ -21,7 +21,8 @@ class State(NamedTuple):
     Parameters
     ----------
     word : str
-        `not seen`, `not finite`, `black`, `shrunken`, `point`, `blind`, `idle` or `looks`.
+        `not seen`, `not finite`, `black`, `shrunken`, `outside`, `point`, `blind`, `idle` or
+        `looks`.
     why : str
         Begins with a small letter and ends without a full stop.
     """
@@ -56,6 +57,8 @@ def state(trace: Trace, criteria: Criteria) -> State:
                 "shrunken",
                 f"its view has lost {what}: coverage {now[name]:.2f}, at best {best:.2f}",
             )
+    if is_outside(now["coverage"], trace.columns["centre"][-1]):
+        return State("outside", f"its view is outside of the image: coverage {now['coverage']:.2f}")
     if now["extent_pixels"] < criteria.point:
         return State("point", f"its view is {now['extent_pixels']:.2g} input pixels large")
     spread = now["corner_spread"]

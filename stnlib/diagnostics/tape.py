@@ -17,6 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stnlib.diagnostics.graph import memory, version
+from stnlib.diagnostics.hooks import Harmless
+
 __all__ = ["Path", "Tape"]
 
 _WEIGHTED = {"linear", "bilinear", "conv1d", "conv2d", "conv3d"}  # (input, weight, ...)
@@ -74,7 +77,7 @@ class _Call:
     in_place: bool = field(init=False)  # whether it changes its first argument
 
     def __post_init__(self) -> None:
-        name = getattr(self.function, "__name__", "")
+        name = getattr(self.function, "__name__", "").partition(".")[0]  # of ATen's: "add_.Tensor"
         changes = name.endswith("_") and not name.endswith("__")
         self.in_place = changes or name == "__setitem__" or self.kwargs.get("inplace") is True
         self.name = name.strip("_")
@@ -121,6 +124,11 @@ class Path:
         A parameter of the layer.
     entering : Tensor | None
         (N, ...), the same as the layer had it, in slot 0.
+
+    Attributes
+    ----------
+    parameters : list[Tensor]
+        That the calls take and that learn.
     """
 
     calls: list[_Call]
@@ -128,6 +136,22 @@ class Path:
     features: Tensor | None
     weight: Tensor | None
     entering: Tensor | None
+    parameters: list[Tensor] = field(init=False)
+    _states: list[tuple[int, int]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        taken = (x for call in self.calls for x in call.tensors())
+        object.__setattr__(self, "parameters", [x for x in taken if _is_parameter(x)])
+        object.__setattr__(self, "_states", [*map(_state, self.parameters)])
+
+    def changed(self) -> bool:
+        """Whether a parameter is not what it was in the pass."""
+        return [*map(_state, self.parameters)] != self._states
+
+    @property
+    def below(self) -> bool:
+        """Whether some of the calls were made below PyTorch's functions, as in scripted parts."""
+        return any(isinstance(call.function, torch._ops.OpOverload) for call in self.calls)
 
     @torch.no_grad()
     def again(self, every: int = 1) -> Tensor:
@@ -162,17 +186,17 @@ class Path:
         assert isinstance(found, Tensor)
         return found
 
+    @torch.no_grad()  # or a checkpoint finds more tensors saved than it can compute again
     def gives(self, target: Tensor, every: int = 1) -> bool:
         """Whether that is what the pass had, so long as no parameter has changed."""
         if every > 1 and (self.entering is None or len(self.entering) != len(target)):
             return False
         target = target[::every]
         try:
-            again = self.again(every)
-        except RuntimeError:
-            if every > 1:  # such as a constant for each image
-                return False
-            raise
+            with Harmless(memory([*(call.tensors() for call in self.calls), self.entering])):
+                again = self.again(every)
+        except RuntimeError:  # such as a constant for each image, where it is every so many-th
+            return False
         if again.shape != target.shape:
             return False
         tolerance = 1e-3 if target.dtype in (torch.float32, torch.float64) else 0.05
@@ -266,6 +290,7 @@ class Tape:
         last = self._maker(target, len(self._calls))
         if last is None:
             return None
+        unknown = not target.requires_grad  # what does, as in a reentrant checkpoint
         wanted: set[int] = set()
         layers: list[tuple[_Call, Tensor]] = []
         waiting = [last]
@@ -285,7 +310,8 @@ class Tape:
                 maker = self._maker(x, i)
                 if x is features:
                     continue
-                if maker is not None and (x.requires_grad or own):
+                held = maker is not None and self._calls[maker].name == "detach"
+                if maker is not None and (x.requires_grad or own or (unknown and not held)):
                     waiting.append(maker)
                 elif own or (x.requires_grad and not x.is_leaf):
                     return None  # made by something that is no call of PyTorch's
@@ -313,6 +339,10 @@ class Tape:
 
 def _is_parameter(tensor: Tensor) -> bool:
     return tensor.requires_grad and isinstance(tensor, torch.nn.Parameter)
+
+
+def _state(parameter: Tensor) -> tuple[int, int]:
+    return version(parameter), parameter.data_ptr()
 
 
 def _path(calls: list[_Call], target: Tensor, layer: tuple[_Call, Tensor] | None) -> Path | None:

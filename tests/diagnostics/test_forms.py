@@ -2,6 +2,7 @@
 
 import copy
 import io
+import math
 import pickle
 import subprocess
 import sys
@@ -89,6 +90,50 @@ class Counting(Net):
         return super().forward(images)
 
 
+class Between(Net):
+    """Between the layer and θ: what draws random numbers, or moves what the model holds."""
+
+    def __init__(self, part, scripted=False):
+        super().__init__()
+        nn.init.normal_(self.theta.weight, std=0.1)
+        net = nn.Sequential(self.theta, part())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it is deprecated, and still written
+            self.theta = torch.jit.script(net) if scripted else net
+
+
+class Attending(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.MultiheadAttention(6, 1, dropout=0.3)
+
+    def forward(self, theta):
+        return self.inner(theta, theta, theta)[0]
+
+
+class Recurrent(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.LSTM(6, 6, 2, dropout=0.3)
+
+    def forward(self, theta):
+        return self.inner(theta[None])[0][0]
+
+
+class Drawn(nn.Module):
+    def forward(self, theta):
+        return torch.distributions.Gamma(theta.exp(), 1.0).rsample()
+
+
+class Renormed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Embedding(1, 6, max_norm=0.5)
+
+    def forward(self, theta):
+        return theta * self.inner(torch.zeros(len(theta), dtype=torch.long))
+
+
 def batches(n, seed=0):
     generator = torch.Generator().manual_seed(seed)
     for _ in range(n):
@@ -121,14 +166,20 @@ FORMS = {
     "dropped weights": DropConnect,
     "noisy": Noisy,
     "counting": Counting,
+    "dropout of an attention": lambda: Between(Attending),
+    "dropout of an LSTM": lambda: Between(Recurrent),
+    "a gamma distribution": lambda: Between(Drawn),
+    "an embedding held small": lambda: Between(Renormed),
+    "scripted batch norm": lambda: Between(lambda: nn.BatchNorm1d(6), scripted=True),
+    "scripted dropout": lambda: Between(lambda: nn.Dropout(0.2), scripted=True),
 }
 
 
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("form", FORMS)
 def test_a_training_is_bit_for_bit_what_it_is_without_the_monitor(form, compiled):
-    if compiled and form == "dropped weights":
-        pytest.skip("dynamo does not compile a weight of its own kind")
+    if compiled and (form == "dropped weights" or "scripted" in form):
+        pytest.skip("dynamo does not compile a weight of its own kind, or what is scripted")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         plain, watched = (trained(FORMS[form], watch, compiled) for watch in (False, True))
@@ -184,6 +235,13 @@ def test_a_training_in_evaluation_mode_is_watched():
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+def test_a_model_that_holds_its_monitor_is_copied_without_it(copied):
+    model = Net()
+    model.monitor = CollapseMonitor(model, torch.optim.Adam(model.parameters()))
+    assert copied(model).monitor is None
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
 def test_a_copy_of_a_watched_model_is_not_watched(copied):
     model = Net()
     monitor = CollapseMonitor(model, torch.optim.Adam(model.parameters()), every=1)
@@ -216,8 +274,9 @@ def test_a_watched_model_is_saved_without_the_monitor_and_loads_without_the_pack
 def test_a_monitor_that_nobody_holds_lets_go_of_the_model():
     model = Net()
 
+    optimizer = torch.optim.Adam(model.parameters())
+
     def watched():
-        optimizer = torch.optim.Adam(model.parameters())
         monitor = CollapseMonitor(model, optimizer, every=1)
         model(torch.rand(4, 1, 8, 8)).sum().backward()
         optimizer.step()
@@ -226,6 +285,7 @@ def test_a_monitor_that_nobody_holds_lets_go_of_the_model():
 
     assert watched() == watched() == 1
     assert not model._forward_hooks and not model._forward_pre_hooks
+    assert not optimizer._optimizer_step_pre_hooks and not optimizer._optimizer_step_post_hooks
     kept = CollapseMonitor(model, every=1)
     with pytest.raises(ValueError, match="has a CollapseMonitor already"):
         CollapseMonitor(model, every=1)
@@ -371,6 +431,104 @@ def test_every_form_of_pytorchs_sampler_is_seen_and_a_given_warp_does_not_count(
     assert len(monitor.traces) == 1 and len(monitor.trace) == 4
     assert monitor.trace.columns["coverage"][0] == 1
     assert all(0 < step < 0.1 for step in monitor.trace.columns["step"])
+
+
+class Whole(nn.Module):
+    """A transformer in TorchScript's language."""
+
+    def __init__(self):
+        super().__init__()
+        self.loc = nn.Sequential(nn.Flatten(), identity(nn.Linear(64, 6)))
+
+    def forward(self, images):
+        size = [images.size(0), images.size(1), images.size(2), images.size(3)]
+        grid = F.affine_grid(self.loc(images).view(-1, 2, 3), size, align_corners=False)
+        return F.grid_sample(images, grid, align_corners=False)
+
+
+def whole(made):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # both are deprecated, and still written
+        return made(Whole())
+
+
+def ours(localisation):
+    from stnlib.models import SpatialTransformer
+
+    return SpatialTransformer(localisation)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        lambda: whole(torch.jit.script),
+        lambda: whole(lambda m: torch.jit.trace(m, torch.rand(2, 1, 8, 8), check_trace=False)),
+        lambda: ours(whole(lambda m: torch.jit.script(m.loc))),
+        lambda: ours(whole(lambda m: torch.jit.trace(m.loc, torch.rand(2, 1, 8, 8)))),
+    ],
+    ids=["scripted", "traced", "ours, scripted localisation", "ours, traced localisation"],
+)
+def test_a_scripted_or_traced_part_is_watched(part):
+    model = nn.Sequential(part(), nn.Flatten(), nn.Linear(64, 3))
+    monitor, _ = watch(model, 13)
+    steps = torch.tensor(monitor.trace.columns["step"])
+    assert len(monitor.traces) == 1 and len(monitor.trace) == 13
+    assert steps.isfinite().sum() >= 10 and (steps[steps.isfinite()] > 0).all()
+    assert monitor.trace.columns["loc_grad"][0] > 0
+
+
+def test_a_scripted_model_is_watched_in_a_block_and_refused_without():
+    model = whole(lambda part: torch.jit.script(nn.Sequential(part, nn.Flatten())))
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+    monitor = CollapseMonitor(model, optimizer, every=1)
+    for images, _ in batches(3):
+        with monitor.watching():
+            loss = model(images).square().mean()
+        loss.backward()
+        optimizer.step()
+        monitor.step(loss)
+    assert monitor.trace.columns["coverage"][0] == pytest.approx(1, abs=0.2)
+    model(images).mean().backward()
+    optimizer.step()
+    with pytest.raises(ValueError, match="one that was scripted in a block"):
+        monitor.step()
+
+
+@pytest.mark.parametrize("away", [(2, 5.0), (5, -4.0)])
+@pytest.mark.parametrize("padding", ["border", "reflection"])
+def test_a_view_that_begins_outside_is_told_though_its_outputs_are_not_flat(padding, away):
+    class Padded(Net):
+        def forward(self, images):
+            theta = self.theta(self.loc(images)).view(-1, 2, 3)
+            grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+            seen = F.grid_sample(images, grid, padding_mode=padding, align_corners=False)
+            return self.out(seen.flatten(1))
+
+    model = Padded()
+    model.theta.bias.data[away[0]] = away[1]
+    monitor, told = watch(model, 3)
+    assert max(monitor.trace.columns["black"]) < 0.5
+    assert told[0].startswith("step 1: the view is outside of the image: coverage 0.00")
+    assert monitor.collapse.kind == "leaving"
+    assert monitor.summary().startswith("sampler 0: outside at step 3")
+
+
+def test_grids_of_affine_grid_are_known_as_such_in_any_order_unless_written_into():
+    class Branches(Net):
+        def forward(self, images):
+            theta, size = self.theta(self.loc(images)).view(-1, 2, 3), list(images.shape)
+            first, second = (F.affine_grid(theta * f, size, align_corners=False) for f in (1, 0.5))
+            third = F.affine_grid(theta, size, align_corners=False)
+            third += 0.5
+            grids = (first, second, first, third)
+            return self.out(sum(native(images, grid) for grid in grids).flatten(1))
+
+    monitor, _ = watch(Branches())
+    first, second, again, written = (trace.row(0) for trace in monitor.traces)
+    assert [row["extent"] for row in (first, second, again)] == pytest.approx([1, 0.5, 1], abs=1e-3)
+    for name in ("coverage", "corner_spread", "step"):
+        assert first[name] == again[name] and not math.isnan(first[name])
+    assert written["centre"] == pytest.approx(0.5, abs=1e-3)
 
 
 class Several(nn.Module):

@@ -195,6 +195,63 @@ def test_behind_a_reentrant_checkpoint_lower_holds_the_localisation_network():
     assert any("Done" in line for line in told)
 
 
+class Alone(nn.Module):
+    """A hand-made transformer and nothing else."""
+
+    def __init__(self):
+        super().__init__()
+        self.loc = localisation()
+
+    def forward(self, images):
+        return warp(images, self.loc(images))
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+@pytest.mark.parametrize("make", [Alone, lambda: SpatialTransformer(localisation())])
+def test_a_model_in_a_checkpoint_trains_and_is_watched_once_a_step(make, reentrant):
+    model = make()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-4)
+    monitor, expected = CollapseMonitor(model, optimizer, every=1), []
+    loc = model.loc if isinstance(model, Alone) else model.localisation
+    for _ in range(12):
+        images = torch.rand(6, 1, 8, 8, requires_grad=True)
+        optimizer.zero_grad()
+        checkpoint(model, images, use_reentrant=reentrant).square().mean().backward()
+        before = loc(images)
+        optimizer.step()
+        monitor.step()
+        expected.append((loc(images) - before).abs().amax(1).mean().item())
+    assert monitor.trace.columns["step"] == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_the_step_of_a_transformer_in_a_checkpoint_is_measured(reentrant):
+    class Inside(Alone):
+        def forward(self, images):
+            images = images.clone().requires_grad_()
+            return checkpoint(super().forward, images, use_reentrant=reentrant)
+
+    monitor, told = trained(Inside(), 12)
+    assert min(monitor.trace.columns["step"]) > 0 and told == []
+
+
+def test_glimpses_of_a_changing_number_have_a_step_each_and_no_line_that_it_has_none():
+    class Some(Alone):
+        passes = 0
+
+        def forward(self, images):
+            self.passes += 1
+            for _ in range((2, 1, 3)[self.passes % 3]):
+                images = warp(images, self.loc(images))
+            return images
+
+    monitor, told = trained(Some(), 31)
+    assert told == [] and [len(trace) for trace in monitor.traces] == [31, 20, 10]
+    for trace in monitor.traces:
+        steps = torch.tensor(trace.columns["step"])
+        assert steps.isfinite().sum() >= len(steps) - 2
+
+
 def test_what_is_written_into_views_is_no_path_rather_than_a_wrong_one():
     class Written(nn.Module):
         def __init__(self):

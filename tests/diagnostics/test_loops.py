@@ -167,6 +167,52 @@ class TwoOptimizers(Loop):
         self.monitor.step(loss)
 
 
+class Sharpness(Loop):
+    """SAM: gradients come from weights that were moved, and are back before the step."""
+
+    def prepared(self, model):
+        hook = lambda part, args, out: setattr(self, "entering", args[0].detach())  # noqa: E731
+        model.loc[3].register_forward_hook(hook)
+        return model
+
+    def step(self):
+        images, labels = self.batch()
+        parameters = [*self.model.parameters()]
+        F.cross_entropy(self.model(images), labels).backward()
+        kept = [p.detach().clone() for p in parameters]
+        with torch.no_grad():
+            for p in parameters:
+                p.add_(0.1 * p.grad)
+        self.optimizer.zero_grad()
+        loss = F.cross_entropy(self.model(images), labels)
+        loss.backward()
+        with torch.no_grad():
+            for p, old in zip(parameters, kept, strict=True):
+                p.copy_(old)
+        self.base = F.linear(self.entering, *self.model.loc[3].parameters()).detach()
+        self.optimizer.step()
+        self.monitor.step(loss)
+
+
+class Biases(Loop):
+    """One optimiser for matrices, as Muon is, one for the rest; the monitor is given the first."""
+
+    def start(self):
+        weights = [p for p in self.model.parameters() if p.ndim == 2]
+        biases = [p for p in self.model.parameters() if p.ndim == 1]
+        self.optimizer = torch.optim.SGD(weights, lr=1e-2)
+        self.other = torch.optim.Adam(biases, lr=1e-2)
+        self.monitor = CollapseMonitor(self.model, self.optimizer, every=1)
+
+    def step(self):
+        loss = self.loss()
+        self.model.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        self.other.step()
+        self.monitor.step(loss)
+
+
 class Closure(Loop):
     """LBFGS, which calls the model several times a step."""
 
@@ -217,7 +263,7 @@ class Thread(Loop):
 
 
 LOOPS = [Loop, Vit, ChannelsLast, Bfloat16, Accumulation, Scaled, TwoOptimizers, Closure]
-LOOPS += [Averaged, Thread]
+LOOPS += [Averaged, Thread, Sharpness, Biases]
 
 
 @pytest.mark.parametrize("loop", LOOPS)
@@ -241,7 +287,8 @@ def test_the_step_is_how_far_the_optimisers_step_has_moved_theta(loop, monkeypat
     def step(loss):
         with torch.no_grad():
             after = F.linear(seen["entering"], model.loc[3].weight, model.loc[3].bias)
-        expected.append((after - seen["theta"]).abs().amax(dim=1).float().mean().item())
+            before = getattr(running, "base", seen["theta"])
+        expected.append((after - before).abs().amax(dim=1).float().mean().item())
         take(loss)
 
     model.loc[3].register_forward_hook(lambda m, args, out: seen.update(theta=out.detach()))
@@ -260,6 +307,14 @@ def test_weights_are_bit_for_bit_what_they_are_without_the_monitor(loop, monkeyp
     plain.run()
     for one, other in zip(watched.model.parameters(), plain.model.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+def test_a_skipped_step_is_known_where_not_every_step_is_looked_at():
+    loop = Scaled()
+    loop.monitor.detach()
+    loop.monitor = CollapseMonitor(loop.model, loop.optimizer, every=4)
+    loop.run()
+    assert loop.monitor.steps == Scaled.steps
 
 
 def test_a_pass_of_each_image_alone_under_vmap_is_refused_in_one_line():

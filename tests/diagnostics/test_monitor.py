@@ -345,6 +345,29 @@ def test_an_option_out_of_range_is_refused_and_nothing_attached(options, message
     CollapseMonitor(model, every=1).detach()
 
 
+@pytest.mark.parametrize("wrong", ["adam", [], torch.optim.Adam])
+def test_another_optimizer_that_is_none_is_refused_and_the_old_one_stays(wrong):
+    model = make("tutorial")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    monitor = CollapseMonitor(model, optimizer)
+    with pytest.raises(TypeError, match=r"^optimizer must be a torch.optim.Optimizer, not"):
+        monitor.optimizer = wrong
+    assert monitor.optimizer is optimizer
+
+
+@pytest.mark.parametrize(
+    "changed", [{"steps": -3}, {"steps": 1.5}, {"factor": 0}, {"factor": math.nan}, {"done": -1}]
+)
+def test_a_state_with_impossible_numbers_is_refused_and_nothing_changed(changed):
+    monitor = CollapseMonitor(make("tutorial"))
+    state = monitor.state_dict()
+    part = state if "steps" in changed else state["actions"]
+    part |= changed
+    with pytest.raises(ValueError, match="state must be what state_dict"):
+        monitor.load_state_dict(state)
+    assert monitor.steps == 0
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
