@@ -88,15 +88,13 @@ class CollapseMonitor(Account):
     snapshot_every : int
         Steps from one snapshot to the next; kept in memory, two, for `rollback`.
     sampler : int | None
-        Only this one of the samplers, in the order in which they run, from 0, or from the end with
-        -1; None for all.
+        Only this one, in the order in which they run: from 0, or -1 for the last; None for all.
     keep : int | None
         Looks that a trace keeps, the last; None for all.
     pictures : int
         How many images of a batch, and their outputs, `report` shows at the first look, before and
         at each collapse, and at the last look. Copies of at most 64 × 64 pixels wait in memory, of
-        the first look and of the last 11 and `check_every`; they are not in `state_dict`. Four
-        cost 0.2 % of a step of the paper's network for digits, batch 256, beside the 2 % without.
+        the first look and of the last 11 and `check_every`; they are not in `state_dict`.
 
     Attributes
     ----------
@@ -153,12 +151,11 @@ class CollapseMonitor(Account):
         super().__init__(
             Looks(criteria or Criteria(), keep), Album(int(check_every or 10)) if pictures else None
         )
-        self.steps = 0
+        self.steps, self._calls, self._told = 0, 0, set[str]()
         self.collapse: Collapse | None = None
         self._model, self._optimizer, self._sampler = model, optimizer, sampler
         self._object, self._check_every = seen_object, check_every
         self._actions = Actions(on_collapse, lr_factor, snapshot_every, model, optimizer)
-        self._calls, self._told = 0, set[str]()
         claim(model, sampler, self)
         eager = uncompiled(model) is model
         self._paced = every is None and eager and on_collapse != "rollback"
@@ -226,7 +223,9 @@ class CollapseMonitor(Account):
         if records:
             self._look(records, loss, braked)
             self._say_what_is_missing(records, stepped)
-            if len(self._looks.waiting) >= (checks := self._check_every or self._usual_check()):
+            device = next(iter(self._looks.waiting[-1][1].values())).device.type
+            checks = self._check_every or (1 if device == "cpu" else 10)
+            if len(self._looks.waiting) >= checks:
                 found = self.check()
                 if self._paced and checks == 1:
                     self._probe.every = UNHURRIED if self._looks.still else 1
@@ -271,6 +270,7 @@ class CollapseMonitor(Account):
             "collapse": asdict(self.collapse) if self.collapse else None,
             **self._looks.state_dict(),
             "actions": self._actions.state_dict(),
+            "pace": self._probe.pace(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -290,6 +290,9 @@ class CollapseMonitor(Account):
             require("steps", steps := state["steps"], whole(0))
             collapse = Collapse(**state["collapse"]) if state["collapse"] else None
             looks = self._looks.resumed(state)
+            every, since = state.get("pace", self._probe.pace())
+            require("pace", every, whole(1))
+            since = float(since)
             self._actions.load_state_dict(state["actions"], steps)
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError):
             raise ValueError(
@@ -297,6 +300,7 @@ class CollapseMonitor(Account):
                 f"not {shown(state)}"
             ) from None
         self.steps, self.collapse, self._looks = steps, collapse, looks
+        self._probe.keep_pace(every if self._paced else self._probe.every, since)
 
     def _look(
         self, records: list[ForwardRecord], loss: Tensor | float | None, braked: bool
@@ -311,10 +315,6 @@ class CollapseMonitor(Account):
         self._looks.waiting.append((self.steps, rows))
         if self._album:
             self._album.add(self.steps, dict(zip(rows, records, strict=True)))
-
-    def _usual_check(self) -> int:
-        last = next(iter(self._looks.waiting[-1][1].values()))
-        return 1 if last.device.type == "cpu" else 10
 
     def _steps(self) -> None:
         for record in self._probe.records:

@@ -183,6 +183,13 @@ class ForwardProbe:
             self._open()
             self._inside += any(module is ours for ours in self._ours.values())
 
+    def pace(self) -> tuple[int, float]:
+        """Passes from one look to the next, and since the last."""
+        return self.every, self.calls - self._looked
+
+    def keep_pace(self, every: int, since: float) -> None:
+        self.every, self._looked = every, self.calls - since
+
     def _due(self) -> bool:
         """Whether this pass is to be looked at; to be asked once a pass."""
         due = self.calls - self._looked >= self.every

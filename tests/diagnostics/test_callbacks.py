@@ -168,7 +168,7 @@ def test_an_error_of_a_function_reaches_the_caller_of_fit_and_leaves_no_hook(kit
 def test_lightnings_loggers_get_the_numbers_of_the_steps_that_they_ask_for(kit, tmp_path):
     from lightning.pytorch.loggers import CSVLogger
 
-    watch = kit.Callback()
+    watch = kit.Callback(every=1)
     kit.fit(watch, logger=CSVLogger(tmp_path, "log", "0"), log_every_n_steps=2)
     lines = (tmp_path / "log" / "0" / "metrics.csv").read_text(encoding="utf-8").splitlines()
     head = lines[0].split(",")
@@ -295,7 +295,7 @@ def test_the_trainer_ends_a_training_at_a_collapse_where_it_shall_stop(hugging):
 def test_the_trainers_callback_logs_to_a_function(hugging):
     train, Callback = hugging
     rows = []
-    watch = Callback(log_to=rows.append)
+    watch = Callback(every=1, log_to=rows.append)
     train(watch)
     assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
     coverage = [row["stn/sampler_0/coverage"] for row in rows]
