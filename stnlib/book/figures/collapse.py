@@ -90,7 +90,7 @@ def course(frame: pd.DataFrame, warned: int | None) -> Figure:
         A panel each, the first at the top.
     """
     names = {"phi": "‖φ‖₁", "step": "step of θ", "coverage": "coverage"}
-    figure, axes = plt.subplots(3, 1, figsize=(WIDTH, 3.7), sharex=True)
+    figure, axes = plt.subplots(3, 1, figsize=(WIDTH, 3.0), sharex=True)
     for axis, (column, name) in zip(axes, names.items(), strict=True):
         axis.plot(frame.index, frame[column], color=BLUE, lw=1.6)
         axis.set_yscale("linear" if column == "coverage" else "log")
@@ -164,7 +164,7 @@ def branches(table: pd.DataFrame, effects: pd.DataFrame) -> Figure:
     names = table.drop_duplicates("id").set_index("id")["change"].to_dict()
     names["none"] = "nothing"
     shares = table.groupby("id", sort=False)["died"].mean().sort_values(kind="stable")
-    figure, axis = plt.subplots(figsize=(WIDTH, 0.23 * len(shares) + 0.8))
+    figure, axis = plt.subplots(figsize=(WIDTH, 0.2 * len(shares) + 0.8))
     most = table["id"].value_counts().max()
     for place, change in enumerate(shares.index):
         died = np.sort(table[table["id"] == change]["died"].to_numpy(bool))
@@ -206,7 +206,7 @@ def outcome_map(table: pd.DataFrame) -> Figure:
     """
     table = table.assign(row=table["loc_lr_factor"].fillna(-1))  # -1: no transformer, the last row
     rates, factors = sorted(table["lr"].unique()), sorted(table["row"].unique(), reverse=True)
-    figure, axis = plt.subplots(figsize=(WIDTH, 0.65 * len(factors) + 1.2))
+    figure, axis = plt.subplots(figsize=(WIDTH, 0.55 * len(factors) + 1.2))
     for (factor, lr), states in table.groupby(["row", "lr"])["outcome"]:
         alike = pd.Series(sorted(states, key=list(STATES).index))
         i = np.arange(len(alike))
@@ -238,7 +238,7 @@ def reach(table: pd.DataFrame) -> Figure:
         One panel.
     """
     rates = sorted(table["lr"].unique(), reverse=True)
-    figure, axis = plt.subplots(figsize=(WIDTH, 0.42 * len(rates) + 1.2))
+    figure, axis = plt.subplots(figsize=(WIDTH, 0.33 * len(rates) + 1.2))
     for place, lr in enumerate(rates):
         runs = table[table["lr"] == lr].sort_values("reach")
         apart = place + np.linspace(-0.28, 0.28, 5)[np.arange(len(runs)) % 5]
