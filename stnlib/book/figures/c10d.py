@@ -131,7 +131,7 @@ def _in_words(outcomes: pd.Series) -> str:
 def _panels(data: Sequence[str], rows: int) -> tuple[Figure, np.ndarray]:
     """Panels for data sets side by side, of epochs."""
     figure, axes = plt.subplots(
-        rows, len(data), figsize=(_WIDTH, 1.3 * rows + 0.6), sharex=True, sharey="row"
+        rows, len(data), figsize=(_WIDTH, 1.3 * rows + 0.8), sharex=True, sharey="row"
     )
     axes = np.reshape(axes, (rows, len(data)))
     for axis, name in zip(axes[0], data, strict=True):
@@ -177,7 +177,7 @@ def courses(histories: pd.DataFrame, paper: pd.DataFrame) -> Figure:
         for _, run in theirs.groupby("model"):
             look = {"color": COLORS["paper"], "ms": 4, "lw": 0, "mew": 1}
             axis.plot(run["epoch"], run["val_accuracy"], "x", **look)
-    axes[0, 0].set_ylabel("validation accuracy", fontsize=10)
+    axes[0, 0].set_ylabel("validation\naccuracy", fontsize=10)
     _name(figure, histories["outcome"], {"paper, both networks": (COLORS["paper"], "x")})
     return figure
 

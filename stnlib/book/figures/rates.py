@@ -84,7 +84,7 @@ def accuracy(runs: pd.DataFrame, alone: pd.DataFrame) -> Figure:
         axis.set(xscale="log", ylim=(0, 1.03), yticks=(0, 0.5, 1))
         _small(axis)
     first = axes[0, 0]
-    label_line(first, 1e-4, 0.5, "line: no transformer", "0.4", dx=0)
+    label_line(first, 1e-4, 0.2, "line: no transformer", "0.4", dx=0)
     axes[-1, 0].set(xlabel="learning rate")
     axes[-1, 0].xaxis.set_major_formatter("{x:g}")
     axes[len(names) // 2, 0].set_ylabel("validation accuracy", fontsize=11)
