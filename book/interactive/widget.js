@@ -232,15 +232,20 @@ globalThis.Widget = (function () {
           made.draw();
         });
       },
-      draw() {
+      /** Take up the room before anything is drawn, so that the page does not jump later. */
+      fit() {
         const width = node.clientWidth;
         const height = Math.round(width * (ratio instanceof Function ? ratio(width) : ratio));
+        if (width) node.style.height = `${height}px`;
+        return [width, height];
+      },
+      draw() {
+        const [width, height] = made.fit();
         const dots = globalThis.devicePixelRatio || 1;
         if (!width) return;
         if (node.width !== Math.round(width * dots) || node.height !== Math.round(height * dots)) {
           node.width = Math.round(width * dots);
           node.height = Math.round(height * dots);
-          node.style.height = `${height}px`;
         }
         const context = node.getContext("2d");
         context.setTransform(dots, 0, 0, dots, 0, 0);
@@ -252,7 +257,7 @@ globalThis.Widget = (function () {
     };
     canvases.add(made);
     watch(node, made.redraw);
-    new ResizeObserver(made.redraw).observe(node);
+    new ResizeObserver(() => (made.fit(), made.redraw())).observe(node);
     return made;
   }
 

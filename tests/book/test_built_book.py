@@ -19,6 +19,8 @@ def files(entries):
         yield from files(entry.get("sections", []))
 
 
+SCREEN = 900  # pixels
+LONGER = ("appendix/", "api/")  # to look things up in, not to be read through
 PAGES = [TOC["root"], *(page for part in TOC["parts"] for page in files(part["chapters"]))]
 
 
@@ -115,19 +117,32 @@ def test_a_ledger_is_a_table_whose_rows_lead_to_studies(html, page):
 @pytest.fixture(scope="module")
 def tab(chromium):
     """A tab of the browser for all pages, and what goes wrong in it: each new one takes seconds."""
-    page = chromium.new_page()
+    page = chromium.new_page(viewport={"width": 1400, "height": SCREEN})
     yield page, watched(page)
     page.close()
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_a_page_in_a_browser_has_no_error_in_either_theme_and_asks_no_network(html, tab, page):
+@pytest.fixture(scope="module", params=PAGES)
+def seen(html, tab, request):
+    """A page as a reader saw it: its name, its height in pixels, and what went wrong."""
     opened, wrong = tab
     wrong.clear()
     opened.emulate_media(color_scheme="light")
-    opened.goto((html / f"{page}.html").as_uri())
+    opened.goto((html / f"{request.param}.html").as_uri())
     opened.mouse.wheel(0, 20_000)
     for theme in ("light", "dark"):
         opened.emulate_media(color_scheme=theme)
         opened.wait_for_timeout(300)
+    height = opened.locator("article").first.bounding_box()["height"]
+    return request.param, height, list(wrong)
+
+
+def test_a_page_in_a_browser_has_no_error_in_either_theme_and_asks_no_network(seen):
+    _, _, wrong = seen
     assert wrong == []
+
+
+def test_a_page_has_at_most_ten_screens(seen):
+    page, height, _ = seen
+    if not page.startswith(LONGER):
+        assert height <= 10 * SCREEN

@@ -49,14 +49,6 @@ def test_a_fan_has_a_panel_a_change_and_a_cross_for_each_loss():
     assert unchanged.lines[0].get_xdata().tolist() == [-19, -14, -9, -4, 1, 6]
 
 
-def test_a_course_has_its_three_numbers_and_the_warning_in_each_panel():
-    frame = pd.DataFrame({"phi": [1.0, 9], "step": [0.1, 2], "coverage": [1.0, 0]}, [1, 2])
-    for warned, lines in ((2, 2), (None, 1)):
-        axes = figures.course(frame, warned).axes
-        assert [axis.lines[0].get_ydata().tolist() for axis in axes] == frame.T.values.tolist()
-        assert [len(axis.lines) for axis in axes] == [lines] * 3
-
-
 def branches():
     died = {"none": [1, 1, 0], "frozen": [0, 0, 0, 0], "signs": [1, 1], "reset": [0, 1]}
     table = pd.DataFrame([{"id": c, "died": bool(d)} for c, ds in died.items() for d in ds])

@@ -171,10 +171,3 @@ def test_movements_have_a_panel_a_group_and_a_line_a_run_in_the_colour_of_its_en
         STATES["blind"],
     ]
     assert first.lines[0].get_ydata().tolist() == [3, 3]
-
-
-def test_two_trainings_have_a_line_each_in_every_panel_and_no_step_of_zero_on_a_log_scale():
-    trace = pd.DataFrame({"coverage": [1, 0], "step": [0.0, 1], "accuracy": [0, 1]})
-    axes = figures.twins({"as it was": trace, "changed": trace}).axes
-    assert [len(axis.lines) for axis in axes] == [2, 2, 2]
-    assert list(axes[1].lines[0].get_xdata()) == [1]

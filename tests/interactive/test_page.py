@@ -35,6 +35,17 @@ def test_an_outcome_has_the_colour_of_the_other_figures():
         assert to_hex(light[word.rpartition(" ")[2]]) == to_hex(STATES[word])
 
 
+def test_a_figure_has_its_room_before_it_is_drawn(show):
+    page = show("window")  # whose panels are square
+    page.set_viewport_size({"width": 1000, "height": 50})
+    page.goto(page.url)  # the figure is below what is seen
+    page.wait_for_timeout(300)
+    sides = "(canvas) => [canvas.width, canvas.clientWidth, canvas.clientHeight]"
+    drawn, width, height = page.locator(".stn-stage canvas").first.evaluate(sides)
+    assert drawn == 300  # as a canvas is born
+    assert width == height
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
     ("width", "theme"),

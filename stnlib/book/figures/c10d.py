@@ -43,7 +43,7 @@ def accuracies(
     Figure
         One panel; at the right what became of each group.
     """
-    figure, axis, places = _rows(runs, 0.34)
+    figure, axis, places = _rows(runs, 0.3)
     for name, place in places.items():
         group = runs[runs["row"] == name]
         apart = place + np.linspace(-0.13, 0.13, len(group)) * (len(group) > 1)
@@ -73,7 +73,7 @@ def ends(runs: pd.DataFrame) -> Figure:
     Figure
         One panel, a column a learning rate.
     """
-    figure, axis, places = _rows(runs, 0.27)
+    figure, axis, places = _rows(runs, 0.24)
     columns = {rate: 7 * i for i, rate in enumerate(sorted(runs["lr"].unique()))}
     for (name, rate), group in runs.groupby(["row", "lr"]):
         ordered = group.sort_values("outcome", key=lambda ends: ends.map(list(STATES).index))
@@ -131,7 +131,7 @@ def _in_words(outcomes: pd.Series) -> str:
 def _panels(data: Sequence[str], rows: int) -> tuple[Figure, np.ndarray]:
     """Panels for data sets side by side, of epochs."""
     figure, axes = plt.subplots(
-        rows, len(data), figsize=(_WIDTH, 1.75 * rows + 0.6), sharex=True, sharey="row"
+        rows, len(data), figsize=(_WIDTH, 1.3 * rows + 0.8), sharex=True, sharey="row"
     )
     axes = np.reshape(axes, (rows, len(data)))
     for axis, name in zip(axes[0], data, strict=True):
@@ -177,7 +177,7 @@ def courses(histories: pd.DataFrame, paper: pd.DataFrame) -> Figure:
         for _, run in theirs.groupby("model"):
             look = {"color": COLORS["paper"], "ms": 4, "lw": 0, "mew": 1}
             axis.plot(run["epoch"], run["val_accuracy"], "x", **look)
-    axes[0, 0].set_ylabel("validation accuracy", fontsize=10)
+    axes[0, 0].set_ylabel("validation\naccuracy", fontsize=10)
     _name(figure, histories["outcome"], {"paper, both networks": (COLORS["paper"], "x")})
     return figure
 
@@ -252,7 +252,7 @@ def onsets(whole: pd.DataFrame, around: Mapping[str, pd.DataFrame], onset: int) 
         A row a quantity; the whole at the left, the onsets at the right.
     """
     figure, axes = plt.subplots(
-        len(_TRACED), 2, figsize=(_WIDTH, 1.2 * len(_TRACED) + 0.6), sharex="col", sharey="row"
+        len(_TRACED), 2, figsize=(_WIDTH, 0.95 * len(_TRACED) + 0.6), sharex="col", sharey="row"
     )
     for (left, right), (column, name) in zip(axes, _TRACED.items(), strict=True):
         left.plot(whole.index, whole[column], color="black", lw=0.8)

@@ -18,7 +18,6 @@ from stnlib.book.stats import tally
 
 __all__ = [
     "branches",
-    "course",
     "fan",
     "foresight",
     "goodbye",
@@ -71,36 +70,6 @@ def goodbye(
         show_image(below, output)
     for row, name in zip(axes, ("views", "output"), strict=True):
         row[0].set_ylabel(name, fontsize=SMALL)
-    return figure
-
-
-def course(frame: pd.DataFrame, warned: int | None) -> Figure:
-    """Features, steps of θ and coverage of a training that was watched, step by step.
-
-    Parameters
-    ----------
-    frame : pd.DataFrame
-        Of `stnlib.diagnostics.CollapseMonitor.to_frame`.
-    warned : int | None
-        The step of the warning, if there was one.
-
-    Returns
-    -------
-    Figure
-        A panel each, the first at the top.
-    """
-    names = {"phi": "‖φ‖₁", "step": "step of θ", "coverage": "coverage"}
-    figure, axes = plt.subplots(3, 1, figsize=(WIDTH, 3.7), sharex=True)
-    for axis, (column, name) in zip(axes, names.items(), strict=True):
-        axis.plot(frame.index, frame[column], color=BLUE, lw=1.6)
-        axis.set_yscale("linear" if column == "coverage" else "log")
-        axis.set_ylabel(name, fontsize=SMALL)
-        axis.tick_params(labelsize=SMALL)
-        if warned is not None:
-            axis.axvline(warned, color=RED, lw=1.2, ls="--")
-    if warned is not None:
-        axes[0].set_title(f"warned, step {warned}", fontsize=SMALL, color=RED)
-    axes[-1].set_xlabel("step", fontsize=SMALL)
     return figure
 
 
@@ -164,7 +133,7 @@ def branches(table: pd.DataFrame, effects: pd.DataFrame) -> Figure:
     names = table.drop_duplicates("id").set_index("id")["change"].to_dict()
     names["none"] = "nothing"
     shares = table.groupby("id", sort=False)["died"].mean().sort_values(kind="stable")
-    figure, axis = plt.subplots(figsize=(WIDTH, 0.23 * len(shares) + 0.8))
+    figure, axis = plt.subplots(figsize=(WIDTH, 0.2 * len(shares) + 0.8))
     most = table["id"].value_counts().max()
     for place, change in enumerate(shares.index):
         died = np.sort(table[table["id"] == change]["died"].to_numpy(bool))
@@ -206,7 +175,7 @@ def outcome_map(table: pd.DataFrame) -> Figure:
     """
     table = table.assign(row=table["loc_lr_factor"].fillna(-1))  # -1: no transformer, the last row
     rates, factors = sorted(table["lr"].unique()), sorted(table["row"].unique(), reverse=True)
-    figure, axis = plt.subplots(figsize=(WIDTH, 0.65 * len(factors) + 1.2))
+    figure, axis = plt.subplots(figsize=(WIDTH, 0.55 * len(factors) + 1.2))
     for (factor, lr), states in table.groupby(["row", "lr"])["outcome"]:
         alike = pd.Series(sorted(states, key=list(STATES).index))
         i = np.arange(len(alike))
@@ -238,7 +207,7 @@ def reach(table: pd.DataFrame) -> Figure:
         One panel.
     """
     rates = sorted(table["lr"].unique(), reverse=True)
-    figure, axis = plt.subplots(figsize=(WIDTH, 0.42 * len(rates) + 1.2))
+    figure, axis = plt.subplots(figsize=(WIDTH, 0.33 * len(rates) + 1.2))
     for place, lr in enumerate(rates):
         runs = table[table["lr"] == lr].sort_values("reach")
         apart = place + np.linspace(-0.28, 0.28, 5)[np.arange(len(runs)) % 5]
@@ -288,7 +257,8 @@ def foresight(forecasts: Mapping[str, pd.DataFrame]) -> Figure:
                       textcoords="offset points", annotation_clip=False)  # fmt: skip
     for lead in (table.index[0], table.index[len(table) // 2], table.index[-1]):
         n = table["dying"][lead].n, table["living"][lead].n
-        axis.text(-lead, 0.02, f"n = {n[0]} + {n[1]}", ha="center", fontsize=SMALL)
+        side = "left" if lead == table.index[0] else "center"  # off the axis
+        axis.text(-lead, 0.02, f"n = {n[0]} + {n[1]}", ha=side, fontsize=SMALL)
     axis.axhline(0.5, color="0.6", lw=1, ls=":")
     axis.set(ylim=(0, 1.03), xticks=[-lead for lead in table.index if lead % 2 == 0] + [-1])
     axis.tick_params(labelsize=SMALL)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,7 +15,7 @@ from stnlib.book.figures.style import BLUE, ORANGE, PURPLE, STATES, label_line
 from stnlib.optim import schedule
 from stnlib.records.outcome import BLIND, IDLE
 
-__all__ = ["accuracy", "ahead", "courses", "moving", "twins", "window"]
+__all__ = ["accuracy", "ahead", "courses", "moving", "window"]
 
 _COURSES = {  # by name: course and warm-up as of `schedule`, colour, where the name stands
     "step decay": ("step", 0.0, ORANGE, (0.36, 0.17)),
@@ -70,7 +70,7 @@ def accuracy(runs: pd.DataFrame, alone: pd.DataFrame) -> Figure:
     """
     names = list(dict.fromkeys(runs["panel"]))
     figure, axes = plt.subplots(
-        len(names), 1, figsize=(WIDTH, 1.45 * len(names) + 0.9), sharex=True, squeeze=False
+        len(names), 1, figsize=(WIDTH, 1.0 * len(names) + 0.9), sharex=True, squeeze=False
     )
     for axis, name in zip(axes[:, 0], names, strict=True):
         part, means = (t[t["panel"] == name] for t in (runs, alone))
@@ -84,7 +84,7 @@ def accuracy(runs: pd.DataFrame, alone: pd.DataFrame) -> Figure:
         axis.set(xscale="log", ylim=(0, 1.03), yticks=(0, 0.5, 1))
         _small(axis)
     first = axes[0, 0]
-    label_line(first, 1e-4, 0.5, "line: no transformer", "0.4", dx=0)
+    label_line(first, 1e-4, 0.2, "line: no transformer", "0.4", dx=0)
     axes[-1, 0].set(xlabel="learning rate")
     axes[-1, 0].xaxis.set_major_formatter("{x:g}")
     axes[len(names) // 2, 0].set_ylabel("validation accuracy", fontsize=11)
@@ -204,30 +204,3 @@ def _small(axis: Axes) -> None:
     axis.tick_params(labelsize=10)
     axis.xaxis.label.set_size(11)
     axis.yaxis.label.set_size(11)
-
-
-def twins(traces: Mapping[str, pd.DataFrame]) -> Figure:
-    """Two trainings step by step: what the transformer sees, how far it moves, what is learned.
-
-    Parameters
-    ----------
-    traces : Mapping[str, pd.DataFrame]
-        By the training's name, of `stnlib.diagnostics.Trace.to_frame`, with `accuracy`.
-
-    Returns
-    -------
-    Figure
-        A panel a quantity, one below the other, a line a training.
-    """
-    titles = {"coverage": "coverage", "step": "step of θ", "accuracy": "batch\naccuracy"}
-    figure, axes = plt.subplots(len(titles), 1, figsize=(WIDTH, 4.8), sharex=True)
-    for axis, (column, title) in zip(axes, titles.items(), strict=True):
-        for color, (name, trace) in zip(("black", BLUE), traces.items(), strict=False):
-            seen = trace[column][trace[column] > 0] if column == "step" else trace[column]
-            axis.plot(seen, color=color, lw=1.6, label=name)
-        axis.set_ylabel(title)
-        _small(axis)
-    axes[1].set_yscale("log")
-    axes[-1].set_xlabel("step", fontsize=11)
-    figure.legend(*axes[0].get_legend_handles_labels(), ncols=2, loc="outside upper center")
-    return figure

@@ -92,7 +92,7 @@ def values_and_slopes(
         A column a panel.
     """
     figure, axes = plt.subplots(
-        2, len(panels), figsize=(WIDTH, 4), sharex=True, sharey="row", squeeze=False
+        2, len(panels), figsize=(WIDTH, 3.2), sharex=True, sharey="row", squeeze=False
     )
     for (top, bottom), (title, series) in zip(axes.T, panels.items(), strict=True):
         for row, axis in enumerate((top, bottom)):

@@ -234,7 +234,7 @@ def lattices(grids: Mapping[str, Tensor], below: Mapping[str, str]) -> Figure:
         A panel a grid, three a row.
     """
     rows = len(grids) // 3
-    figure, axes = plt.subplots(rows, 3, figsize=(WIDTH, 2.4 * rows))
+    figure, axes = plt.subplots(rows, 3, figsize=(WIDTH, 2.1 * rows))
     for axis, (title, grid) in zip(axes.flat, grids.items(), strict=True):
         axis.add_patch(plt.Rectangle((-1, -1), 2, 2, fc="0.9", ec="none"))
         for line in (*grid, *grid.transpose(0, 1)):
@@ -301,7 +301,7 @@ def rulers(width: int) -> Figure:
         ("align_corners=False: ±1 are the edges of the image", centres, aligned * (1 - 1 / width)),
         ("mixed, grid True and sampler False: half a pixel outside", mixed, aligned),
     )
-    figure, axes = plt.subplots(3, 1, figsize=(WIDTH, 3.9), sharex=True)
+    figure, axes = plt.subplots(3, 1, figsize=(WIDTH, 3.3), sharex=True)
     for axis, (name, places, values), color in zip(axes, kinds, (BLUE, BLUE, RED), strict=True):
         for pixel in range(width):
             box = plt.Rectangle((pixel - 0.5, 0), 1, 1, fc="0.92", ec="0.55", lw=0.8)
