@@ -1,12 +1,13 @@
-"""Other people's cures at the edge of the map: the nine predictions of `cm-others.toml`."""
+"""Other people's cures at the edge of the map: the predictions of `cm-others.toml`, two claims."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from stnlib.book.claims.facts import dates, runs, share
-from stnlib.book.claims.findings import Verdict, judged, on_shares
+from stnlib.book.claims.facts import dates, ends, runs, share
+from stnlib.book.claims.findings import Finding, Verdict, found, judged, on_shares
+from stnlib.book.claims.recipe import CANDIDATE, OUT_OF_VIEW
 from stnlib.book.stats import Share
 from stnlib.records.outcome import in_a_word
 from stnlib.records.store import Record
@@ -18,14 +19,15 @@ __all__ = [
     "gradient_scale_changes_nothing",
     "identity_holds_the_view",
     "linearised_changes_little",
+    "no_cure_keeps_them_looking",
     "none_is_more_accurate",
     "none_saves_half",
+    "penalties_hold_a_view_that_stops",
     "shared_layers_do_not_save",
 ]
 
 STUDY = "cm-others"
 HIGH, LOW = 1e-2, 6e-3
-OUT_OF_VIEW = ("black", "shrunken", "point")
 LOST = (*OUT_OF_VIEW, "blind", "diverged")
 UNCHANGED: dict[str, Any] = {
     **{"loc_grad_factor": 1.0, "area_penalty": 0.0, "blur": 0.0, "identity_penalty": 0.0},
@@ -142,3 +144,27 @@ def _mean(cell: list[Record]) -> float | None:
     """The mean validation accuracy of those that look; None where none does."""
     seen = [record.last["val_accuracy"] for record in cell if in_a_word(record) == "looks"]
     return sum(seen) / len(seen) if seen else None
+
+
+PENALTIES = ("area_penalty", "identity_penalty", "outside_penalty")
+
+
+def no_cure_keeps_them_looking() -> Finding:
+    """At 0.01 no cure of others keeps half of its transformers looking, and the recipe does."""
+    looks = {next(iter(cure)): ends(_cell(HIGH, **cure), "looks") for cure in CURES}
+    recipe = ends(runs("recipe-judged", data="cm", lr=HIGH, **CANDIDATE), "looks")
+    numbers: dict[str, object] = {"nothing changed": ends(_cell(HIGH), "looks")} | looks
+    numbers["all eight"] = ends([r for cure in CURES for r in _cell(HIGH, **cure)], "looks")
+    numbers["recipe × 0.3"] = recipe
+    most = max(share.k / share.n for share in looks.values())
+    return found(most <= 0.5 and recipe.low > most, numbers)
+
+
+def penalties_hold_a_view_that_stops() -> Finding:
+    """At 0.01 penalties keep the view on the image, and none of those transformers looks."""
+    held = [r for cure in CURES if next(iter(cure)) in PENALTIES for r in _cell(HIGH, **cure)]
+    out, free = ends(held, *OUT_OF_VIEW), ends(_cell(HIGH), *OUT_OF_VIEW)
+    numbers = {"out of view with a penalty": out, "out of view with nothing changed": free}
+    numbers["blind with a penalty"] = ends(held, "blind")
+    numbers["look with a penalty"] = looks = ends(held, "looks")
+    return found(out.high < free.low and looks.k == 0, numbers)
