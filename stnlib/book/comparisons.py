@@ -13,8 +13,8 @@ from stnlib.training.config import RunConfig
 __all__ = ["Comparison", "comparisons", "judged"]
 
 _NAMES = {"cm": "Cluttered MNIST", "digits": "Digits", "shapes10": "Shapes"}
-_ONE_CHANGE = ("cm-cures", "cm-claims", "cm-map")
-_SEVERAL = ("cm-factorial", "cm-blind")
+_ONE_CHANGE = ("cm-cures", "cm-claims", "cm-map", "cm-others")
+_SEVERAL = ("cm-factorial", "cm-blind", "cm-sight")
 _CLIPPED = ("recipe", "c10-probe", "c10", "c10-recipe")
 _CLIPPED += ("c10d-probe", "c10d-cures", "c10d", "c10d-recipe")
 
@@ -54,8 +54,8 @@ def comparisons() -> list[Comparison]:
 
 
 def _one_change() -> list[Comparison]:
-    records = [record for study in _ONE_CHANGE for record in of_study(study)]
-    slow = [r for r in records if r.config.has_transformer and r.config.loc_lr_factor <= 1]
+    records = {record.key: record for study in _ONE_CHANGE for record in of_study(study)}
+    slow = [r for r in records.values() if r.config.has_transformer and r.config.loc_lr_factor <= 1]
     by_rate = remedies.table(slow).groupby("lr")
     found = [Comparison(_NAMES["cm"], lr, "correct", runs) for lr, runs in by_rate]
     return [one for one in found if one.runs["id"].nunique() > 1]

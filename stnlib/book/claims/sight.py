@@ -1,15 +1,15 @@
-"""Cures for blindness on Cluttered MNIST: the four predictions of `cm-sight.toml`."""
+"""Cures for blindness on Cluttered MNIST: the predictions of `cm-sight.toml`, and two claims."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from stnlib.book.claims.facts import dates, runs, share, validation
-from stnlib.book.claims.findings import Verdict, judged, on_shares
+from stnlib.book.claims.facts import dates, ends, runs, share, validation
+from stnlib.book.claims.findings import Finding, Verdict, found, judged, on_shares
 from stnlib.book.claims.others import LOST
 from stnlib.book.claims.recipe import CANDIDATE
-from stnlib.book.stats import Share
+from stnlib.book.stats import Share, paired_difference
 from stnlib.records.outcome import in_a_word
 from stnlib.records.store import Record
 
@@ -17,7 +17,9 @@ __all__ = [
     "a_penalty_keeps_features_on",
     "memory_does_not_cure",
     "none_is_ahead_of_the_recipe",
+    "normalisation_cures",
     "normalised_before_the_relu",
+    "others_do_not_cure",
 ]
 
 STUDY = "cm-sight"
@@ -81,3 +83,28 @@ def none_is_ahead_of_the_recipe() -> Verdict:
 def _accuracy(some: list[Record]) -> float:
     """Mean validation accuracy of those that look, NaN where none does."""
     return validation([r for r in some if in_a_word(r) == "looks"]).mean()
+
+
+def _with_a_warm_up(model: str) -> list[Record]:
+    """What cm-cures has at this rate with this warm-up and nothing else."""
+    fields = {"lr": RATE, "warmup": 0.1, "schedule": "constant", "locnet": "paper"}
+    return runs("cm-cures", model=model, **fields)
+
+
+def normalisation_cures() -> Finding:
+    """With a normalisation before the last ReLU none is blind, and the network is no worse."""
+    cell = _cell("normalised before the ReLU")
+    before, after = (ends(some, "blind") for some in (_with_a_warm_up("stn"), cell))
+    lead = paired_difference(validation(cell), validation(_with_a_warm_up("baseline")))
+    numbers = {"blind with a plain ReLU": before, "blind": after, "look": ends(cell, "looks")}
+    numbers |= {"validation": f"{validation(cell).mean():.3f}", "minus no transformer": lead}
+    return found(after.high < before.low and lead.low > -0.01, numbers)
+
+
+def others_do_not_cure() -> Finding:
+    """With a penalty on φ or a shorter memory at most half look, and some leave the image."""
+    cells = {name: _cell(name) for name in list(CELLS)[1:]}
+    numbers = {f"{name}, look": ends(cell, "looks") for name, cell in cells.items()}
+    both = [record for cell in cells.values() for record in cell]
+    looks = ends(both, "looks")
+    return found(looks.high < 0.5, numbers | {"all four": looks, "lost": ends(both, *LOST)})
