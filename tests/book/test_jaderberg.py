@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from stnlib.book.claims import jaderberg
+from stnlib.book.claims import cells, jaderberg
 from stnlib.paths import BOOK
 from stnlib.records import studyfile
 
@@ -39,7 +39,7 @@ def records(monkeypatch):
         return [r for r in such if all(getattr(r.config, n) == v for n, v in fields.items())]
 
     monkeypatch.setattr(jaderberg, "runs", runs)
-    monkeypatch.setattr(jaderberg, "in_a_word", lambda record: record.end)
+    monkeypatch.setattr(cells, "in_a_word", lambda record: record.end)
     return every
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
-from stnlib.book.claims.facts import dates, runs, test
-from stnlib.book.claims.findings import Verdict, judged
-from stnlib.records.outcome import in_a_word
+from stnlib.book.claims.cells import GONE, LEAST, Cells, Found, counted, on_cells, undone
+from stnlib.book.claims.facts import runs, test
+from stnlib.book.claims.findings import Verdict
 from stnlib.records.store import Record
 
 __all__ = [
@@ -46,14 +46,10 @@ PUBLISHED: dict[tuple[str, str, str], tuple[float, ...]] = {
     ("fcn", "stn", "projective"): (1.3, 0.9, 1.4, 2.6),
     ("fcn", "stn", "tps"): (1.1, 0.8, 1.4, 2.4),
 }
-GONE = ("black", "shrunken", "point", "blind", "diverged")
-LEAST = 3  # seeds of a cell, from which on it is judged
 ALONE, AFFINE, PROJECTIVE, SPLINE = (
     ("baseline", "affine"),
     *(("stn", family) for family in ("affine", "projective", "tps")),
 )
-Cells = Mapping[Any, list[Record]]
-Found = Mapping[str, float]
 
 
 def _cells(study: str, *kinds: tuple[str, str], **fields: Any) -> dict[Any, list[Record]]:
@@ -63,22 +59,6 @@ def _cells(study: str, *kinds: tuple[str, str], **fields: Any) -> dict[Any, list
         for kind in kinds
         for data, name in SETS.items()
     }
-
-
-def _verdict(
-    cells: Cells,
-    find: Callable[[], Found],
-    holds: Callable[[Found], bool],
-    least: int = LEAST,
-) -> Verdict:
-    """That of a condition on what is found, once each cell has so many runs."""
-    there = sum(len(cell) >= least for cell in cells.values())
-    made = dates(record for cell in cells.values() for record in cell)
-    if there < len(cells):
-        return judged(f"open: {there} of {len(cells)} cells recorded", "", made)
-    found = find()
-    said = "; ".join(f"{name} {value:.2f}" for name, value in found.items())
-    return judged(holds(found), said, made)
 
 
 def _error(cell: Iterable[Record]) -> float:
@@ -96,17 +76,6 @@ def _gains(cells: Cells) -> Found:
     return {name: _gain(cells[name, AFFINE], cells[name, ALONE]) for name in SETS.values()}
 
 
-def _counted(cells: Cells, *words: str) -> int:
-    """How many runs end so."""
-    return sum(in_a_word(record) in words for cell in cells.values() for record in cell)
-
-
-def _undone(cell: Iterable[Record], *names: str) -> float:
-    """Share of a distortion that is undone in validation, in the mean over runs."""
-    shares = [record.last.get(f"undone_{name}", 0.0) for record in cell for name in names]
-    return sum(shares) / len(shares)
-
-
 def _away(cell: list[Record]) -> float:
     """Mean test error less the published one, in points."""
     config = cell[0].config
@@ -120,12 +89,12 @@ def _as_published(cells: Cells, points: float, least: int = LEAST) -> Verdict:
         name = max(away, key=lambda name: abs(away[name]))
         return {f"farthest is {name}": away[name]}
 
-    return _verdict(cells, farthest, lambda f: all(abs(d) <= points for d in f.values()), least)
+    return on_cells(cells, farthest, lambda f: all(abs(d) <= points for d in f.values()), least)
 
 
 def _none_gone(cells: Cells, least: int = LEAST) -> Verdict:
-    return _verdict(
-        cells, lambda: {"gone": _counted(cells, *GONE)}, lambda found: not found["gone"], least
+    return on_cells(
+        cells, lambda: {"gone": counted(cells, *GONE)}, lambda found: not found["gone"], least
     )
 
 
@@ -137,7 +106,7 @@ def recipe_as_published() -> Verdict:
 def recipe_ahead() -> Verdict:
     """The transformer is ahead on RTS and P; on E by less than 0.3 points either way."""
     cells = _cells("jaderberg", ALONE, AFFINE)
-    return _verdict(
+    return on_cells(
         cells,
         lambda: _gains(cells),
         lambda found: found["RTS"] > 0 and found["P"] > 0 and abs(found["E"]) < 0.3,
@@ -156,12 +125,12 @@ def recipe_undoes_shift_alone() -> Verdict:
     def shares() -> Found:
         placed, turned = cells["RTS", AFFINE], cells["R", AFFINE]
         return {
-            "shift": _undone(placed, "tx", "ty"),
-            "rotation on RTS": _undone(placed, "rotation"),
-            "rotation on R": _undone(turned, "rotation"),
+            "shift": undone(placed, "tx", "ty"),
+            "rotation on RTS": undone(placed, "rotation"),
+            "rotation on R": undone(turned, "rotation"),
         }
 
-    return _verdict(
+    return on_cells(
         cells,
         shares,
         lambda f: f["shift"] >= 0.5 > max(f["rotation on RTS"], f["rotation on R"]),
@@ -182,13 +151,13 @@ def families_agree() -> Verdict:
         errors = {name: [_error(cells[name, kind]) for kind in kinds] for name in SETS.values()}
         return {name: max(some) - min(some) for name, some in errors.items()}
 
-    return _verdict(cells, spreads, lambda found: max(found.values()) <= 0.3)
+    return on_cells(cells, spreads, lambda found: max(found.values()) <= 0.3)
 
 
 def families_spline_best_on_e() -> Verdict:
     """On E the spline has the smallest mean error of the three."""
     cells = {key: cell for key, cell in _families().items() if key[0] == "E"}
-    return _verdict(
+    return on_cells(
         cells,
         lambda: {kind[1]: _error(cell) for (_, kind), cell in cells.items()},
         lambda found: found["tps"] == min(found.values()),
@@ -203,7 +172,7 @@ def families_none_gone() -> Verdict:
 def fcn_ahead_most_on_rts() -> Verdict:
     """The affine transformer is ahead of the FCN on each data set, by the most on RTS."""
     cells = _cells("jaderberg-fcn", ALONE, AFFINE)
-    return _verdict(
+    return on_cells(
         cells,
         lambda: _gains(cells),
         lambda found: min(found.values()) > 0 and found["RTS"] == max(found.values()),
@@ -214,7 +183,7 @@ def fcn_spline_ahead_on_e() -> Verdict:
     """On E the spline is ahead of the affine transformer in the mean of pairs."""
     every = _cells("jaderberg-fcn", AFFINE, SPLINE)
     cells = {key: cell for key, cell in every.items() if key[0] == "E"}
-    return _verdict(
+    return on_cells(
         cells,
         lambda: {"points": _gain(cells["E", SPLINE], cells["E", AFFINE])},
         lambda found: found["points"] > 0,
@@ -239,7 +208,7 @@ def descent_errs_more() -> Verdict:
         for lr in (0.03, 0.1)
         for key, cell in _cells("jaderberg-sgd", ALONE, AFFINE, lr=lr).items()
     }
-    return _verdict(
+    return on_cells(
         slow | recipe,
         lambda: {
             "least": min(_error(cell) - _error(recipe[key[1:]]) for key, cell in slow.items())
@@ -252,9 +221,9 @@ def descent_loses_at_ten_times() -> Verdict:
     """At 0.1 at least one transformer is gone, at 0.03 none."""
     at = {lr: _cells("jaderberg-sgd", AFFINE, lr=lr) for lr in (0.1, 0.03)}
     cells = {(lr, *key): cell for lr, some in at.items() for key, cell in some.items()}
-    return _verdict(
+    return on_cells(
         cells,
-        lambda: {f"gone at {lr:g}:": _counted(some, *GONE) for lr, some in at.items()},
+        lambda: {f"gone at {lr:g}:": counted(some, *GONE) for lr, some in at.items()},
         lambda found: found["gone at 0.1:"] >= 1 and not found["gone at 0.03:"],
     )
 
@@ -262,8 +231,8 @@ def descent_loses_at_ten_times() -> Verdict:
 def descent_looks_at_three_times() -> Verdict:
     """At 0.03 at least ten of the twelve look."""
     cells = _cells("jaderberg-sgd", AFFINE, lr=0.03)
-    return _verdict(
-        cells, lambda: {"look:": _counted(cells, "looks")}, lambda found: found["look:"] >= 10
+    return on_cells(
+        cells, lambda: {"look:": counted(cells, "looks")}, lambda found: found["look:"] >= 10
     )
 
 
@@ -288,7 +257,7 @@ def _clutter() -> dict[Any, list[Record]]:
 def clutter_ahead() -> Verdict:
     """Either transformer is ahead; that before the FCN by at least 5 points."""
     cells = _clutter()
-    return _verdict(
+    return on_cells(
         cells,
         lambda: {n: _gain(cells[n, "stn"], cells[n, "baseline"]) for n in ("cnn", "fcn")},
         lambda found: found["cnn"] > 0 and found["fcn"] >= 5,
@@ -298,7 +267,7 @@ def clutter_ahead() -> Verdict:
 def clutter_as_published() -> Verdict:
     """Each mean test error is within 1 point of the published one; the FCN's within 4."""
     cells = _clutter()
-    return _verdict(
+    return on_cells(
         cells,
         lambda: {" ".join(key): _away(cell) for key, cell in cells.items()},
         lambda f: all(abs(d) <= (4 if n == "fcn baseline" else 1) for n, d in f.items()),
@@ -311,7 +280,7 @@ def clutter_undoes_shift() -> Verdict:
 
     def find() -> Found:
         every = [record for cell in cells.values() for record in cell]
-        least = min(_undone([record], "tx", "ty") for record in every)
-        return {"gone:": _counted(cells, *GONE), "least undone": least}
+        least = min(undone([record], "tx", "ty") for record in every)
+        return {"gone:": counted(cells, *GONE), "least undone": least}
 
-    return _verdict(cells, find, lambda f: not f["gone:"] and f["least undone"] >= 0.5)
+    return on_cells(cells, find, lambda f: not f["gone:"] and f["least undone"] >= 0.5)
