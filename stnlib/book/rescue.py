@@ -56,9 +56,9 @@ def plain(record: Record, *others: str) -> bool:
     if config.data not in DATA or config.model != "stn":
         return False
     changed = {name for name, value in config.to_dict().items() if value != defaults()[name]}
-    same_sampler = config.sampler == "bilinear" or config.data != "c10"
+    same = ("bilinear",) if config.data == "c10" else ("bilinear", "clipped")
     usual = config.warmup_of == "both" and config.batch_size in _BATCHES
-    return changed <= _FREE.union(others) and same_sampler and usual
+    return changed <= _FREE.union(others) and config.sampler in same and usual
 
 
 def counts(records: Iterable[Record]) -> pd.DataFrame:

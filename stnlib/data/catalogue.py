@@ -132,7 +132,10 @@ _CLOTHES = (
 
 
 def _official(
-    name: str, read: Callable[[str], idx.Arrays], classes: tuple[str, ...], title: str
+    name: str,
+    read: Callable[[str], tuple[np.ndarray, np.ndarray]],
+    classes: tuple[str, ...],
+    title: str,
 ) -> DataSet:
     whole, test = (
         Split(torch.tensor(x)[:, None], torch.tensor(y)) for x, y in map(read, idx.PARTS)

@@ -35,10 +35,9 @@ MD5 = {
         f"t10k-{_LABELS}": "15d484375f8d13e6eb1aabb0c3f46965",
     },
 }
-Arrays = tuple[np.ndarray, np.ndarray]
 
 
-def mnist(part: str = "train") -> Arrays:
+def mnist(part: str = "train") -> tuple[np.ndarray, np.ndarray]:
     """MNIST in its official order, downloaded through torchvision where it is missing.
 
     Parameters
@@ -61,7 +60,7 @@ def mnist(part: str = "train") -> Arrays:
     return _load("MNIST", part)
 
 
-def fashion(part: str = "train") -> Arrays:
+def fashion(part: str = "train") -> tuple[np.ndarray, np.ndarray]:
     """Fashion-MNIST (Xiao et al., 2017), as `mnist` gives MNIST.
 
     Raises
@@ -73,7 +72,7 @@ def fashion(part: str = "train") -> Arrays:
 
 
 @lru_cache(maxsize=4)
-def _load(name: str, part: str) -> Arrays:
+def _load(name: str, part: str) -> tuple[np.ndarray, np.ndarray]:
     if part not in PARTS:
         raise ValueError(f"part must be one of {', '.join(PARTS)}, not {part!r}")
     if not idx_there(name):

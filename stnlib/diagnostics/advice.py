@@ -31,7 +31,7 @@ NOT_SEEN = (
 
 # Titles, because who installs the package has no book beside it.
 BOOK = "Spatial Transformer Networks, reproduced"
-PAGES = ("My STN is black", "Collapse: three ways to lose a transformer")
+PAGES = ("My STN is black", "Three ways to lose a transformer")
 
 IDLE = (
     "An idle transformer shows each image in nearly the same way. Early in a training that is "

@@ -188,6 +188,7 @@ class ForwardProbe:
         return self.every, self.calls - self._looked
 
     def keep_pace(self, every: int, since: float) -> None:
+        """Go on at the pace of another probe."""
         self.every, self._looked = every, self.calls - since
 
     def _due(self) -> bool:
@@ -274,9 +275,7 @@ class ForwardProbe:
     def _forget(self) -> None:
         self.tape = None
         self._theta: Tensor | None = None
-        self._affine: dict[
-            int, tuple[Tensor, int, Tensor]
-        ] = {}  # grids of affine_grid, each with θ
+        self._affine: dict[int, tuple[Tensor, int, Tensor]] = {}  # of affine_grid, each with θ
         self._inside = self._others = 0
         self.sources: list[Tensor] = []
         self._needed: tuple[int, int | None] = (0, None)

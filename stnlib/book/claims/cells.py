@@ -52,11 +52,37 @@ def on_cells(
 
 
 def counted(cells: Cells, *words: str) -> int:
-    """How many runs end so, in the words of `stnlib.records.outcome.in_a_word`."""
+    """How many runs end so.
+
+    Parameters
+    ----------
+    cells : Cells
+        Runs by what they have in common.
+    *words : str
+        Of `stnlib.records.outcome.in_a_word`.
+
+    Returns
+    -------
+    int
+        Over all cells.
+    """
     return sum(in_a_word(record) in words for cell in cells.values() for record in cell)
 
 
 def undone(cell: Iterable[Record], *names: str) -> float:
-    """Share of a distortion that is undone in validation, in the mean over runs and its parts."""
+    """Share of a distortion that is undone in validation.
+
+    Parameters
+    ----------
+    cell : Iterable[Record]
+        Runs.
+    *names : str
+        Its parts: rotation, scale, tx, ty.
+
+    Returns
+    -------
+    float
+        The mean over runs and parts.
+    """
     shares = [record.last.get(f"undone_{name}", 0.0) for record in cell for name in names]
     return sum(shares) / len(shares)

@@ -258,7 +258,20 @@ def ends(some: Iterable[Record], *words: str) -> Share:
 
 
 def share(some: Sequence[Record], *words: str) -> Share | None:
-    """`ends` of a cell from five runs on; None of fewer, by which nothing is judged."""
+    """How many of a cell end so, where it has enough runs to be judged.
+
+    Parameters
+    ----------
+    some : Sequence[Record]
+        Runs.
+    *words : str
+        As for `ends`.
+
+    Returns
+    -------
+    Share | None
+        Of at least five; None of fewer.
+    """
     return ends(some, *words) if len(some) >= 5 else None
 
 
