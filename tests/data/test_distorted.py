@@ -204,6 +204,7 @@ def test_views_have_no_probes(small):
     assert small.probes and not undone(small).probes and not cropped(small).probes
 
 
+@pytest.mark.slow
 def test_a_run_records_the_pose_the_thetas_and_the_probe(small, tmp_path):
     config = RunConfig(data="shapes10d", n_train=60, epochs=1, batch_size=30)
     small = dataclasses.replace(small, val=small.val.first(60), test=small.test.first(60))

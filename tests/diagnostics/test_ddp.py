@@ -113,6 +113,7 @@ def ask_alone(rank, file, folder):
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_one_rank_alone_can_ask_what_was_judged_while_looks_wait(tmp_path):
     mp.spawn(ask_alone, (tmp_path / "meet", tmp_path), nprocs=2)
     (lengths, first), (_, second) = (torch.load(tmp_path / f"{n}.pt") for n in (0, 1))

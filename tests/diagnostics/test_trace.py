@@ -74,6 +74,7 @@ def interrupt(monkeypatch):
     return made
 
 
+@pytest.mark.slow
 def test_a_traced_run_that_was_interrupted_goes_on_as_if_it_had_not_been(
     shapes, tmp_path, interrupt
 ):
@@ -88,6 +89,7 @@ def test_a_traced_run_that_was_interrupted_goes_on_as_if_it_had_not_been(
     assert not list((tmp_path / "c").iterdir())
 
 
+@pytest.mark.slow
 def test_a_checkpoint_without_a_trace_is_no_beginning_for_a_traced_run(shapes, tmp_path, interrupt):
     interrupt(lambda: run(tmp_path, shapes))
     trace = Trace.load(store.trace_path(run(tmp_path, shapes, trace=True)))

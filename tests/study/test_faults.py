@@ -168,6 +168,7 @@ def run(jobs, folder, client):
     return sweep(jobs, folder, client, folder / "checkpoints", progress=False)
 
 
+@pytest.mark.slow
 def test_two_sweeps_on_one_folder_lose_no_record_and_write_none_twice(cluster, tmp_path):
     client, notes = cluster
     todo = [job(seed=seed) for seed in range(5)]
@@ -223,6 +224,7 @@ def test_two_studies_that_sweep_one_configuration_at_once_record_it_once(cluster
     assert len(list(tmp_path.glob("*/*.json"))) == 1
 
 
+@pytest.mark.slow
 def test_a_full_disk_costs_an_epoch_and_no_record(cluster, tmp_path, undisturbed):
     client, notes = cluster
     todo = job(**LONG)

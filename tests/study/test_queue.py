@@ -118,6 +118,7 @@ def test_at_the_limit_whole_records_stay_and_the_rest_goes_on_later(tmp_path):
     assert not multiprocessing.active_children()
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_is_told_and_the_others_are_made(tmp_path):
     file = study_file(tmp_path, "s", "", "seeds = [0, 1]\n")
     key = studyfile.configurations(file)[0].key
@@ -133,6 +134,7 @@ def test_a_run_that_fails_is_told_and_the_others_are_made(tmp_path):
     assert out.splitlines()[-1] == f"1 runs recorded in {tmp_path / 'r'}, 0 left, 1 failed"
 
 
+@pytest.mark.slow
 def test_a_run_that_another_process_makes_is_waited_for(tmp_path):
     file = study_file(tmp_path, "s", "")
     (job,) = jobs.jobs_of([file])
@@ -146,6 +148,7 @@ def test_a_run_that_another_process_makes_is_waited_for(tmp_path):
     assert made.paths == [path] and made.left == 0
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_costs_its_run_alone(tmp_path):
     long, short = (RunConfig(**FIELDS, epochs=epochs) for epochs in (20000, 1))
     runs = [jobs.Job("s", config) for config in (long, short)]
@@ -244,6 +247,7 @@ PathFinder.find_spec = staticmethod(find_spec)
 """
 
 
+@pytest.mark.slow
 def test_a_queue_runs_where_little_is_installed(tmp_path):
     # Processes of the crew begin anew: a sitecustomize blocks there as here.
     (tmp_path / "sitecustomize.py").write_text(ELSEWHERE, encoding="utf-8")

@@ -194,6 +194,7 @@ def test_the_line_of_a_failed_run_names_the_file_that_has_its_traceback(client, 
     assert list((tmp_path / "c").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_run_whose_worker_is_killed_goes_on_and_ends_as_if_undisturbed(client, tmp_path):
     config = RunConfig.from_dict(SMALL | {"n_train": 1024, "epochs": 4})
     checkpoint = tmp_path / "checkpoints" / f"{config.key}.pt"

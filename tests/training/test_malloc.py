@@ -32,6 +32,7 @@ def faults(mode):
 
 
 @pytest.mark.skipif(not keep_freed_memory(), reason="only where the C library is glibc")
+@pytest.mark.slow
 def test_large_tensors_are_no_longer_mapped_anew_at_every_step():
     assert 3 * faults("keep") < faults("default")
 
