@@ -131,6 +131,7 @@ def print_pages(browser, html, listed, path, cover="", styles=("pdf.css",)):
     try:
         tab.goto(start.as_uri())
         gather(tab, html, listed)
+        tab.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
         tab.evaluate(NUMBER)
         for style in styles:
             tab.add_style_tag(path=TOOLS / style)

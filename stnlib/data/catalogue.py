@@ -90,9 +90,10 @@ def fetch(name: str) -> Path | None:
     if name == "cm":
         return cm_file()
     if name.startswith(("mnist", "fashion")):
+        folder, read = ("FashionMNIST", idx.fashion) if name == "fashion" else ("MNIST", idx.mnist)
         for part in idx.PARTS:
-            idx.fashion(part) if name == "fashion" else idx.mnist(part)
-        return idx_dir("FashionMNIST" if name == "fashion" else "MNIST")
+            read(part)
+        return idx_dir(folder)
     if name in ("c10", "c10d"):
         cifar.dataset()
         return cifar_where()

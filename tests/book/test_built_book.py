@@ -20,7 +20,7 @@ def files(entries):
 
 
 SCREEN = 900  # pixels
-LONGER = ("appendix/", "api/", "predictions")  # to look things up in, not to be read through
+LONGER = ("appendix/", "api/")  # to look things up in, not to be read through
 PAGES = [TOC["root"], *(page for part in TOC["parts"] for page in files(part["chapters"]))]
 
 

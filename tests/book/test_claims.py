@@ -173,6 +173,14 @@ def test_the_papers_table_has_its_claims_only():
     assert len(rows) == sum("paper" in claim for claim in CLAIMS) > 10
 
 
+def test_a_folded_part_of_a_page_opens_at_a_click_or_is_open():
+    for unfolded in (False, True):
+        first, summary, space, text, last, end = pages.folded("T", "| a |", unfolded).splitlines()
+        assert first == ("<details open>" if unfolded else "<details>")
+        assert summary == "<summary>T</summary>" and (last, end) == ("", "</details>")
+        assert not space and text == "| a |"  # or Markdown takes it for HTML
+
+
 def test_the_scoreboard_says_which_predictions_came_late(monkeypatch):
     dates = ("2026-11-24T03:00:00Z", "2026-11-24T05:00:00Z")
     monkeypatch.setattr(pages, "compute", lambda function: Verdict("held", "3 black", dates))

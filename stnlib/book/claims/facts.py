@@ -30,8 +30,12 @@ __all__ = [
     "test",
     "traced",
     "validation",
+    "waiting",
     "watched",
 ]
+
+
+LEAST = 5  # runs of a cell, from which on it is judged
 
 
 @cache
@@ -272,7 +276,24 @@ def share(some: Sequence[Record], *words: str) -> Share | None:
     Share | None
         Of at least five; None of fewer.
     """
-    return ends(some, *words) if len(some) >= 5 else None
+    return ends(some, *words) if len(some) >= LEAST else None
+
+
+def waiting(cells: Sequence[Sequence[Record]]) -> str | None:
+    """How many cells have enough runs to be judged, where some have fewer.
+
+    Parameters
+    ----------
+    cells : Sequence[Sequence[Record]]
+        Runs by what they have in common.
+
+    Returns
+    -------
+    str | None
+        Such as "open: 3 of 9 cells recorded", a verdict; None where all have enough.
+    """
+    there = sum(len(cell) >= LEAST for cell in cells)
+    return None if there == len(cells) else f"open: {there} of {len(cells)} cells recorded"
 
 
 def test(some: Iterable[Record]) -> pd.Series:

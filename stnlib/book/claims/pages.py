@@ -8,7 +8,7 @@ from typing import Any
 from stnlib.book.claims.ledger import compute, early
 from stnlib.paths import BOOK
 
-__all__ = ["claims", "papers", "scoreboard"]
+__all__ = ["claims", "folded", "papers", "scoreboard"]
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -109,3 +109,24 @@ def scoreboard(entries: Iterable[dict[str, Any]]) -> str:
         verdict = f"**{entry['verdict']}**<br>{found}"
         rows.append((f"{entry['statement']}<br>{_written(entry)}, {_studies(entry)}", verdict))
     return _table(("prediction, and when it was written down", "verdict, and what was found"), rows)
+
+
+def folded(title: str, text: str, unfolded: bool = False) -> str:
+    """A part of a page that opens at a click.
+
+    Parameters
+    ----------
+    title : str
+        What is clicked.
+    text : str
+        Markdown.
+    unfolded : bool
+        Whether it is open at first.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    opened = " open" if unfolded else ""
+    return f"<details{opened}>\n<summary>{title}</summary>\n\n{text}\n\n</details>"

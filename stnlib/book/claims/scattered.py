@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stnlib.book.claims.facts import dates, runs, share
+from stnlib.book.claims.facts import dates, runs, share, waiting
 from stnlib.book.claims.findings import Verdict, judged, on_shares
 from stnlib.book.claims.recipe import ALONE, CANDIDATE, CONSTANT, OUT_OF_VIEW, at_risk, best
 
@@ -14,15 +14,13 @@ RATES = (1e-3, 3e-3, 1e-2)
 
 
 def _missing() -> str | None:
-    """How many cells have five seeds, where some have fewer."""
     cells = [
         runs(STUDY, data=data, lr=lr, **fields)
         for data in LEADS
         for lr in RATES
         for fields in (CANDIDATE, ALONE, CONSTANT)
     ]
-    there = sum(share(cell) is not None for cell in cells)
-    return None if there == len(cells) else f"open: {there} of {len(cells)} cells recorded"
+    return waiting(cells)
 
 
 def none_out_of_view_at_risk() -> Verdict:
